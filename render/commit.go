@@ -1,0 +1,184 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Commit makes the batch live. When one file fails, those before it are put
+// back as they were, and the error says so if even that fails.
+func (b *Batch) Commit() error {
+	for i, s := range b.Files {
+		if err := s.commit(len(b.Files) > 1); err != nil {
+			err = fmt.Errorf("writing %q: %w", s.Dest, err)
+			return errors.Join(append([]error{err}, revert(b.Files[:i])...)...)
+		}
+	}
+	var errs []error
+	dirs := map[string]bool{}
+	for _, s := range b.Files {
+		if s.pending != nil && !s.InPlace {
+			dirs[filepath.Dir(s.target)] = true
+		}
+		s.forget()
+	}
+	for dir := range dirs {
+		errs = append(errs, syncDir(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Discard removes what was staged and is not live.
+func (b *Batch) Discard() {
+	for _, s := range b.Files {
+		if s.pending != nil {
+			_ = s.pending.Cleanup() // best effort: it is a dot file beside the target
+		}
+	}
+}
+
+func (s *Staged) commit(oneOfSeveral bool) error {
+	switch {
+	case s.pending == nil:
+		return s.adjust(s.owner)
+	case s.InPlace:
+		return s.overwrite()
+	}
+	if oneOfSeveral && s.existed {
+		if err := s.keep(); err != nil {
+			return err
+		}
+	}
+	err := s.pending.CloseAtomicallyReplace()
+	if errors.Is(err, syscall.EBUSY) {
+		err = fmt.Errorf("%w: %w", ErrMountPoint, err)
+	}
+	return err
+}
+
+// keep leaves the live file a second name, for revert.
+func (s *Staged) keep() error {
+	backup := s.Path + ".old"
+	if err := os.Link(s.target, backup); err != nil {
+		// Not every file system has hard links, nor are they always allowed.
+		if err := os.WriteFile(backup, s.before, privateMode); err != nil {
+			return err
+		}
+		if err := restore(backup, s.now); err != nil {
+			return err
+		}
+	}
+	s.backup = backup
+	return nil
+}
+
+func (s *Staged) forget() {
+	if s.backup != "" {
+		_ = os.Remove(s.backup) // a dot file beside the target, and no harm
+		s.backup = ""
+	}
+}
+
+// revert puts files back, the last first.
+func revert(files []*Staged) (errs []error) {
+	for i := len(files) - 1; i >= 0; i-- {
+		if err := files[i].revert(); err != nil {
+			errs = append(errs, fmt.Errorf("putting back %q: %w", files[i].Dest, err))
+		}
+	}
+	return errs
+}
+
+func (s *Staged) revert() error {
+	switch {
+	case s.pending == nil:
+		return s.adjust(s.now)
+	case s.InPlace && s.existed:
+		return write(s.target, s.before)
+	case s.backup != "":
+		err := os.Rename(s.backup, s.target)
+		s.backup = ""
+		return err
+	}
+	return os.Remove(s.target)
+}
+
+// adjust gives the live file a mode and owner.
+func (s *Staged) adjust(o owner) error {
+	if s.owner == s.now {
+		return nil
+	}
+	if o.uid != s.now.uid || o.gid != s.now.gid {
+		if err := os.Chown(s.target, o.uid, o.gid); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(s.target, o.mode)
+}
+
+func restore(path string, o owner) error {
+	if err := os.Chown(path, o.uid, o.gid); err != nil {
+		return err
+	}
+	return os.Chmod(path, o.mode)
+}
+
+// overwrite writes into the live file. A reader can see half of it, which is
+// why it has to be asked for; what it held is kept beside the candidate until
+// it is done, and written back when it fails.
+func (s *Staged) overwrite() error {
+	if s.existed {
+		s.backup = s.Path + ".old"
+		if err := write(s.backup, s.before); err != nil {
+			return fmt.Errorf("keeping the old content: %w", err)
+		}
+	}
+	err := write(s.target, s.Content)
+	if err == nil {
+		err = s.settle()
+	}
+	if err != nil && s.existed {
+		err = errors.Join(err, write(s.target, s.before))
+	}
+	_ = s.pending.Cleanup() // the candidate has served for the check
+	return err
+}
+
+// settle gives the overwritten file its mode and owner.
+func (s *Staged) settle() error {
+	if err := s.chown(func(uid, gid int) error { return os.Chown(s.target, uid, gid) }); err != nil {
+		return err
+	}
+	return os.Chmod(s.target, s.owner.mode)
+}
+
+// write replaces a file's content in place, and syncs it.
+func write(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, privateMode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	if err := f.Truncate(int64(len(content))); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // file systems that cannot say so
+		return fmt.Errorf("syncing %q: %w", dir, err)
+	}
+	return nil
+}

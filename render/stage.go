@@ -1,0 +1,238 @@
+package render
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+	"github.com/rogpeppe/go-internal/diff"
+)
+
+// A File is what one template wants on disk.
+type File struct {
+	Dest    string // a symlink is followed: the file it points to is replaced
+	Content []byte
+	Mode    fs.FileMode // 0 keeps that of the file; a new one gets 0644
+	Private bool        // has secrets: without a Mode it is for its owner only
+	UID     int         // -1 keeps the owner, of a new file that of the process
+	GID     int         // -1 keeps the group
+	InPlace bool        // write into the file rather than replace it, for one that is a mount point
+}
+
+// ErrMountPoint is a target that cannot be renamed over, as when a single file
+// is mounted into a container.
+var ErrMountPoint = errors.New("the file is a mount point of its own")
+
+const (
+	defaultMode = fs.FileMode(0o644)
+	privateMode = fs.FileMode(0o600)
+)
+
+// Staged is a file of a batch.
+type Staged struct {
+	File
+	Path string // of the candidate, or of the live file where the content is the same
+
+	target  string // Dest with its links followed
+	before  []byte
+	existed bool
+	owner   owner // wanted
+	now     owner
+	pending *renameio.PendingFile // nil where the content is the same, or only planned
+	backup  string
+}
+
+// owner is what is kept about a file beside its content.
+type owner struct {
+	uid, gid int
+	mode     fs.FileMode
+}
+
+// Rewritten says whether the content differs from the live file's.
+func (s *Staged) Rewritten() bool { return !s.existed || !bytes.Equal(s.before, s.Content) }
+
+// InSync says whether content, mode and owner are the live file's.
+func (s *Staged) InSync() bool { return !s.Rewritten() && s.owner == s.now }
+
+// Diff is the change in unified form, empty when there is none.
+func (s *Staged) Diff() string {
+	from := s.Dest
+	if !s.existed {
+		from = os.DevNull
+	}
+	if !s.Rewritten() {
+		return ""
+	}
+	unified := diff.Diff(from, s.before, s.Dest, s.Content)
+	if unified == nil { // a new file that is empty
+		return fmt.Sprintf("--- %s\n+++ %s\n", from, s.Dest)
+	}
+	_, unified, _ = bytes.Cut(unified, []byte("\n")) // "diff FROM TO" says it twice
+	return string(unified)
+}
+
+// A Batch is a set of files on their way to disk.
+type Batch struct {
+	Files []*Staged
+}
+
+// Stage writes the candidates beside their targets. Nothing is left behind
+// when it fails; when it does not, call [Batch.Discard], which is safe after
+// [Batch.Commit].
+func Stage(files []File) (*Batch, error) {
+	b := &Batch{}
+	for _, f := range files {
+		s, err := stage(f)
+		if err != nil {
+			b.Discard()
+			return nil, fmt.Errorf("staging %q: %w", f.Dest, err)
+		}
+		b.Files = append(b.Files, s)
+	}
+	return b, nil
+}
+
+// Plan is Stage without writing anything: the files' Path is that of the live
+// file.
+func Plan(files []File) (*Batch, error) {
+	b := &Batch{}
+	for _, f := range files {
+		s, err := compare(f)
+		if err != nil {
+			return nil, fmt.Errorf("reading %q: %w", f.Dest, err)
+		}
+		b.Files = append(b.Files, s)
+	}
+	return b, nil
+}
+
+func stage(f File) (*Staged, error) {
+	s, err := compare(f)
+	if err != nil || !s.Rewritten() {
+		return s, err
+	}
+	s.pending, err = candidate(s)
+	if err != nil {
+		return nil, err
+	}
+	s.Path = s.pending.Name()
+	return s, nil
+}
+
+// compare looks at the live file.
+func compare(f File) (*Staged, error) {
+	target, err := follow(f.Dest)
+	if err != nil {
+		return nil, err
+	}
+	s := &Staged{File: f, Path: target, target: target}
+	info, err := os.Stat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.now = owner{uid: os.Geteuid(), gid: os.Getegid()}
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("is not a regular file but %s", info.Mode().Type())
+	default:
+		sys := info.Sys().(*syscall.Stat_t)
+		s.now = owner{uid: int(sys.Uid), gid: int(sys.Gid), mode: info.Mode().Perm()}
+		s.existed = true
+		if s.before, err = os.ReadFile(target); err != nil {
+			return nil, err
+		}
+	}
+	s.owner = wanted(f, s.now, s.existed)
+	return s, nil
+}
+
+func wanted(f File, now owner, existed bool) owner {
+	o := now
+	if f.UID >= 0 {
+		o.uid = f.UID
+	}
+	if f.GID >= 0 {
+		o.gid = f.GID
+	}
+	switch {
+	case f.Mode != 0:
+		o.mode = f.Mode.Perm()
+	case existed && f.Private:
+		o.mode &= privateMode
+	case f.Private:
+		o.mode = privateMode
+	case !existed:
+		o.mode = defaultMode
+	}
+	return o
+}
+
+// follow resolves links, also those that point at nothing yet.
+func follow(path string) (string, error) {
+	for range 40 { // as many as Linux follows
+		resolved, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			return resolved, nil
+		}
+		to, linkErr := os.Readlink(path)
+		if linkErr != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return path, nil
+			}
+			return "", err
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", syscall.ELOOP
+}
+
+// candidate writes the new content beside the target, with the wanted mode and
+// owner. The name begins with a dot and ends in digits, so that no include of
+// a directory's *.conf picks it up.
+func candidate(s *Staged) (_ *renameio.PendingFile, err error) {
+	dir := filepath.Dir(s.target)
+	p, err := renameio.NewPendingFile(s.target, renameio.WithTempDir(dir), renameio.WithPermissions(privateMode))
+	if s.InPlace && errors.Is(err, syscall.EROFS) {
+		// A file mounted into a read-only directory: beside it is no room, and
+		// it need not be, since it is not renamed.
+		p, err = renameio.NewPendingFile(s.target, renameio.WithTempDir(os.TempDir()), renameio.WithPermissions(privateMode))
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = p.Cleanup()
+		}
+	}()
+	if _, err := p.Write(s.Content); err != nil {
+		return nil, err
+	}
+	// The owner first: chown clears mode bits.
+	if err := s.chown(p.Chown); err != nil {
+		return nil, err
+	}
+	return p, p.Chmod(s.owner.mode)
+}
+
+// chown gives a file the wanted owner. One that is merely kept is kept where
+// the process may do so.
+func (s *Staged) chown(chown func(uid, gid int) error) error {
+	if s.owner.uid == os.Geteuid() && s.owner.gid == os.Getegid() {
+		return nil
+	}
+	err := chown(s.owner.uid, s.owner.gid)
+	if errors.Is(err, fs.ErrPermission) && s.UID < 0 && s.GID < 0 {
+		s.owner.uid, s.owner.gid = s.now.uid, s.now.gid
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,255 @@
+package watcher
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Cluster says which API server to read, as kubectl's flags of the same names
+// do. The zero value is the service account's in a pod, else the default
+// kubeconfig.
+type Cluster struct {
+	Kubeconfig string // path; empty means $KUBECONFIG, ~/.kube/config, or in a pod the service account's
+	Context    string
+	Namespace  string // of names given without one; empty means the context's or the pod's
+	UserAgent  string
+}
+
+// NewCluster returns a watcher of a cluster. It makes no request yet: a
+// server that cannot be reached shows in [Watcher.Problems].
+func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.Kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading kubeconfig %q: %w", cmp.Or(c.Kubeconfig, strings.Join(rules.Precedence, ":")), err)
+	}
+	namespace := cmp.Or(c.Namespace, os.Getenv("POD_NAMESPACE"))
+	if namespace == "" {
+		if namespace, _, err = loader.Namespace(); err != nil {
+			return nil, fmt.Errorf("reading kubeconfig %q: %w", c.Kubeconfig, err)
+		}
+	}
+	config.UserAgent = c.UserAgent
+	// The server has its own fairness; a client-side limit would only delay
+	// the first render of a template with many dependencies.
+	config.QPS = -1
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
+	}
+	return newWatcher(&cluster{config: config, http: client, scheme: newScheme()}, namespace, log), nil
+}
+
+// cluster reads an API server: the typed kinds as protobuf, what lookup asks
+// for as JSON, all over one connection.
+type cluster struct {
+	config *rest.Config
+	http   *http.Client
+	scheme *runtime.Scheme
+
+	mu      sync.Mutex
+	clients map[schema.GroupVersion]*rest.RESTClient
+}
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for name, k := range kinds() {
+		s.AddKnownTypeWithName(k.gv.WithKind(name), k.object())
+		s.AddKnownTypeWithName(k.gv.WithKind(name+"List"), k.list())
+		metav1.AddToGroupVersion(s, k.gv)
+	}
+	return s
+}
+
+func (c *cluster) run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// follow lists and watches the feed's objects until ctx ends.
+func (c *cluster) follow(ctx context.Context, f *feed) {
+	var lw *cache.ListWatch
+	var example runtime.Object
+	// A custom resource may be defined later than kconfd starts.
+	wait.PollUntilContextCancel(ctx, retryOpen, true, func(ctx context.Context) (done bool, _ error) {
+		var err error
+		lw, example, err = c.open(ctx, f.key)
+		f.failed(err)
+		return err == nil, nil
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	cache.NewReflectorWithOptions(&observed{lw, f}, example, f, cache.ReflectorOptions{
+		Name:            f.key.dependency().String(),
+		TypeDescription: f.key.gvk.Kind,
+		// client-go's own back-off lets a minute pass after the server is
+		// back. Two to three seconds, spread, are no storm either.
+		Backoff: &wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 5, Cap: 2 * time.Second},
+	}).RunWithContext(ctx)
+}
+
+const retryOpen = 2 * time.Second
+
+// observed tells the feed how its lists and watches fare.
+type observed struct {
+	*cache.ListWatch
+	feed *feed
+}
+
+func (o *observed) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	list, err := o.ListWatch.ListWithContext(ctx, options)
+	o.feed.failed(err)
+	return list, err
+}
+
+func (o *observed) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	w, err := o.ListWatch.WatchWithContext(ctx, options)
+	o.feed.failed(err)
+	return w, err
+}
+
+func (c *cluster) open(ctx context.Context, key watchKey) (*cache.ListWatch, runtime.Object, error) {
+	if key.untyped {
+		return c.openUntyped(ctx, key)
+	}
+	k := kinds()[key.gvk.Kind]
+	client, err := c.client(k.gv)
+	if err != nil {
+		return nil, nil, err
+	}
+	request := func(options metav1.ListOptions) *rest.Request {
+		restrict(&options, key)
+		return client.Get().NamespaceIfScoped(key.namespace, key.namespace != "").Resource(k.resource).
+			VersionedParams(&options, metav1.ParameterCodec)
+	}
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return request(options).Do(ctx).Get()
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.Watch = true
+			return request(options).Watch(ctx)
+		},
+	}, k.object(), nil
+}
+
+func (c *cluster) openUntyped(ctx context.Context, key watchKey) (*cache.ListWatch, runtime.Object, error) {
+	resource, _, err := c.resource(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := dynamic.NewForConfigAndClient(c.config, c.http)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects := client.Resource(key.gvk.GroupVersion().WithResource(resource)).Namespace(key.namespace)
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			restrict(&options, key)
+			return objects.List(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			restrict(&options, key)
+			return objects.Watch(ctx, options)
+		},
+	}, &unstructured.Unstructured{}, nil
+}
+
+// restrict makes the server send no more than the key's objects.
+func restrict(options *metav1.ListOptions, key watchKey) {
+	options.LabelSelector = key.labels
+	if key.name != "" {
+		options.FieldSelector = "metadata.name=" + key.name
+	}
+}
+
+// client is the one for a group and version.
+func (c *cluster) client(gv schema.GroupVersion) (*rest.RESTClient, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if client := c.clients[gv]; client != nil {
+		return client, nil
+	}
+	config := rest.CopyConfig(c.config)
+	config.GroupVersion = &gv
+	config.APIPath = "/apis"
+	if gv.Group == "" {
+		config.APIPath = "/api"
+	}
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	config.NegotiatedSerializer = serializer.NewCodecFactory(c.scheme).WithoutConversion()
+	client, err := rest.RESTClientForConfigAndClient(config, c.http)
+	if err != nil {
+		return nil, err
+	}
+	if c.clients == nil {
+		c.clients = map[schema.GroupVersion]*rest.RESTClient{}
+	}
+	c.clients[gv] = client
+	return client, nil
+}
+
+// resource asks the server what it calls a kind. (client-go's discovery
+// client would do it as well, for several MiB of OpenAPI descriptors.)
+func (c *cluster) resource(ctx context.Context, key watchKey) (string, bool, error) {
+	if k, ok := kinds()[key.gvk.Kind]; ok && k.gv == key.gvk.GroupVersion() {
+		return k.resource, !k.cluster, nil
+	}
+	client, err := c.client(schema.GroupVersion{Version: "v1"})
+	if err != nil {
+		return "", false, err
+	}
+	gv := key.gvk.GroupVersion()
+	path := "/apis/" + gv.String()
+	if gv.Group == "" {
+		path = "/api/" + gv.Version
+	}
+	var list metav1.APIResourceList
+	err = client.Get().AbsPath(path).Timeout(requestTimeout).Do(ctx).Into(&list)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return "", false, fmt.Errorf("asking the server about %s: %w", gv, err)
+	}
+	for _, r := range list.APIResources {
+		if r.Kind == key.gvk.Kind && !strings.Contains(r.Name, "/") {
+			return r.Name, r.Namespaced, nil
+		}
+	}
+	return "", false, fmt.Errorf("the server knows no %s in %s", key.gvk.Kind, gv)
+}
+
+const requestTimeout = 10 * time.Second
+
+// namespaceMissing asks the server. Most Roles do not allow to ask; then it is
+// taken to exist: without it there would be no Role in it.
+func (c *cluster) namespaceMissing(ctx context.Context, namespace string) bool {
+	client, err := c.client(schema.GroupVersion{Version: "v1"})
+	if err != nil {
+		return false
+	}
+	err = client.Get().Resource("namespaces").Name(namespace).Timeout(requestTimeout).Do(ctx).Error()
+	return apierrors.IsNotFound(err)
+}

@@ -1,0 +1,194 @@
+package watcher
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unique"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// An Endpoint is one member of a service: a pod, or an address from outside.
+// Endpoints come sorted by pod (or host name), numbers in order, then address.
+type Endpoint struct {
+	Address     string   // the first of Addresses
+	Addresses   []string // all of them; those of a pod with two IP families are IPv4 first
+	Hostname    string   // set for the pods of a StatefulSet
+	Pod         string   // empty when no pod is behind it
+	Node        string
+	Zone        string
+	Ready       bool // takes traffic
+	Serving     bool // passes its readiness probe, also while it terminates
+	Terminating bool
+	Ports       []Port
+}
+
+// Port is the number of the endpoint's port with that name.
+func (e *Endpoint) Port(name string) (int32, error) { return portNamed(e.Ports, name) }
+
+// name is what endpoints are sorted and recognised by, where they have one.
+func (e *Endpoint) name() string { return cmp.Or(e.Pod, e.Hostname) }
+
+func compareEndpoints(a, b *Endpoint) int {
+	return cmp.Or(
+		compareNames(a.name(), b.name()),
+		cmp.Compare(strings.Count(a.Address, ":"), strings.Count(b.Address, ":")), // IPv4 first
+		compareNames(a.Address, b.Address),
+		compareBool(b.Ready, a.Ready),
+		compareBool(b.Serving, a.Serving),
+	)
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// viewEndpointSlice keeps a slice's endpoints, sorted.
+func viewEndpointSlice(o runtime.Object) (string, any) {
+	s := o.(*discoveryv1.EndpointSlice)
+	ports := make([]Port, 0, len(s.Ports))
+	for _, p := range s.Ports {
+		ports = append(ports, Port{
+			Name: value(p.Name), Port: value(p.Port), Protocol: string(value(p.Protocol)), AppProtocol: value(p.AppProtocol),
+		})
+	}
+	all := make([]Endpoint, len(s.Endpoints))
+	sorted := make([]*Endpoint, 0, len(s.Endpoints))
+	for i, e := range s.Endpoints {
+		if len(e.Addresses) == 0 {
+			continue
+		}
+		v := &all[i]
+		*v = Endpoint{
+			Address:   e.Addresses[0],
+			Addresses: e.Addresses,
+			Hostname:  value(e.Hostname),
+			Node:      shared(value(e.NodeName)),
+			Zone:      shared(value(e.Zone)),
+			// Where the API says that nil is to be read as true, it is.
+			Ready:       e.Conditions.Ready == nil || *e.Conditions.Ready,
+			Serving:     e.Conditions.Serving == nil || *e.Conditions.Serving,
+			Terminating: value(e.Conditions.Terminating),
+			Ports:       ports,
+		}
+		if e.TargetRef != nil && e.TargetRef.Kind == kindPod {
+			v.Pod = e.TargetRef.Name
+		}
+		sorted = append(sorted, v)
+	}
+	slices.SortFunc(sorted, compareEndpoints)
+	return s.Labels[discoveryv1.LabelServiceName], sorted
+}
+
+// shared makes equal strings share their bytes: ten thousand endpoints live on
+// a few nodes.
+func shared(s string) string { return unique.Make(s).Value() }
+
+// A membership is one service's endpoints, merged from its slices. It is
+// brought up to date by what changed: a service of ten thousand endpoints has
+// a hundred slices, of which one change touches one.
+type membership struct {
+	slices  map[string]*record // by the slice's name, as merged
+	members []member           // all, sorted
+	list    []*Endpoint        // what templates see: one entry a member
+}
+
+type member struct {
+	*Endpoint
+	slice *record
+}
+
+// merge brings the membership up to date with the slices of its service.
+func (m *membership) merge(now map[string]*record) {
+	gone := map[*record]bool{}
+	for name, old := range m.slices {
+		if now[name] != old {
+			gone[old] = true
+		}
+	}
+	var added []member
+	for name, r := range now {
+		if m.slices[name] != r {
+			for _, e := range r.view.([]*Endpoint) {
+				added = append(added, member{e, r})
+			}
+		}
+	}
+	if len(gone) == 0 && len(added) == 0 && len(m.slices) == len(now) {
+		return
+	}
+	slices.SortFunc(added, compareMembers)
+	m.members = mergeMembers(m.members, gone, added)
+	m.list = distinct(m.members)
+	m.slices = now
+}
+
+func compareMembers(a, b member) int { return compareEndpoints(a.Endpoint, b.Endpoint) }
+
+// mergeMembers is old without the gone slices' and with the added ones, which
+// are sorted. Places are found by bisection, since few come among many.
+func mergeMembers(old []member, gone map[*record]bool, added []member) []member {
+	kept := slices.DeleteFunc(slices.Clone(old), func(m member) bool { return gone[m.slice] })
+	if len(kept) == 0 {
+		return added
+	}
+	merged := make([]member, 0, len(kept)+len(added))
+	for _, a := range added {
+		at, _ := slices.BinarySearchFunc(kept, a, compareMembers)
+		merged = append(merged, kept[:at]...)
+		merged = append(merged, a)
+		kept = kept[at:]
+	}
+	return append(merged, kept...)
+}
+
+// distinct joins what is one member in several entries: a pod that is listed
+// in two slices while it moves between them, or once per IP family.
+func distinct(members []member) []*Endpoint {
+	list := make([]*Endpoint, 0, len(members))
+	for _, m := range members {
+		if last := len(list) - 1; last >= 0 && same(list[last], m.Endpoint) {
+			list[last] = join(list[last], m.Endpoint)
+			continue
+		}
+		list = append(list, m.Endpoint)
+	}
+	return list
+}
+
+func same(a, b *Endpoint) bool {
+	if a.Pod != "" || b.Pod != "" {
+		return a.Pod == b.Pod
+	}
+	return a.Address == b.Address && a.Hostname == b.Hostname
+}
+
+// join adds what b has and a lacks. Of two that differ, the ready one is the
+// newer: a pod becomes ready once, and is listed twice only for a moment.
+func join(a, b *Endpoint) *Endpoint {
+	first := *a
+	first.Addresses = slices.Clone(a.Addresses)
+	for _, address := range b.Addresses {
+		if !slices.Contains(first.Addresses, address) {
+			first.Addresses = append(first.Addresses, address)
+		}
+	}
+	first.Ports = slices.Clone(a.Ports)
+	for _, p := range b.Ports {
+		if !slices.Contains(first.Ports, p) {
+			first.Ports = append(first.Ports, p)
+		}
+	}
+	first.Ready = a.Ready || b.Ready
+	first.Serving = a.Serving || b.Serving
+	first.Terminating = a.Terminating && b.Terminating
+	return &first
+}

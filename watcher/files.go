@@ -1,0 +1,162 @@
+package watcher
+
+import (
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Files pokes when something may have changed in files, or in and below
+// directories. It watches directories, since editors and the kubelet replace
+// files rather than write them: a ConfigMap mount changes by its ..data link
+// alone. Whoever is poked reads again and compares.
+type Files struct {
+	log     *slog.Logger
+	notify  *fsnotify.Watcher // nil when inotify is not to be had
+	ticker  *time.Ticker      // instead of it
+	changed chan struct{}
+	done    chan struct{}
+	dirs    map[string]bool
+}
+
+// withoutInotify is how often files are read again where nothing tells of
+// changes.
+const withoutInotify = 5 * time.Second
+
+// NewFiles watches nothing yet. Close it.
+func NewFiles(log *slog.Logger) *Files {
+	f := &Files{log: log, changed: make(chan struct{}, 1), done: make(chan struct{}), dirs: map[string]bool{}}
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		log.Warn("no inotify, looking at files every few seconds instead", "every", withoutInotify.String(), "err", err,
+			"hint", "raise the sysctl fs.inotify.max_user_instances")
+		f.ticker = time.NewTicker(withoutInotify)
+		go f.tick() // until Close
+		return f
+	}
+	f.notify = notify
+	go f.forward() // until Close
+	return f
+}
+
+// Changed has an element when there is reason to look.
+func (f *Files) Changed() <-chan struct{} { return f.changed }
+
+// Watch makes paths the ones that are watched. What does not exist is watched
+// for at the nearest directory that does. Call it again when directories may
+// have come below them.
+func (f *Files) Watch(paths []string) {
+	if f.notify == nil {
+		return
+	}
+	dirs := map[string]bool{}
+	for _, p := range paths {
+		addDirs(dirs, p)
+	}
+	for dir := range dirs {
+		if !f.dirs[dir] {
+			if err := f.notify.Add(dir); err != nil {
+				f.log.Warn("cannot watch directory", "dir", dir, "err", err,
+					"hint", "raise the sysctl fs.inotify.max_user_watches if it is used up")
+			}
+		}
+	}
+	for dir := range f.dirs {
+		if !dirs[dir] {
+			_ = f.notify.Remove(dir) // it may be gone, and its watch with it
+		}
+	}
+	f.dirs = dirs
+}
+
+// addDirs adds the directories whose entries decide what path is.
+func addDirs(dirs map[string]bool, path string) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
+		dirs[nearestDir(filepath.Dir(target))] = true
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		dirs[nearestDir(filepath.Dir(path))] = true
+		return
+	}
+	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil // unreadable or a file: its directory is watched
+		}
+		if p != path && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		dirs[p] = true
+		return nil
+	})
+}
+
+func nearestDir(dir string) string {
+	for {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return dir
+		}
+		if parent := filepath.Dir(dir); parent != dir {
+			dir = parent
+			continue
+		}
+		return dir
+	}
+}
+
+func (f *Files) forward() {
+	for {
+		select {
+		case <-f.done:
+			return
+		case _, ok := <-f.notify.Events:
+			if !ok {
+				return
+			}
+			f.poke()
+		case err, ok := <-f.notify.Errors:
+			if !ok {
+				return
+			}
+			f.log.Debug("file events lost", "err", err) // an overflow: look at everything
+			f.poke()
+		}
+	}
+}
+
+func (f *Files) tick() {
+	for {
+		select {
+		case <-f.done:
+			return
+		case <-f.ticker.C:
+			f.poke()
+		}
+	}
+}
+
+func (f *Files) poke() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the watching.
+func (f *Files) Close() {
+	close(f.done)
+	if f.notify != nil {
+		_ = f.notify.Close()
+		return
+	}
+	f.ticker.Stop()
+}

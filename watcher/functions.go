@@ -1,0 +1,318 @@
+package watcher
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Funcs are the template functions. They are to be called within Run only.
+//
+// A function that names one object waits for it: where it does not exist, the
+// run fails with an [*AbsentError]. A function that selects gives an empty
+// list, and lookup an empty map, as in Helm.
+func (r *Reader) Funcs() map[string]any {
+	return map[string]any{
+		"configMap":   r.configMap,
+		"endpoints":   r.endpointsOf,
+		"lookup":      r.lookup,
+		"node":        r.node,
+		"nodes":       r.nodes,
+		"pod":         r.pod,
+		"pods":        r.pods,
+		"ready":       ready,
+		"secret":      r.secret,
+		"self":        r.self,
+		"service":     r.service,
+		"services":    r.services,
+		"statefulSet": r.statefulSet,
+	}
+}
+
+func (r *Reader) endpointsOf(service string, namespace ...string) ([]*Endpoint, error) {
+	ns, err := r.namespace(namespace)
+	if err != nil {
+		return nil, err
+	}
+	if service == "" {
+		return nil, errors.New("the name is empty")
+	}
+	return r.endpoints(ns, service), nil
+}
+
+func (r *Reader) endpoints(namespace, service string) []*Endpoint {
+	f := r.feed(typedNeed(kindEndpointSlice, namespace, service, ""))
+	if f == nil {
+		return nil
+	}
+	return f.endpoints(service)
+}
+
+// ready are those of the endpoints that take traffic.
+func ready(endpoints []*Endpoint) []*Endpoint {
+	var list []*Endpoint
+	for _, e := range endpoints {
+		if e.Ready {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (r *Reader) service(name string, namespace ...string) (*Service, error) {
+	s, err := named[Service](r, kindService, name, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return s.readBy(r), nil
+}
+
+func (r *Reader) services(selector string, namespace ...string) ([]*Service, error) {
+	list, err := selected[Service](r, kindService, selector, namespace)
+	for i, s := range list {
+		list[i] = s.readBy(r)
+	}
+	return sortedBy(list, func(s *Service) string { return s.Name }), err
+}
+
+// readBy is a copy of s whose Endpoints are recorded as read by r.
+func (s *Service) readBy(r *Reader) *Service {
+	c := *s
+	c.reader = r
+	return &c
+}
+
+func (r *Reader) pod(name string, namespace ...string) (*Pod, error) {
+	return named[Pod](r, kindPod, name, namespace)
+}
+
+func (r *Reader) pods(selector string, namespace ...string) ([]*Pod, error) {
+	list, err := selected[Pod](r, kindPod, selector, namespace)
+	return sortedBy(list, func(p *Pod) string { return p.Name }), err
+}
+
+func (r *Reader) node(name string) (*Node, error) {
+	return named[Node](r, kindNode, name, nil)
+}
+
+func (r *Reader) nodes(selector string) ([]*Node, error) {
+	list, err := selected[Node](r, kindNode, selector, nil)
+	return sortedBy(list, func(n *Node) string { return n.Name }), err
+}
+
+func (r *Reader) statefulSet(name string, namespace ...string) (*StatefulSet, error) {
+	return named[StatefulSet](r, kindStatefulSet, name, namespace)
+}
+
+func (r *Reader) configMap(name string, namespace ...string) (map[string]string, error) {
+	data, err := named[map[string]string](r, kindConfigMap, name, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return maps.Clone(*data), nil
+}
+
+func (r *Reader) secret(name string, namespace ...string) (map[string]string, error) {
+	data, err := named[map[string]string](r, kindSecret, name, namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range *data {
+		r.secrets[v] = true
+	}
+	return maps.Clone(*data), nil
+}
+
+// lookup is Helm's: one object, or with an empty name a map whose items are
+// all of the namespace, or of all namespaces when that is empty too. What does
+// not exist is an empty map.
+func (r *Reader) lookup(apiVersion, kind, namespace, name string) (map[string]any, error) {
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	if err != nil || gv.Version == "" || kind == "" {
+		return nil, fmt.Errorf("want an apiVersion like %q and a kind like %q, not %q and %q", "apps/v1", "Deployment", apiVersion, kind)
+	}
+	n := need{Dependency{APIVersion: apiVersion, Kind: kind, Namespace: namespace, Name: name}, true}
+	f := r.feed(n)
+	if f == nil {
+		return map[string]any{}, nil
+	}
+	if gv.Group == "" && kind == kindSecret {
+		r.hideSecrets(f)
+	}
+	if name != "" {
+		for _, found := range f.groups[name] {
+			return found.view.(*unstructured.Unstructured).DeepCopy().Object, nil
+		}
+		return map[string]any{}, nil
+	}
+	items := []any{}
+	for _, key := range slices.SortedFunc(maps.Keys(f.records), compareNames) {
+		items = append(items, f.records[key].view.(*unstructured.Unstructured).DeepCopy().Object)
+	}
+	return map[string]any{"apiVersion": apiVersion, "kind": kind + "List", "items": items}, nil
+}
+
+// hideSecrets notes the values of the Secrets that lookup gave.
+func (r *Reader) hideSecrets(f *feed) {
+	for _, found := range f.records {
+		data, _, _ := unstructured.NestedStringMap(found.view.(*unstructured.Unstructured).Object, "data")
+		for _, v := range data {
+			r.secrets[v] = true
+			if plain, err := base64.StdEncoding.DecodeString(v); err == nil {
+				r.secrets[string(plain)] = true
+			}
+		}
+	}
+}
+
+// Self is the pod that kconfd runs in. Its name comes from the environment
+// variable POD_NAME, else from the host name; IP and node from POD_IP and
+// NODE_NAME where these are set. All else is read from the Pod itself.
+type Self struct {
+	reader *Reader
+}
+
+func (r *Reader) self() *Self { return &Self{reader: r} }
+
+// Name of the pod.
+func (s *Self) Name() (string, error) {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name, nil
+	}
+	return os.Hostname()
+}
+
+// Namespace of the pod.
+func (s *Self) Namespace() string {
+	return cmp.Or(os.Getenv("POD_NAMESPACE"), s.reader.watcher.namespace)
+}
+
+// Ordinal of a StatefulSet's pod, else -1.
+func (s *Self) Ordinal() (int, error) {
+	name, err := s.Name()
+	return ordinal(name), err
+}
+
+// IP of the pod, the first where it has two.
+func (s *Self) IP() (string, error) {
+	if ip := os.Getenv("POD_IP"); ip != "" {
+		return ip, nil
+	}
+	pod, err := s.Pod()
+	if err != nil {
+		return "", err
+	}
+	if pod.IP == "" && len(s.reader.pending) == 0 {
+		return "", &AbsentError{What: fmt.Sprintf("the IP of pod %q", pod.Name)}
+	}
+	return pod.IP, nil
+}
+
+// Node that the pod runs on.
+func (s *Self) Node() (string, error) {
+	if node := os.Getenv("NODE_NAME"); node != "" {
+		return node, nil
+	}
+	pod, err := s.Pod()
+	if err != nil {
+		return "", err
+	}
+	return pod.Node, nil
+}
+
+// Labels of the pod.
+func (s *Self) Labels() (map[string]string, error) {
+	pod, err := s.Pod()
+	if err != nil {
+		return nil, err
+	}
+	return pod.Labels, nil
+}
+
+// Annotations of the pod.
+func (s *Self) Annotations() (map[string]string, error) {
+	pod, err := s.Pod()
+	if err != nil {
+		return nil, err
+	}
+	return pod.Annotations, nil
+}
+
+// Pod is all that is known of it.
+func (s *Self) Pod() (*Pod, error) {
+	name, err := s.Name()
+	if err != nil {
+		return nil, err
+	}
+	return s.reader.pod(name, s.Namespace())
+}
+
+func typedNeed(kind, namespace, name, selector string) need {
+	return need{Dependency{APIVersion: apiVersion(kind), Kind: kind, Namespace: namespace, Name: name, Selector: selector}, false}
+}
+
+// scope is the namespace for a kind: none for one of the cluster.
+func (r *Reader) scope(kind string, given []string) (string, error) {
+	if kinds()[kind].cluster {
+		return "", nil
+	}
+	return r.namespace(given)
+}
+
+// named is the view of one object. While it is not listed yet, an empty one
+// stands in.
+func named[T any](r *Reader, kind, name string, namespace []string) (*T, error) {
+	ns, err := r.scope(kind, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return nil, errors.New("the name is empty")
+	}
+	n := typedNeed(kind, ns, name, "")
+	f := r.feed(n)
+	if f == nil {
+		return new(T), nil
+	}
+	for _, found := range f.groups[name] {
+		return viewOf[T](found), nil
+	}
+	return nil, &AbsentError{What: n.Dependency.String()}
+}
+
+// selected are the views of all objects whose labels match.
+func selected[T any](r *Reader, kind, selector string, namespace []string) ([]*T, error) {
+	ns, err := r.scope(kind, namespace)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := labels.Parse(selector)
+	if err != nil {
+		return nil, fmt.Errorf("label selector %q: %w", selector, err)
+	}
+	f := r.feed(typedNeed(kind, ns, "", parsed.String()))
+	if f == nil {
+		return nil, nil
+	}
+	list := make([]*T, 0, len(f.records))
+	for _, found := range f.records {
+		list = append(list, viewOf[T](found))
+	}
+	return list, nil
+}
+
+// viewOf is a record's view. Maps are views by value, all else by pointer.
+func viewOf[T any](r *record) *T {
+	if v, ok := r.view.(T); ok {
+		return &v
+	}
+	return r.view.(*T)
+}

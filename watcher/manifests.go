@@ -1,0 +1,298 @@
+package watcher
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+)
+
+// NewManifests returns a watcher of Kubernetes manifests: files and
+// directories of YAML or JSON, followed as they change, and "-" for stdin,
+// which is read once. Objects without a namespace are in the given one, which
+// may be empty for "default".
+//
+// Manifests that cannot be read now are an error. When they turn bad later,
+// what was read before stays, and the log says why.
+func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.Logger) (*Watcher, error) {
+	if namespace == "" {
+		namespace = metav1.NamespaceDefault
+	}
+	m := &manifests{paths: paths, namespace: namespace, log: log, changed: make(chan struct{})}
+	if slices.Contains(paths, "-") {
+		var err error
+		if m.stdin, err = io.ReadAll(stdin); err != nil {
+			return nil, fmt.Errorf("reading manifests from standard input: %w", err)
+		}
+	}
+	if err := m.read(); err != nil {
+		return nil, err
+	}
+	return newWatcher(m, namespace, log), nil
+}
+
+// manifests are objects on disk.
+type manifests struct {
+	paths     []string
+	namespace string
+	stdin     []byte
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	objects map[manifestKey]*unstructured.Unstructured
+	changed chan struct{} // closed at the next change
+}
+
+type manifestKey struct {
+	gvk             schema.GroupVersionKind
+	namespace, name string
+}
+
+// run reads the manifests again whenever they change on disk.
+func (m *manifests) run(ctx context.Context) error {
+	files := NewFiles(m.log)
+	defer files.Close()
+	files.Watch(slices.DeleteFunc(slices.Clone(m.paths), func(p string) bool { return p == "-" }))
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-files.Changed():
+			if err := m.read(); err != nil {
+				m.log.Warn("manifests refused, the ones read before stay", "err", err)
+			}
+		}
+	}
+}
+
+// read takes over the manifests if all of them are good.
+func (m *manifests) read() error {
+	objects := map[manifestKey]*unstructured.Unstructured{}
+	for _, path := range m.paths {
+		if err := m.readPath(path, objects); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects = objects
+	close(m.changed)
+	m.changed = make(chan struct{})
+	return nil
+}
+
+func (m *manifests) readPath(path string, objects map[manifestKey]*unstructured.Unstructured) error {
+	if path == "-" {
+		return m.decode("standard input", m.stdin, objects)
+	}
+	files, err := manifestFiles(path)
+	if err != nil {
+		return fmt.Errorf("reading manifests: %w", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("reading manifests: %w", err)
+		}
+		if err := m.decode(file, content, objects); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manifestFiles are path itself, or the manifests in and below the directory.
+func manifestFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case p != path && strings.HasPrefix(d.Name(), "."):
+			if d.IsDir() {
+				return fs.SkipDir // a ConfigMap mount keeps its versions in ..2026_01_02
+			}
+		case !d.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(p)):
+			files = append(files, p)
+		}
+		return nil
+	})
+	return files, err
+}
+
+// decode adds the objects in content, which has one document or several.
+func (m *manifests) decode(file string, content []byte, objects map[manifestKey]*unstructured.Unstructured) error {
+	line := 1
+	for _, doc := range splitDocuments(content) {
+		if err := m.decodeDocument(doc, objects); err != nil {
+			return fmt.Errorf("reading manifests: %s: %w", file, atLine(err, line))
+		}
+		line += bytes.Count(doc, []byte("\n"))
+	}
+	return nil
+}
+
+// splitDocuments cuts at the lines that begin with "---". Together, the
+// documents are the content: a place in one is a place in the file.
+func splitDocuments(content []byte) [][]byte {
+	var docs [][]byte
+	start, at := 0, 0
+	for line := range bytes.Lines(content) {
+		if bytes.HasPrefix(line, []byte("---")) && at > start {
+			docs = append(docs, content[start:at])
+			start = at
+		}
+		at += len(line)
+	}
+	return append(docs, content[start:])
+}
+
+// atLine adds to an error where its document starts; the YAML decoder's own
+// line numbers count from there.
+func atLine(err error, first int) error {
+	if first == 1 {
+		return err
+	}
+	return fmt.Errorf("document from line %d: %w", first, err)
+}
+
+func (m *manifests) decodeDocument(doc []byte, objects map[manifestKey]*unstructured.Unstructured) error {
+	var fields map[string]any
+	if err := yaml.Unmarshal(doc, &fields); err != nil {
+		return err
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	o := &unstructured.Unstructured{Object: fields}
+	if o.GetKind() == "" || o.GetAPIVersion() == "" {
+		return errors.New("not a Kubernetes object: no apiVersion or kind")
+	}
+	if o.IsList() {
+		return o.EachListItem(func(item runtime.Object) error {
+			return m.add(item.(*unstructured.Unstructured), objects)
+		})
+	}
+	return m.add(o, objects)
+}
+
+func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*unstructured.Unstructured) error {
+	if o.GetName() == "" {
+		return fmt.Errorf("%s without a name", o.GetKind())
+	}
+	k, known := kinds()[o.GetKind()]
+	if known && k.gv == o.GroupVersionKind().GroupVersion() {
+		if !k.cluster && o.GetNamespace() == "" {
+			o.SetNamespace(m.namespace)
+		}
+		if _, err := typed(o, k); err != nil {
+			return fmt.Errorf("%s %q: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	key := manifestKey{o.GroupVersionKind(), o.GetNamespace(), o.GetName()}
+	if objects[key] != nil {
+		return fmt.Errorf("%s %q: there is another one of that name", o.GetKind(), o.GetName())
+	}
+	objects[key] = o
+	return nil
+}
+
+// typed is o as its API type.
+func typed(o *unstructured.Unstructured, k kind) (runtime.Object, error) {
+	object := k.object()
+	return object, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, object, true)
+}
+
+func (m *manifests) namespaceMissing(_ context.Context, namespace string) bool {
+	if namespace == m.namespace {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.objects {
+		if key.namespace == namespace || (key.gvk.Kind == "Namespace" && key.name == namespace) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *manifests) resource(_ context.Context, key watchKey) (string, bool, error) {
+	if k, ok := kinds()[key.gvk.Kind]; ok && k.gv == key.gvk.GroupVersion() {
+		return k.resource, !k.cluster, nil
+	}
+	plural, _ := meta.UnsafeGuessKindToResource(key.gvk)
+	return plural.Resource, key.namespace != "", nil
+}
+
+// follow hands the feed its objects, and again whenever the manifests change.
+func (m *manifests) follow(ctx context.Context, f *feed) {
+	alive := time.NewTicker(time.Minute)
+	defer alive.Stop()
+	for ctx.Err() == nil {
+		found, changed, err := m.find(f.key)
+		if err == nil {
+			err = f.Replace(found, "")
+		}
+		f.failed(err)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-alive.C:
+		}
+	}
+}
+
+// find gives the key's objects and what is closed when they may be others.
+func (m *manifests) find(key watchKey) ([]any, <-chan struct{}, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	selector, err := labels.Parse(key.labels)
+	if err != nil {
+		return nil, m.changed, err
+	}
+	var found []any
+	for at, o := range m.objects {
+		if !m.within(key, at) || !selector.Matches(labels.Set(o.GetLabels())) {
+			continue
+		}
+		var object runtime.Object = o.DeepCopy()
+		if !key.untyped {
+			if object, err = typed(o, kinds()[key.gvk.Kind]); err != nil {
+				return nil, m.changed, err
+			}
+		}
+		found = append(found, object)
+	}
+	return found, m.changed, nil
+}
+
+// within says whether key's namespace and name take in what is at a place. An
+// object of a kind that kconfd does not know may have a namespace or none when
+// it names none: only a server could tell, so both are taken in.
+func (m *manifests) within(key watchKey, at manifestKey) bool {
+	return at.gvk == key.gvk &&
+		(key.namespace == "" || at.namespace == key.namespace || (at.namespace == "" && key.namespace == m.namespace)) &&
+		(key.name == "" || at.name == key.name)
+}

@@ -1,0 +1,162 @@
+package watcher
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A Reader answers one template's questions and records them. It is used by
+// one goroutine.
+type Reader struct {
+	watcher *Watcher
+
+	// Of the last run. Guarded by the watcher's mutex, which Run holds.
+	needs   map[need]uint64 // what was read, at which revision
+	pending []Dependency
+	secrets map[string]bool
+	ran     bool
+}
+
+// An IncompleteError is a run that read something that has not been listed.
+type IncompleteError struct {
+	Pending []Dependency
+}
+
+func (e *IncompleteError) Error() string {
+	return "waiting for " + join3(e.Pending)
+}
+
+// join3 names the first three and counts the others.
+func join3(all []Dependency) string {
+	names := make([]string, 0, 3)
+	for _, d := range all[:min(3, len(all))] {
+		names = append(names, d.String())
+	}
+	s := strings.Join(names, ", ")
+	if more := len(all) - len(names); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+// An AbsentError is an object that was asked for by name and does not exist.
+// It is awaited: the run is to be repeated when it does.
+type AbsentError struct {
+	What string // Secret "db" in namespace "prod"
+}
+
+func (e *AbsentError) Error() string { return e.What + " does not exist" }
+
+// Run calls execute, which reads through r's functions, on a view that does
+// not change meanwhile. What execute returned counts only when all that it
+// read is complete; otherwise the error is an [*IncompleteError], and
+// [Watcher.Changed] pokes when it is worth trying again.
+//
+// Functions give empty values for what is not complete yet, so that one run
+// finds as much as it can of what has to be watched.
+func (r *Reader) Run(execute func() error) error {
+	w := r.watcher
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.needs, r.pending, r.secrets, r.ran = map[need]uint64{}, nil, map[string]bool{}, true
+	err := execute()
+	w.reconcile()
+	if len(r.pending) > 0 {
+		slices.SortFunc(r.pending, Dependency.compare)
+		return &IncompleteError{Pending: slices.Compact(r.pending)}
+	}
+	return err
+}
+
+// Stale says whether another run could come out differently from the last: it
+// never ran, something it read has changed, or all that it was waiting for has
+// been listed or refused.
+func (r *Reader) Stale() bool {
+	w := r.watcher
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !r.ran {
+		return true
+	}
+	stale, settled := false, true
+	for n, seen := range r.needs {
+		f := w.serving(n)
+		switch {
+		case f != nil:
+			stale = stale || f.revision(n) != seen
+		case !w.settled(n):
+			settled = false
+		}
+	}
+	return stale && (settled || len(r.pending) == 0)
+}
+
+// settled says that n's first list has come or been refused.
+func (w *Watcher) settled(n need) bool {
+	f := w.feeds[w.planned[n]]
+	return f != nil && (f.synced > 0 || f.trouble.err != nil)
+}
+
+// Dependencies are what the last run read, sorted.
+func (r *Reader) Dependencies() []Dependency {
+	r.watcher.mu.Lock()
+	defer r.watcher.mu.Unlock()
+	var all []Dependency
+	for n := range r.needs {
+		all = append(all, n.Dependency)
+	}
+	slices.SortFunc(all, Dependency.compare)
+	return slices.Compact(all)
+}
+
+// Secrets are the values of the Secrets that the last run read; they must not
+// be shown to anyone.
+func (r *Reader) Secrets() []string {
+	return slices.Sorted(maps.Keys(r.secrets))
+}
+
+// ReadSecret says whether the last run read a Secret.
+func (r *Reader) ReadSecret() bool {
+	for _, d := range r.Dependencies() {
+		if d.Kind == kindSecret {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends the watches that only r needed, after the grace time.
+func (r *Reader) Close() {
+	r.watcher.mu.Lock()
+	defer r.watcher.mu.Unlock()
+	delete(r.watcher.readers, r)
+	r.watcher.reconcile()
+}
+
+// feed is the watch that answers n, recorded as read; nil while there is none.
+func (r *Reader) feed(n need) *feed {
+	f := r.watcher.serving(n)
+	if f == nil {
+		r.needs[n] = 0
+		r.pending = append(r.pending, n.Dependency)
+		return nil
+	}
+	r.needs[n] = f.revision(n)
+	return f
+}
+
+func (r *Reader) namespace(given []string) (string, error) {
+	switch len(given) {
+	case 0:
+		return r.watcher.namespace, nil
+	case 1:
+		if given[0] == "" {
+			return "", errors.New("the namespace is empty")
+		}
+		return given[0], nil
+	}
+	return "", fmt.Errorf("one namespace at most, not %d", len(given))
+}

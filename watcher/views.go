@@ -1,0 +1,282 @@
+package watcher
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/maruel/natural"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// A Port of an endpoint, a service or a container.
+type Port struct {
+	Name        string // may be empty when there is only one
+	Port        int32
+	Protocol    string // TCP, UDP or SCTP
+	AppProtocol string // as in the Service, often empty
+	TargetPort  string // services only: a number, or the name of a container's port
+	NodePort    int32  // services of type NodePort and LoadBalancer, else 0
+}
+
+// A Service is one Service.
+type Service struct {
+	Name         string
+	Namespace    string
+	Labels       map[string]string
+	Annotations  map[string]string
+	Type         string   // ClusterIP, NodePort, LoadBalancer or ExternalName
+	ClusterIP    string   // "None" for a headless service
+	ClusterIPs   []string // one per IP family
+	Headless     bool
+	ExternalName string
+	Ports        []Port
+
+	reader *Reader
+}
+
+// Endpoints are the service's, as `endpoints NAME` gives them.
+func (s *Service) Endpoints() []*Endpoint {
+	return s.reader.endpoints(s.Namespace, s.Name)
+}
+
+// Port is the number of the service's port with that name.
+func (s *Service) Port(name string) (int32, error) { return portNamed(s.Ports, name) }
+
+// A Pod is one Pod.
+type Pod struct {
+	Name           string
+	Namespace      string
+	Labels         map[string]string
+	Annotations    map[string]string
+	IP             string   // empty until the pod has one
+	IPs            []string // one per IP family
+	HostIP         string
+	Node           string
+	Hostname       string
+	Subdomain      string
+	ServiceAccount string
+	Phase          string // Pending, Running, Succeeded, Failed or Unknown
+	Ready          bool
+	Terminating    bool
+	Ordinal        int // the number at the end of a StatefulSet's pod name, -1 when there is none
+	Ports          []Port
+}
+
+// Port is the number of the container port with that name.
+func (p *Pod) Port(name string) (int32, error) { return portNamed(p.Ports, name) }
+
+// A Node is one Node.
+type Node struct {
+	Name          string
+	Labels        map[string]string
+	Annotations   map[string]string
+	InternalIP    string
+	ExternalIP    string
+	Hostname      string
+	Zone          string
+	Region        string
+	Ready         bool
+	Unschedulable bool
+}
+
+// A StatefulSet is one StatefulSet.
+type StatefulSet struct {
+	Name          string
+	Namespace     string
+	Labels        map[string]string
+	Annotations   map[string]string
+	ServiceName   string // its headless service
+	Replicas      int    // wanted
+	ReadyReplicas int
+	FirstOrdinal  int
+	PodNames      []string // of all the replicas wanted, in order
+}
+
+func portNamed(ports []Port, name string) (int32, error) {
+	names := make([]string, 0, len(ports))
+	for _, p := range ports {
+		if p.Name == name {
+			return p.Port, nil
+		}
+		names = append(names, strconv.Quote(p.Name))
+	}
+	return 0, fmt.Errorf("no port named %q, there is %s", name, cmp.Or(strings.Join(names, ", "), "none"))
+}
+
+// ordinal is the number behind the last dash of a pod's name, or -1.
+func ordinal(pod string) int {
+	_, digits, found := cutLast(pod, "-")
+	n, err := strconv.Atoi(digits)
+	if !found || err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// compareNames puts pxc-node2 before pxc-node10.
+func compareNames(a, b string) int {
+	return cmp.Or(natural.Compare(a, b), cmp.Compare(a, b))
+}
+
+func viewService(o runtime.Object) (string, any) {
+	s := o.(*corev1.Service)
+	v := &Service{
+		Name:         s.Name,
+		Namespace:    s.Namespace,
+		Labels:       s.Labels,
+		Annotations:  dropNoise(s.Annotations),
+		Type:         string(s.Spec.Type),
+		ClusterIP:    s.Spec.ClusterIP,
+		ClusterIPs:   s.Spec.ClusterIPs,
+		Headless:     s.Spec.ClusterIP == corev1.ClusterIPNone,
+		ExternalName: s.Spec.ExternalName,
+	}
+	for _, p := range s.Spec.Ports {
+		target := p.TargetPort.String()
+		if target == "0" {
+			target = strconv.Itoa(int(p.Port)) // what the API server would have filled in
+		}
+		v.Ports = append(v.Ports, Port{
+			Name: p.Name, Port: p.Port, Protocol: protocol(p.Protocol),
+			AppProtocol: value(p.AppProtocol), TargetPort: target, NodePort: p.NodePort,
+		})
+	}
+	return s.Name, v
+}
+
+func viewPod(o runtime.Object) (string, any) {
+	p := o.(*corev1.Pod)
+	v := &Pod{
+		Name:           p.Name,
+		Namespace:      p.Namespace,
+		Labels:         p.Labels,
+		Annotations:    dropNoise(p.Annotations),
+		IP:             p.Status.PodIP,
+		HostIP:         p.Status.HostIP,
+		Node:           p.Spec.NodeName,
+		Hostname:       p.Spec.Hostname,
+		Subdomain:      p.Spec.Subdomain,
+		ServiceAccount: p.Spec.ServiceAccountName,
+		Phase:          string(p.Status.Phase),
+		Terminating:    p.DeletionTimestamp != nil,
+		Ordinal:        ordinal(p.Name),
+	}
+	for _, ip := range p.Status.PodIPs {
+		v.IPs = append(v.IPs, ip.IP)
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			v.Ready = c.Status == corev1.ConditionTrue
+		}
+	}
+	for _, c := range p.Spec.Containers {
+		for _, port := range c.Ports {
+			v.Ports = append(v.Ports, Port{Name: port.Name, Port: port.ContainerPort, Protocol: protocol(port.Protocol)})
+		}
+	}
+	return p.Name, v
+}
+
+func viewNode(o runtime.Object) (string, any) {
+	n := o.(*corev1.Node)
+	v := &Node{
+		Name:          n.Name,
+		Labels:        n.Labels,
+		Annotations:   dropNoise(n.Annotations),
+		Zone:          n.Labels[corev1.LabelTopologyZone],
+		Region:        n.Labels[corev1.LabelTopologyRegion],
+		Unschedulable: n.Spec.Unschedulable,
+	}
+	for _, a := range n.Status.Addresses {
+		switch {
+		case a.Type == corev1.NodeInternalIP && v.InternalIP == "":
+			v.InternalIP = a.Address
+		case a.Type == corev1.NodeExternalIP && v.ExternalIP == "":
+			v.ExternalIP = a.Address
+		case a.Type == corev1.NodeHostName:
+			v.Hostname = a.Address
+		}
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			v.Ready = c.Status == corev1.ConditionTrue
+		}
+	}
+	return n.Name, v
+}
+
+func viewStatefulSet(o runtime.Object) (string, any) {
+	s := o.(*appsv1.StatefulSet)
+	v := &StatefulSet{
+		Name:          s.Name,
+		Namespace:     s.Namespace,
+		Labels:        s.Labels,
+		Annotations:   dropNoise(s.Annotations),
+		ServiceName:   s.Spec.ServiceName,
+		Replicas:      1, // the API's default
+		ReadyReplicas: int(s.Status.ReadyReplicas),
+	}
+	if s.Spec.Replicas != nil {
+		v.Replicas = int(*s.Spec.Replicas)
+	}
+	if s.Spec.Ordinals != nil {
+		v.FirstOrdinal = int(s.Spec.Ordinals.Start)
+	}
+	for i := range v.Replicas {
+		v.PodNames = append(v.PodNames, fmt.Sprintf("%s-%d", s.Name, v.FirstOrdinal+i))
+	}
+	return s.Name, v
+}
+
+func viewConfigMap(o runtime.Object) (string, any) {
+	c := o.(*corev1.ConfigMap)
+	data := c.Data
+	if data == nil {
+		data = map[string]string{}
+	}
+	for k, v := range c.BinaryData {
+		data[k] = string(v)
+	}
+	return c.Name, data
+}
+
+func viewSecret(o runtime.Object) (string, any) {
+	s := o.(*corev1.Secret)
+	data := make(map[string]string, len(s.Data)+len(s.StringData))
+	for k, v := range s.Data {
+		data[k] = string(v)
+	}
+	// Only manifests on disk have stringData; a server turns it into data.
+	for k, v := range s.StringData {
+		data[k] = v
+	}
+	return s.Name, data
+}
+
+func protocol(p corev1.Protocol) string { return string(cmp.Or(p, corev1.ProtocolTCP)) }
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// sortedBy sorts list by the name of its elements.
+func sortedBy[T any](list []T, name func(T) string) []T {
+	slices.SortFunc(list, func(a, b T) int { return compareNames(name(a), name(b)) })
+	return list
+}

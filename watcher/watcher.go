@@ -1,0 +1,207 @@
+package watcher
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A source is where objects come from.
+type source interface {
+	// follow keeps the feed's objects up to date until ctx ends.
+	follow(ctx context.Context, f *feed)
+	// namespaceMissing says that the namespace is known not to exist.
+	namespaceMissing(ctx context.Context, namespace string) bool
+	// resource is the plural name that rules of a Role use, and whether its
+	// objects have a namespace.
+	resource(ctx context.Context, key watchKey) (name string, namespaced bool, err error)
+	// run keeps the source itself going until ctx ends.
+	run(ctx context.Context) error
+}
+
+// A Watcher watches what its readers read. Its zero value is of no use: see
+// [NewCluster] and [NewManifests].
+type Watcher struct {
+	log       *slog.Logger
+	namespace string
+	source    source
+	grace     time.Duration // for which a watch outlives its last reader
+	pokes     chan struct{}
+
+	mu       sync.Mutex
+	ctx      context.Context // of Run; nil before
+	running  sync.WaitGroup
+	revision uint64
+	readers  map[*Reader]bool
+	feeds    map[watchKey]*feed
+	planned  map[need]watchKey
+}
+
+// defaultGrace keeps a watch for a branch that flips back and forth.
+const defaultGrace = time.Minute
+
+func newWatcher(src source, namespace string, log *slog.Logger) *Watcher {
+	return &Watcher{
+		log:       log,
+		namespace: namespace,
+		source:    src,
+		grace:     defaultGrace,
+		pokes:     make(chan struct{}, 1),
+		readers:   map[*Reader]bool{},
+		feeds:     map[watchKey]*feed{},
+		planned:   map[need]watchKey{},
+	}
+}
+
+// Namespace is the one that names are looked up in when none is given.
+func (w *Watcher) Namespace() string { return w.namespace }
+
+// Changed has an element whenever something that a reader has read is
+// different, or complete for the first time.
+func (w *Watcher) Changed() <-chan struct{} { return w.pokes }
+
+// Run keeps the watches going until ctx ends. Watches that readers asked for
+// before are started now.
+func (w *Watcher) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	w.mu.Lock()
+	w.ctx = ctx
+	for _, f := range w.feeds {
+		w.start(f)
+	}
+	w.mu.Unlock()
+	err := w.source.run(ctx)
+	cancel()
+	w.running.Wait()
+	return err
+}
+
+// NewReader returns a reader whose names without a namespace are looked up in
+// the watcher's own. Close it when its template is gone.
+func (w *Watcher) NewReader() *Reader {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := &Reader{watcher: w}
+	w.readers[r] = true
+	return r
+}
+
+// reconcile makes the watches those that the readers need. The mutex is held.
+//
+// A watch that takes another's place (two services where there was one) does
+// so once it has been listed; until then the old one answers.
+func (w *Watcher) reconcile() {
+	needs := map[need]bool{}
+	for r := range w.readers {
+		for n := range r.needs {
+			needs[n] = true
+		}
+	}
+	w.planned = plan(needs)
+
+	wanted := map[watchKey]bool{}
+	for n, key := range w.planned {
+		wanted[key] = true
+		if w.feeds[key] == nil {
+			w.add(key)
+		}
+		if f := w.serving(n); f != nil {
+			wanted[f.key] = true
+		}
+	}
+	for key, f := range w.feeds {
+		w.mark(f, wanted[key])
+	}
+}
+
+// serving is the watch that answers n now, or nil while there is none.
+func (w *Watcher) serving(n need) *feed {
+	for _, key := range []watchKey{w.planned[n], n.narrow(), n.wide()} {
+		if f := w.feeds[key]; f != nil && f.synced > 0 && key.answers(n) {
+			return f
+		}
+	}
+	return nil
+}
+
+// answers says whether a complete list of k holds all that n reads.
+func (k watchKey) answers(n need) bool {
+	return k == n.narrow() || (k == n.wide() && n.Name != "")
+}
+
+func (w *Watcher) add(key watchKey) {
+	cut := viewUntyped
+	if !key.untyped {
+		cut = kinds()[key.gvk.Kind].view
+	}
+	f := &feed{
+		key: key, watcher: w, cut: cut,
+		records:     map[string]*record{},
+		groups:      map[string]map[string]*record{},
+		changed:     map[string]uint64{},
+		memberships: map[string]*membership{},
+		progress:    time.Now(),
+	}
+	w.feeds[key] = f
+	if w.ctx != nil {
+		w.start(f)
+	}
+}
+
+// start runs f until it is stopped or the watcher's context ends.
+func (w *Watcher) start(f *feed) {
+	f.ctx, f.stop = context.WithCancel(w.ctx)
+	w.log.Debug("watch started", "watch", f.key.dependency().String())
+	w.running.Go(func() { w.source.follow(f.ctx, f) })
+}
+
+// mark keeps f, or stops it once nobody has needed it for the grace time.
+func (w *Watcher) mark(f *feed, wanted bool) {
+	switch {
+	case wanted:
+		f.unused = time.Time{}
+	case f.unused.IsZero():
+		f.unused = time.Now()
+		time.AfterFunc(w.grace, w.sweep) // ends by itself
+	case time.Since(f.unused) >= w.grace:
+		w.log.Debug("watch stopped", "watch", f.key.dependency().String())
+		if f.stop != nil {
+			f.stop()
+		}
+		delete(w.feeds, f.key)
+	}
+}
+
+func (w *Watcher) sweep() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reconcile()
+}
+
+func (w *Watcher) nextRevision() uint64 {
+	w.revision++
+	return w.revision
+}
+
+func (w *Watcher) poke() {
+	select {
+	case w.pokes <- struct{}{}:
+	default: // one is waiting already, and stands for this one too
+	}
+}
+
+// Dependencies are what the readers read when they last ran, sorted.
+func (w *Watcher) Dependencies() []Dependency {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[Dependency]bool{}
+	for r := range w.readers {
+		for n := range r.needs {
+			all[n.Dependency] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(all), Dependency.compare)
+}
