@@ -270,6 +270,8 @@ func (c *Cluster) startAPIServer() (err error) {
 		"--disable-admission-plugins=ServiceAccount",
 		"--allow-privileged",
 		"--profiling=false",
+		// A stop ends the watches, instead of waiting a minute for them.
+		"--shutdown-watch-termination-grace-period=1s",
 	)
 	if err != nil {
 		return err
