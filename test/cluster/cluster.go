@@ -7,7 +7,6 @@
 package cluster
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -31,14 +30,6 @@ const Admin = "admin"
 // startTimeout is how long etcd or the API server may take to be ready: they
 // need 3 s when they have the machine for themselves.
 const startTimeout = 2 * time.Minute
-
-// TB is the part of testing.TB that the helpers use. Programs that are not tests
-// bring their own.
-type TB interface {
-	Helper()
-	Fatalf(format string, args ...any)
-	Context() context.Context
-}
 
 // Cluster is an API server with its etcd. Its methods may be called from one
 // goroutine at a time, but for the clients, which are safe for concurrent use.
@@ -141,17 +132,26 @@ func (c *Cluster) ConfigFor(user string) *rest.Config {
 
 // Kubeconfig writes a kubeconfig for the user, with the namespace as its
 // default, and returns its path.
-func (c *Cluster) Kubeconfig(t TB, user, namespace string) string {
+func (c *Cluster) Kubeconfig(t testing.TB, user, namespace string) string {
 	t.Helper()
+	path, err := c.WriteKubeconfig(user, namespace)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return path
+}
+
+// WriteKubeconfig is Kubeconfig for programs that are not tests.
+func (c *Cluster) WriteKubeconfig(user, namespace string) (string, error) {
 	path := filepath.Join(c.dir, fmt.Sprintf("kubeconfig-%s-%s", user, namespace))
 	content, err := yaml.Marshal(c.kubeconfig(user, namespace))
 	if err != nil {
-		t.Fatalf("writing a kubeconfig: %v", err)
+		return "", fmt.Errorf("writing a kubeconfig: %w", err)
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatalf("writing a kubeconfig: %v", err)
+		return "", fmt.Errorf("writing a kubeconfig: %w", err)
 	}
-	return path
+	return path, nil
 }
 
 func (c *Cluster) kubeconfig(user, namespace string) clientcmd.Config {
@@ -170,7 +170,7 @@ func (c *Cluster) kubeconfig(user, namespace string) clientcmd.Config {
 
 // PauseAPIServer stops the API server from answering: connections stay open,
 // new ones are accepted by the kernel, and nothing comes back.
-func (c *Cluster) PauseAPIServer(t TB) {
+func (c *Cluster) PauseAPIServer(t testing.TB) {
 	t.Helper()
 	if err := c.apiServer.signal(syscall.SIGSTOP); err != nil {
 		t.Fatalf("pausing the API server: %v", err)
@@ -178,7 +178,7 @@ func (c *Cluster) PauseAPIServer(t TB) {
 }
 
 // ResumeAPIServer lets a paused API server go on.
-func (c *Cluster) ResumeAPIServer(t TB) {
+func (c *Cluster) ResumeAPIServer(t testing.TB) {
 	t.Helper()
 	if err := c.apiServer.signal(syscall.SIGCONT); err != nil {
 		t.Fatalf("resuming the API server: %v", err)
@@ -187,7 +187,7 @@ func (c *Cluster) ResumeAPIServer(t TB) {
 
 // StopAPIServer ends the API server in an orderly way. Its clients are told; new
 // connections are refused.
-func (c *Cluster) StopAPIServer(t TB) {
+func (c *Cluster) StopAPIServer(t testing.TB) {
 	t.Helper()
 	if err := c.apiServer.stop(); err != nil {
 		t.Fatalf("stopping the API server: %v", err)
@@ -195,7 +195,7 @@ func (c *Cluster) StopAPIServer(t TB) {
 }
 
 // KillAPIServer ends the API server as a crash would.
-func (c *Cluster) KillAPIServer(t TB) {
+func (c *Cluster) KillAPIServer(t testing.TB) {
 	t.Helper()
 	if err := c.apiServer.kill(); err != nil {
 		t.Fatalf("killing the API server: %v", err)
@@ -204,7 +204,7 @@ func (c *Cluster) KillAPIServer(t TB) {
 
 // StartAPIServer starts a stopped or killed API server on the same address and
 // data, and waits until it is ready.
-func (c *Cluster) StartAPIServer(t TB) {
+func (c *Cluster) StartAPIServer(t testing.TB) {
 	t.Helper()
 	if err := c.startAPIServer(); err != nil {
 		t.Fatalf("%v", err)

@@ -165,7 +165,7 @@ func testPause(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-func testRestart(end func(*cluster.Cluster, cluster.TB)) func(*testing.T, *cluster.Cluster) {
+func testRestart(end func(*cluster.Cluster, testing.TB)) func(*testing.T, *cluster.Cluster) {
 	return func(t *testing.T, c *cluster.Cluster) {
 		namespace := c.Namespace(t)
 		settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "settings"}}

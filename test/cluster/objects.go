@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"testing"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -27,7 +28,7 @@ import (
 )
 
 // Namespace makes one of its own for the test and returns its name.
-func (c *Cluster) Namespace(t TB) string {
+func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	made, err := c.client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
@@ -38,7 +39,7 @@ func (c *Cluster) Namespace(t TB) string {
 }
 
 // Put creates the objects, or changes them to be as given.
-func (c *Cluster) Put(t TB, objects ...runtime.Object) {
+func (c *Cluster) Put(t testing.TB, objects ...runtime.Object) {
 	t.Helper()
 	for _, object := range objects {
 		if err := c.objects.put(t.Context(), object); err != nil {
@@ -49,7 +50,7 @@ func (c *Cluster) Put(t TB, objects ...runtime.Object) {
 
 // Apply does what `kubectl --namespace NAMESPACE apply --server-side` does with
 // YAML documents.
-func (c *Cluster) Apply(t TB, namespace, documents string) {
+func (c *Cluster) Apply(t testing.TB, namespace, documents string) {
 	t.Helper()
 	objects, err := decode(documents)
 	if err != nil {
@@ -65,7 +66,7 @@ func (c *Cluster) Apply(t TB, namespace, documents string) {
 // Grant allows the user what the rules say, in the namespace, instead of what an
 // earlier Grant allowed him there. It returns when the API server goes by it. Rules
 // are YAML: a list as in a Role.
-func (c *Cluster) Grant(t TB, namespace, user, rules string) {
+func (c *Cluster) Grant(t testing.TB, namespace, user, rules string) {
 	t.Helper()
 	c.grants++
 	mark := fmt.Sprintf("grant-%d", c.grants)
