@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Funcs are the template functions. They are to be called within Run only.
+// Funcs are the template functions. They are to be called within [View.Run] only.
 //
 // A function that names one object waits for it: where it does not exist, the
 // run fails with an [*AbsentError]. A function that selects gives an empty

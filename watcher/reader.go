@@ -13,7 +13,7 @@ import (
 type Reader struct {
 	watcher *Watcher
 
-	// Of the last run. Guarded by the watcher's mutex, which Run holds.
+	// Of the last run. Guarded by the watcher's mutex, which a View holds.
 	needs   map[need]uint64 // what was read, at which revision
 	pending []Dependency
 	secrets map[string]bool
@@ -50,20 +50,31 @@ type AbsentError struct {
 
 func (e *AbsentError) Error() string { return e.What + " does not exist" }
 
-// Run calls execute, which reads through r's functions, on a view that does
-// not change meanwhile. What execute returned counts only when all that it
-// read is complete; otherwise the error is an [*IncompleteError], and
-// [Watcher.Changed] pokes when it is worth trying again.
+// A View is what the watcher holds at one moment. It does not change while
+// [Watcher.View] runs.
+type View struct {
+	watcher *Watcher
+}
+
+// View calls use with a view. What several readers read within one call is of
+// one moment.
+func (w *Watcher) View(use func(*View)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	use(&View{w})
+	w.reconcile()
+}
+
+// Run calls execute, which reads through r's functions. What execute returned
+// counts only when all that it read is complete; otherwise the error is an
+// [*IncompleteError], and [Watcher.Changed] pokes when it is worth trying
+// again.
 //
 // Functions give empty values for what is not complete yet, so that one run
 // finds as much as it can of what has to be watched.
-func (r *Reader) Run(execute func() error) error {
-	w := r.watcher
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (v *View) Run(r *Reader, execute func() error) error {
 	r.needs, r.pending, r.secrets, r.ran = map[need]uint64{}, nil, map[string]bool{}, true
 	err := execute()
-	w.reconcile()
 	if len(r.pending) > 0 {
 		slices.SortFunc(r.pending, Dependency.compare)
 		return &IncompleteError{Pending: slices.Compact(r.pending)}
@@ -74,24 +85,21 @@ func (r *Reader) Run(execute func() error) error {
 // Stale says whether another run could come out differently from the last: it
 // never ran, something it read has changed, or all that it was waiting for has
 // been listed or refused.
-func (r *Reader) Stale() bool {
-	w := r.watcher
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (v *View) Stale(r *Reader) bool {
 	if !r.ran {
 		return true
 	}
-	stale, settled := false, true
+	changed, settled := false, true
 	for n, seen := range r.needs {
-		f := w.serving(n)
+		f := v.watcher.serving(n)
 		switch {
 		case f != nil:
-			stale = stale || f.revision(n) != seen
-		case !w.settled(n):
+			changed = changed || f.revision(n) != seen
+		case !v.watcher.settled(n):
 			settled = false
 		}
 	}
-	return stale && (settled || len(r.pending) == 0)
+	return changed && (settled || len(r.pending) == 0)
 }
 
 // settled says that n's first list has come or been refused.
@@ -115,6 +123,8 @@ func (r *Reader) Dependencies() []Dependency {
 // Secrets are the values of the Secrets that the last run read; they must not
 // be shown to anyone.
 func (r *Reader) Secrets() []string {
+	r.watcher.mu.Lock()
+	defer r.watcher.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.secrets))
 }
 

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/kconfd/kconfd/galera"
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
+)
+
+// write brings a group's files to disk and tells the process: stage all, check
+// all, commit all, act. Until the commit, no live file is touched.
+func (e *engine) write(ctx context.Context, j *job) error {
+	batch, err := render.Stage(j.files)
+	if err != nil {
+		return err
+	}
+	defer batch.Discard()
+	changed, rewritten := false, false
+	for _, f := range batch.Files {
+		changed = changed || !f.InSync()
+		rewritten = rewritten || f.Rewritten()
+	}
+	if rewritten {
+		if err := e.check(ctx, j, batch); err != nil {
+			return err
+		}
+	}
+	if changed {
+		if err := e.commit(j, batch); err != nil {
+			return err
+		}
+	}
+	j.wrote = rewritten
+	if !rewritten && !j.owed {
+		return nil
+	}
+	return e.act(ctx, j)
+}
+
+// check runs every check on the candidates, which are all staged by now.
+func (e *engine) check(ctx context.Context, j *job, batch *render.Batch) error {
+	staged := map[string]string{}
+	for _, f := range batch.Files {
+		staged[f.Dest] = f.Path
+		if err := galera.Guard(f.Content); err != nil {
+			return fmt.Errorf("refusing %q: %w", f.Dest, err)
+		}
+	}
+	if e.flags.syncOnly {
+		return nil
+	}
+	funcs := j.group.commandFuncs(staged)
+	for i, f := range batch.Files {
+		c := j.group.templates[i].check
+		if c == nil || !f.Rewritten() {
+			continue
+		}
+		if err := runCommand(ctx, *c, commandData(f.Path, f.Dest), funcs); err != nil {
+			return fmt.Errorf("checking %q: %w", f.Dest, err)
+		}
+	}
+	if j.group.check == nil {
+		return nil
+	}
+	if err := runCommand(ctx, *j.group.check, j.group.groupData(staged), funcs); err != nil {
+		return fmt.Errorf("checking the files of %q: %w", j.group.name, err)
+	}
+	return nil
+}
+
+func runCommand(ctx context.Context, c reload.Command, data map[string]any, funcs map[string]any) error {
+	c, err := c.Expand(data, funcs)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+func (e *engine) commit(j *job, batch *render.Batch) error {
+	if e.flags.diff {
+		if err := e.printDiff(j, batch); err != nil {
+			return err
+		}
+	}
+	if err := batch.Commit(); err != nil {
+		return err
+	}
+	for _, f := range batch.Files {
+		switch {
+		case f.Rewritten():
+			e.log.Info("written", "file", f.Dest, "bytes", len(f.Content))
+		case !f.InSync():
+			e.log.Info("mode or owner put right", "file", f.Dest)
+		}
+	}
+	return nil
+}
+
+// act tells the process.
+func (e *engine) act(ctx context.Context, j *job) error {
+	action := j.group.action
+	if action.Kind == reload.None || e.flags.syncOnly {
+		j.acted = true
+		return nil
+	}
+	var err error
+	if action.Kind == reload.Exec {
+		if action.Command, err = action.Command.Expand(j.group.groupData(nil), j.group.commandFuncs(nil)); err != nil {
+			return err
+		}
+	}
+	if err := action.Do(ctx); err != nil {
+		return fmt.Errorf("written, but the process could not be told: %w", err)
+	}
+	j.acted = true
+	e.log.Info("told", "action", action.String())
+	return nil
+}
+
+// plan is write for -noop.
+func (e *engine) plan(_ context.Context, j *job) error {
+	batch, err := render.Plan(j.files)
+	if err != nil {
+		return err
+	}
+	for _, f := range batch.Files {
+		if err := galera.Guard(f.Content); err != nil {
+			return fmt.Errorf("refusing %q: %w", f.Dest, err)
+		}
+		if !f.InSync() {
+			e.log.Info("would write", "file", f.Dest, "bytes", len(f.Content))
+		}
+	}
+	if e.flags.diff {
+		return e.printDiff(j, batch)
+	}
+	return nil
+}
+
+func (e *engine) printDiff(j *job, batch *render.Batch) error {
+	for _, f := range batch.Files {
+		if _, err := io.WriteString(e.out, j.redact(f.Diff())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

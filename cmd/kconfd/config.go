@@ -1,0 +1,244 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
+)
+
+// A groupConfig is one resource file, read and found good.
+type groupConfig struct {
+	name      string // the file's, or the -template flag
+	quiet     *reload.Quiet
+	values    map[string]any
+	templates []templateConfig
+	check     *reload.Command // of the files together
+	action    reload.Action
+	unused    []string // what confd reads and kconfd has no use for
+	print     [32]byte // of all that was read: equal means the same
+}
+
+// A templateConfig is one template and its file.
+type templateConfig struct {
+	source render.Source // without functions
+	file   render.File   // without content
+	check  *reload.Command
+}
+
+// load reads the resource files and the -template flags.
+func load(f *flags) ([]groupConfig, error) {
+	names, err := resourceFiles(f)
+	if err != nil {
+		return nil, err
+	}
+	var groups []groupConfig
+	for _, name := range names {
+		g, err := loadResource(name, filepath.Join(f.confDir, "templates"))
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		groups = append(groups, g)
+	}
+	for _, flag := range f.templates {
+		g, err := parseTemplateFlag(flag)
+		if err != nil {
+			return nil, fmt.Errorf("-template %s: %w", flag, err)
+		}
+		groups = append(groups, g)
+	}
+	if len(groups) == 0 {
+		return nil, &usageError{fmt.Errorf("nothing to render: no resource file in %s and no -template", filepath.Join(f.confDir, "conf.d"))}
+	}
+	return groups, onlyOnce(groups)
+}
+
+// onlyOnce refuses two templates for one file.
+func onlyOnce(groups []groupConfig) error {
+	seen := map[string]string{}
+	for _, g := range groups {
+		for _, t := range g.templates {
+			dest := filepath.Clean(t.file.Dest)
+			if other, ok := seen[dest]; ok {
+				return fmt.Errorf("%s and %s both write %q", other, g.name, dest)
+			}
+			seen[dest] = g.name
+		}
+	}
+	return nil
+}
+
+// resourceFiles are those in conf.d, sorted. The links and directories that a
+// ConfigMap mount has beside its files begin with two dots.
+func resourceFiles(f *flags) ([]string, error) {
+	dir := filepath.Join(f.confDir, "conf.d")
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && (!f.confDirSet || len(f.templates) > 0) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading resource files: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		known := slices.Contains([]string{".toml", ".yaml", ".yml"}, filepath.Ext(e.Name()))
+		if known && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	return names, nil
+}
+
+// configPaths are the files and directories whose change may change groups.
+func configPaths(f *flags) []string {
+	paths := []string{filepath.Join(f.confDir, "conf.d"), filepath.Join(f.confDir, "templates")}
+	for _, flag := range f.templates {
+		src, _, _ := strings.Cut(flag, ":")
+		paths = append(paths, src)
+	}
+	return paths
+}
+
+func loadResource(name, templateDir string) (groupConfig, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return groupConfig{}, err
+	}
+	raw, err := decodeResource(name, content)
+	if err != nil {
+		return groupConfig{}, err
+	}
+	g, err := raw.parse(templateDir)
+	if err != nil {
+		return groupConfig{}, err
+	}
+	g.name = name
+	g.sign(content)
+	return g, nil
+}
+
+// sign notes what the group was made of.
+func (g *groupConfig) sign(content []byte) {
+	h := sha256.New()
+	// A struct of strings and maps always marshals, and with its keys sorted.
+	sources := []any{string(content)}
+	for _, t := range g.templates {
+		sources = append(sources, t.source.Name, t.source.Text, t.source.Partials)
+	}
+	_ = json.NewEncoder(h).Encode(sources)
+	g.print = [32]byte(h.Sum(nil))
+}
+
+// parseTemplateFlag reads SRC:DEST[:COMMAND].
+func parseTemplateFlag(flag string) (groupConfig, error) {
+	parts := strings.SplitN(flag, ":", 3)
+	if len(parts) < 2 || parts[0] == "" || parts[1] == "" {
+		return groupConfig{}, &usageError{errors.New("want SRC:DEST or SRC:DEST:COMMAND")}
+	}
+	dir, base := filepath.Split(parts[0])
+	raw := rawResource{Templates: []rawTemplate{{Src: base, Dest: parts[1]}}}
+	if len(parts) == 3 {
+		raw.Reload = &rawReload{Action: "exec", Command: parts[2]}
+	}
+	g, err := raw.parse(filepath.Clean(dir))
+	g.name = "-template " + flag
+	g.sign([]byte(flag))
+	return g, err
+}
+
+// readTemplate reads a template and the partials beside it.
+func readTemplate(dir, src string) (render.Source, error) {
+	path := src
+	if !filepath.IsAbs(src) {
+		path = filepath.Join(dir, src)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return render.Source{}, err
+	}
+	partials, err := readPartials(dir)
+	return render.Source{Name: src, Text: string(text), Partials: partials}, err
+}
+
+// readPartials reads templates/_*.tmpl.
+func readPartials(dir string) (map[string]string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "_*.tmpl"))
+	if err != nil {
+		return nil, err
+	}
+	partials := map[string]string{}
+	for _, p := range paths {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return nil, err
+		}
+		partials[filepath.Base(p)] = string(text)
+	}
+	return partials, nil
+}
+
+// cloneValues protects the values of a resource file from sprig's set, unset
+// and merge, which change what they are given.
+func cloneValues(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		c := maps.Clone(v)
+		for k := range c {
+			c[k] = cloneValues(c[k])
+		}
+		return c
+	case []any:
+		c := slices.Clone(v)
+		for i := range c {
+			c[i] = cloneValues(c[i])
+		}
+		return c
+	}
+	return v
+}
+
+// commandData is what {{ }} in a template's check_cmd may name.
+func commandData(src, dest string) map[string]any {
+	return map[string]any{"src": src, "dest": dest}
+}
+
+// groupData is what {{ }} in a command of the whole group may name: with
+// several files there is no src or dest, but the staged function.
+func (g *groupConfig) groupData(staged map[string]string) map[string]any {
+	if len(g.templates) != 1 {
+		return map[string]any{}
+	}
+	dest := g.templates[0].file.Dest
+	return commandData(stagedPath(staged, dest), dest)
+}
+
+// commandFuncs are the functions of the group's commands: staged gives the path
+// of a file's candidate while files are checked, and that of the file itself
+// afterwards.
+func (g *groupConfig) commandFuncs(staged map[string]string) template.FuncMap {
+	return template.FuncMap{"staged": func(dest string) (string, error) {
+		for _, t := range g.templates {
+			if t.file.Dest == dest {
+				return stagedPath(staged, dest), nil
+			}
+		}
+		return "", fmt.Errorf("no template of this group writes %q", dest)
+	}}
+}
+
+func stagedPath(staged map[string]string, dest string) string {
+	if path, ok := staged[dest]; ok {
+		return path
+	}
+	return dest
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	rungroup "github.com/oklog/run"
+)
+
+// runMain is kconfd without a subcommand: -onetime and the daemon.
+func runMain(ctx context.Context, args []string, s streams) error {
+	f, err := parseOrHelp(ctx, "kconfd", args, s)
+	if f == nil {
+		return err
+	}
+	if len(f.args) > 0 && !f.onetime {
+		return &usageError{errors.New("a command is run behind -onetime only")}
+	}
+	e, err := f.newEngine(s)
+	if err != nil {
+		return err
+	}
+	if err := e.supervise(ctx, f); err != nil {
+		return err
+	}
+	if f.onetime && len(f.args) > 0 {
+		return become(f.args)
+	}
+	return nil
+}
+
+// newEngine is an engine with the configuration that the flags name.
+func (f *flags) newEngine(s streams) (*engine, error) {
+	hide := &hider{}
+	log := newLogger(s.err, f, hide)
+	configs, err := load(f)
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.newWatcher(s, log)
+	if err != nil {
+		return nil, err
+	}
+	e := newEngine(f, log, w, hide)
+	e.out = s.out
+	return e, e.configure(configs)
+}
+
+// supervise runs the actors until one of them ends: a signal, the watcher, the
+// loop, and with -listen the HTTP server.
+func (e *engine) supervise(ctx context.Context, f *flags) error {
+	var actors rungroup.Group
+	{
+		// Notify before anything else starts: no signal is lost.
+		term := make(chan os.Signal, 1)
+		signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+		hup := make(chan os.Signal, 1)
+		signal.Notify(hup, syscall.SIGHUP)
+		poke := make(chan struct{}, 1)
+		e.hup = poke
+		cancelled, cancel := context.WithCancel(ctx)
+		actors.Add(func() error {
+			defer signal.Stop(term)
+			defer signal.Stop(hup)
+			for {
+				select {
+				case s := <-term:
+					return &signalled{s.(syscall.Signal)}
+				case <-hup:
+					select {
+					case poke <- struct{}{}:
+					default: // one is waiting, and stands for this one too
+					}
+				case <-cancelled.Done():
+					return cancelled.Err()
+				}
+			}
+		}, func(error) { cancel() })
+	}
+	{
+		ctx, cancel := context.WithCancel(ctx)
+		actors.Add(func() error { return e.watcher.Run(ctx) }, func(error) { cancel() })
+	}
+	{
+		ctx, cancel := context.WithCancel(ctx)
+		actors.Add(func() error { return e.run(ctx, f.onetime) }, func(error) { cancel() })
+	}
+	if f.listen != "" {
+		listener, err := net.Listen("tcp", f.listen)
+		if err != nil {
+			return fmt.Errorf("-listen: %w", err)
+		}
+		server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 10 * time.Second}
+		e.log.Info("listening", "addr", listener.Addr().String())
+		actors.Add(func() error { return server.Serve(listener) }, func(error) { _ = server.Close() })
+	}
+	err := actors.Run()
+	var by *signalled
+	if errors.As(err, &by) {
+		return by.exit(f.onetime)
+	}
+	return err
+}
+
+// signalled is the end by a signal.
+type signalled struct {
+	signal syscall.Signal
+}
+
+func (s *signalled) Error() string { return "ended by signal: " + s.signal.String() }
+
+// exit is what the signal means: for the daemon the end it is meant to have,
+// for -onetime that it was not finished.
+func (s *signalled) exit(onetime bool) error {
+	if onetime {
+		return &codeError{128 + int(s.signal), s}
+	}
+	return nil
+}
+
+// become runs the command in kconfd's place.
+func become(args []string) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return &codeError{127, err}
+	}
+	if err := syscall.Exec(path, args, os.Environ()); err != nil {
+		return &codeError{126, fmt.Errorf("running %q: %w", args[0], err)}
+	}
+	return nil
+}

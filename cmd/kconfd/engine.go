@@ -1,0 +1,367 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+// An engine is the loop that owns all groups. Events only poke it; it renders
+// what changed and hands the files to jobs, one a group at a time, which check
+// and write them and tell the process. It is the same for -onetime, which ends
+// it when every group is applied, and for the daemon.
+type engine struct {
+	flags   *flags
+	log     *slog.Logger
+	watcher *watcher.Watcher
+	hider   *hider
+	apply   func(context.Context, *job) error // what becomes of rendered files
+	hup     <-chan struct{}                   // read the configuration again
+	metrics *metrics
+	out     io.Writer // for diffs
+
+	groups  []*group
+	results chan result
+	jobs    int // under way, also those of groups that are gone
+	config  *watcher.Files
+	targets *watcher.Files
+	refused string // why the configuration on disk is not in use
+}
+
+// A job is one group's files on their way to disk and process.
+type job struct {
+	group  *groupConfig
+	files  []render.File
+	owed   bool // tell the process even when no file changes
+	redact func(string) string
+
+	// What the job did.
+	wrote bool
+	acted bool
+}
+
+// A result is the end of a job.
+type result struct {
+	group *group
+	job   *job
+	err   error
+}
+
+func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
+	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), metrics: newMetrics(w)}
+	e.apply = e.write
+	if f.noop {
+		e.apply = e.plan
+	}
+	return e
+}
+
+// configure makes groups the ones at work. Those that are as before go on as
+// they are. When one is bad, all stays as it is.
+func (e *engine) configure(configs []groupConfig) error {
+	old := map[[32]byte]*group{}
+	for _, g := range e.groups {
+		old[g.print] = g
+	}
+	var groups, added []*group
+	for _, c := range configs {
+		g := old[c.print]
+		if g == nil || g.name != c.name {
+			var err error
+			if g, err = newGroup(c, e.flags.quiet, e.watcher); err != nil {
+				for _, a := range added {
+					a.close()
+				}
+				return err
+			}
+			added = append(added, g)
+		}
+		delete(old, c.print)
+		groups = append(groups, g)
+	}
+	for _, g := range old {
+		g.close()
+	}
+	for _, g := range added {
+		if len(g.unused) > 0 {
+			e.log.Info("without meaning in kconfd", "group", g.name, "keys", g.unused)
+		}
+	}
+	e.groups = groups
+	return nil
+}
+
+// run is the loop. With once it ends when all groups are applied, one has
+// failed, or the timeout has passed; else when ctx ends.
+func (e *engine) run(ctx context.Context, once bool) error {
+	e.watchFiles(once)
+	defer e.closeFiles()
+	var deadline <-chan time.Time
+	if once {
+		deadline = time.After(e.flags.timeout)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		e.begin(ctx, time.Now())
+		if once {
+			if done, err := e.finished(); done {
+				return err
+			}
+		}
+		timer.Reset(e.sleep(time.Now()))
+		select {
+		case <-ctx.Done():
+			return e.stop()
+		case <-e.watcher.Changed(): // data
+			e.poke(time.Now())
+		case <-e.config.Changed(): // resource files or templates on disk
+			e.reconfigure()
+		case <-e.hup: // the same, by order
+			e.reconfigure()
+		case <-e.targets.Changed(): // live files, perhaps by somebody else
+			e.drift()
+		case r := <-e.results: // a job ended
+			e.finish(r, time.Now())
+		case <-timer.C: // quiet is over, a retry or a message is due
+		case <-deadline:
+			return &codeError{exitDeadline, e.unfinished()}
+		}
+	}
+}
+
+func (e *engine) watchFiles(once bool) {
+	e.config, e.targets = watcher.NewFiles(e.log), watcher.NewFiles(e.log)
+	if once {
+		return // what is on disk when it starts counts
+	}
+	e.config.Watch(configPaths(e.flags))
+	e.targets.Watch(e.dests())
+}
+
+func (e *engine) closeFiles() {
+	e.config.Close()
+	e.targets.Close()
+}
+
+func (e *engine) dests() []string {
+	var dests []string
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			dests = append(dests, t.config.file.Dest)
+		}
+	}
+	return dests
+}
+
+// poke notes the groups whose data changed.
+func (e *engine) poke(now time.Time) {
+	e.watcher.View(func(v *watcher.View) {
+		for _, g := range e.groups {
+			switch {
+			case !g.stale(v):
+			case g.settled:
+				g.quiet.Poke(now)
+			default:
+				g.dirty = true // nothing is live yet: at once
+			}
+		}
+	})
+}
+
+// begin renders the groups that are due and starts their jobs.
+func (e *engine) begin(ctx context.Context, now time.Time) {
+	for _, g := range e.groups {
+		if at, due := g.due(); !due || at.After(now) {
+			continue
+		}
+		if news := g.retry.IsZero() || now.Before(g.retry); news {
+			g.backoff.Reset() // what was failing is not what is tried now
+		}
+		g.dirty, g.retry = false, time.Time{}
+		g.quiet.Done()
+		var err error
+		e.watcher.View(func(v *watcher.View) { err = g.render(v) })
+		e.hideSecrets()
+		if err != nil {
+			g.failed(err, now)
+			continue
+		}
+		e.start(ctx, g)
+	}
+	e.remind(now)
+}
+
+// start hands the group's files to a job, which ends by itself: all that it
+// runs has a deadline, and ctx ends it early.
+func (e *engine) start(ctx context.Context, g *group) {
+	g.busy = true
+	e.jobs++
+	j := &job{group: &g.groupConfig, files: g.files(), owed: g.owed, redact: e.hider.text}
+	go func() { e.results <- result{g, j, e.apply(ctx, j)} }()
+}
+
+// finish takes a job's result.
+func (e *engine) finish(r result, now time.Time) {
+	e.jobs--
+	g := r.group
+	g.busy = false
+	if r.job.wrote {
+		g.owed = !r.job.acted
+		g.backoff.Reset()
+	} else if r.job.acted {
+		g.owed = false
+	}
+	g.onDisk = map[string]fingerprint{}
+	for _, t := range g.templates {
+		g.onDisk[t.config.file.Dest] = fingerprintOf(t.config.file.Dest)
+	}
+	e.metrics.job(r)
+	if r.err != nil {
+		g.failed(r.err, now)
+		g.retry = now.Add(g.backoff.Next())
+		return
+	}
+	if g.err != nil && g.settled {
+		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.since).Round(time.Millisecond).String())
+	}
+	g.settled, g.err = true, nil
+	g.backoff.Reset()
+}
+
+// remind says what keeps groups from being applied.
+func (e *engine) remind(now time.Time) {
+	for _, g := range e.groups {
+		if g.err == nil || now.Before(g.warn) {
+			continue
+		}
+		g.warn = now.Add(reminder)
+		attrs := []any{"group", g.name, "err", e.explain(g)}
+		if h := hint(g.err); h != "" {
+			attrs = append(attrs, "hint", h)
+		}
+		if !g.retry.IsZero() {
+			attrs = append(attrs, "retry", g.retry.Sub(now).Round(time.Millisecond).String())
+		}
+		switch {
+		case held(g.err):
+			e.log.Warn("render held, the last files stay", attrs...)
+		case waiting(g.err):
+			e.log.Warn("waiting for data, the last files stay", attrs...)
+		default:
+			e.log.Error("not applied", attrs...)
+		}
+	}
+}
+
+// explain adds to what a group waits for why it does not come.
+func (e *engine) explain(g *group) error {
+	var incomplete *watcher.IncompleteError
+	if !errors.As(g.err, &incomplete) {
+		return g.err
+	}
+	if problems := errors.Join(e.watcher.Problems()...); problems != nil {
+		return fmt.Errorf("%w: %w", g.err, problems)
+	}
+	return g.err
+}
+
+// sleep is how long nothing will be due.
+func (e *engine) sleep(now time.Time) time.Duration {
+	next := now.Add(time.Hour)
+	for _, g := range e.groups {
+		if at, due := g.due(); due && at.Before(next) {
+			next = at
+		}
+		if g.err != nil && g.warn.Before(next) {
+			next = g.warn
+		}
+	}
+	return max(0, next.Sub(now))
+}
+
+// finished says whether -onetime has come to its end.
+func (e *engine) finished() (bool, error) {
+	var errs []error
+	for _, g := range e.groups {
+		switch {
+		case g.busy, g.err == nil && !g.settled, held(g.err), waiting(g.err):
+			return false, nil
+		case g.err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(g.name), g.err))
+		}
+	}
+	return true, errors.Join(errs...)
+}
+
+// unfinished says what was still missing at the deadline.
+func (e *engine) unfinished() error {
+	errs := []error{fmt.Errorf("not done after %s", e.flags.timeout)}
+	for _, g := range e.groups {
+		if g.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", g.name, e.explain(g)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stop waits for the jobs, which end with the context.
+func (e *engine) stop() error {
+	for e.jobs > 0 {
+		e.finish(<-e.results, time.Now())
+	}
+	return nil
+}
+
+// reconfigure reads the configuration again. A bad one is refused: what is at
+// work stays at work.
+func (e *engine) reconfigure() {
+	configs, err := load(e.flags)
+	if err == nil {
+		err = e.configure(configs)
+	}
+	e.config.Watch(configPaths(e.flags)) // directories may have come or gone
+	if err != nil {
+		if e.refused != err.Error() { // once for each mistake, not for each event
+			e.log.Error("configuration refused, the one before stays", "err", err, "hint", hint(err))
+		}
+		e.refused = err.Error()
+	} else {
+		e.refused = ""
+		e.log.Debug("configuration read", "groups", len(e.groups))
+	}
+	e.metrics.configured(err == nil)
+	e.targets.Watch(e.dests())
+}
+
+// drift looks for live files that somebody else touched, and has them put
+// right.
+func (e *engine) drift() {
+	for _, g := range e.groups {
+		if !g.busy && g.settled && !g.dirty && g.drifted() {
+			e.log.Warn("a live file was touched by somebody else", "group", g.name)
+			g.dirty = true
+			e.targets.Watch(e.dests()) // its directory may be another one now
+		}
+	}
+}
+
+// hideSecrets tells the log which values to hide.
+func (e *engine) hideSecrets() {
+	var secrets []string
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			secrets = append(secrets, t.reader.Secrets()...)
+		}
+	}
+	if len(secrets) > 0 {
+		e.hider.know(render.Redactor(secrets))
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+const (
+	defaultConfDir = "/etc/kconfd"
+	defaultWait    = "50ms:1s"
+	defaultTimeout = time.Minute
+)
+
+// flags are the command line's and the environment's.
+type flags struct {
+	confDir    string
+	confDirSet bool // named by the user, so it must exist
+	templates  repeated
+	manifests  repeated
+	cluster    watcher.Cluster
+	onetime    bool
+	noop       bool
+	diff       bool
+	syncOnly   bool
+	wait       string
+	quiet      reload.Quiet // wait, parsed
+	timeout    time.Duration
+	listen     string
+	logLevel   slog.Level
+	logFormat  string
+	version    bool
+	args       []string // behind the flags
+}
+
+// repeated is a flag that may be given several times.
+type repeated []string
+
+func (r *repeated) String() string     { return strings.Join(*r, "\n") }
+func (r *repeated) Set(s string) error { *r = append(*r, s); return nil }
+
+// parseFlags reads args and, for what they do not say, the environment:
+// -log-level is KCONFD_LOG_LEVEL. It returns flag.ErrHelp after -help. Extra
+// adds a subcommand's own flags.
+func parseFlags(name string, args []string, extra ...func(*flag.FlagSet)) (*flags, error) {
+	f := &flags{cluster: watcher.Cluster{UserAgent: "kconfd/" + version}}
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set.SetOutput(io.Discard) // errors are returned, and the help is hand-written
+	set.Usage = func() {}
+	f.common(set)
+	for _, add := range extra {
+		add(set)
+	}
+	if err := ff.Parse(set, args, ff.WithEnvVarPrefix("KCONFD"), ff.WithEnvVarSplit("\n")); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, flag.ErrHelp
+		}
+		return nil, &usageError{err}
+	}
+	set.Visit(func(given *flag.Flag) { f.confDirSet = f.confDirSet || given.Name == "confdir" })
+	f.args = set.Args()
+	return f, f.check()
+}
+
+func (f *flags) common(set *flag.FlagSet) {
+	set.StringVar(&f.confDir, "confdir", defaultConfDir, "")
+	set.Var(&f.templates, "template", "")
+	set.Var(&f.manifests, "manifests", "")
+	set.StringVar(&f.cluster.Kubeconfig, "kubeconfig", "", "")
+	set.StringVar(&f.cluster.Context, "context", "", "")
+	set.StringVar(&f.cluster.Namespace, "namespace", "", "")
+	set.BoolVar(&f.onetime, "onetime", false, "")
+	set.BoolVar(&f.noop, "noop", false, "")
+	set.BoolVar(&f.diff, "diff", false, "")
+	set.BoolVar(&f.syncOnly, "sync-only", false, "")
+	set.StringVar(&f.wait, "wait", defaultWait, "")
+	set.DurationVar(&f.timeout, "timeout", defaultTimeout, "")
+	set.StringVar(&f.listen, "listen", "", "")
+	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
+	set.StringVar(&f.logFormat, "log-format", "text", "")
+	set.BoolVar(&f.version, "version", false, "")
+}
+
+func (f *flags) check() error {
+	quiet, ceiling, err := reload.ParseWait(f.wait)
+	switch {
+	case err != nil:
+		return &usageError{fmt.Errorf("-wait: %w", err)}
+	case f.timeout <= 0:
+		return &usageError{fmt.Errorf("-timeout: want a positive duration, not %s", f.timeout)}
+	case f.logFormat != "text" && f.logFormat != "json":
+		return &usageError{fmt.Errorf("-log-format: want text or json, not %q", f.logFormat)}
+	case f.noop && f.syncOnly:
+		return &usageError{errors.New("-noop writes nothing and -sync-only writes only: one of them")}
+	case len(f.manifests) > 0 && (f.cluster.Kubeconfig != "" || f.cluster.Context != ""):
+		return &usageError{errors.New("-manifests and -kubeconfig or -context are two sources: one of them")}
+	}
+	f.quiet = reload.Quiet{Min: quiet, Max: ceiling}
+	return nil
+}
+
+// newWatcher is the source that the flags name.
+func (f *flags) newWatcher(s streams, log *slog.Logger) (*watcher.Watcher, error) {
+	if len(f.manifests) > 0 {
+		return watcher.NewManifests(f.manifests, f.cluster.Namespace, s.in, log)
+	}
+	return watcher.NewCluster(f.cluster, log)
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+// A group is one resource file at work. The loop owns it.
+type group struct {
+	groupConfig
+	templates []*groupTemplate
+
+	quiet   reload.Quiet
+	settled bool // has been applied once; from then on changes wait for quiet
+	busy    bool // a job is under way
+	owed    bool // written, and the process not told yet
+	dirty   bool // to be applied, though no template changed: a retry or drift
+
+	err     error     // why it is not applied, nil when it is
+	since   time.Time // of err
+	warn    time.Time // when to say so (again)
+	backoff reload.Backoff
+	retry   time.Time // when to try again, zero when only news can help
+
+	onDisk map[string]fingerprint // of the files as they were written
+}
+
+// A groupTemplate is one template of a group with what it gave last.
+type groupTemplate struct {
+	config   templateConfig
+	template *render.Template
+	reader   *watcher.Reader
+	content  []byte // nil when the last run did not come to an end
+	err      error
+}
+
+// newGroup parses the group's templates, with functions that read through w.
+func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
+	g := &group{groupConfig: config, quiet: quiet, dirty: true}
+	if config.quiet != nil {
+		g.quiet = *config.quiet
+	}
+	for _, t := range config.templates {
+		reader := w.NewReader()
+		source := t.source
+		source.Funcs = reader.Funcs()
+		parsed, err := render.Parse(source)
+		if err != nil {
+			reader.Close()
+			g.close()
+			return nil, fmt.Errorf("reading %s: %w", config.name, err)
+		}
+		g.templates = append(g.templates, &groupTemplate{config: t, template: parsed, reader: reader})
+	}
+	return g, nil
+}
+
+func (g *group) close() {
+	for _, t := range g.templates {
+		t.reader.Close()
+	}
+}
+
+// stale says whether a template of the group is worth running again.
+func (g *group) stale(v *watcher.View) bool {
+	for _, t := range g.templates {
+		if v.Stale(t.reader) {
+			return true
+		}
+	}
+	return false
+}
+
+// render runs the templates whose data changed. The error is the first that
+// keeps the group from being written.
+func (g *group) render(v *watcher.View) error {
+	var first error
+	for _, t := range g.templates {
+		if v.Stale(t.reader) {
+			t.run(v, g.values)
+		}
+		if first == nil {
+			first = t.err
+		}
+	}
+	return first
+}
+
+func (t *groupTemplate) run(v *watcher.View, values map[string]any) {
+	t.content = nil
+	t.err = v.Run(t.reader, func() (err error) {
+		t.content, err = t.template.Execute(map[string]any{"Values": cloneValues(values)})
+		return err
+	})
+}
+
+// files are what the group wants on disk, once it has been rendered.
+func (g *group) files() []render.File {
+	files := make([]render.File, 0, len(g.templates))
+	for _, t := range g.templates {
+		f := t.config.file
+		f.Content = t.content
+		f.Private = t.reader.ReadSecret()
+		files = append(files, f)
+	}
+	return files
+}
+
+// due is when the group has something to do, if it has.
+func (g *group) due() (time.Time, bool) {
+	if g.busy {
+		return time.Time{}, false
+	}
+	if g.dirty {
+		return time.Time{}, true
+	}
+	at, pending := g.quiet.Due()
+	if !g.retry.IsZero() && (!pending || g.retry.Before(at)) {
+		return g.retry, true
+	}
+	return at, pending
+}
+
+// failed notes why the group is not applied.
+func (g *group) failed(err error, now time.Time) {
+	if g.err == nil || g.err.Error() != err.Error() {
+		g.warn = now.Add(sayAfter(err))
+	}
+	if g.err == nil {
+		g.since = now
+	}
+	g.err = err
+}
+
+const (
+	// patience is how long data may take to come before the log says what is
+	// awaited.
+	patience = 3 * time.Second
+	// reminder is how often it says so again.
+	reminder = time.Minute
+)
+
+// sayAfter is how long to wait before an error is worth a message: what is
+// awaited mostly comes at once.
+func sayAfter(err error) time.Duration {
+	if waiting(err) {
+		return patience
+	}
+	return 0
+}
+
+// waiting says that err is for want of data, and no fault.
+func waiting(err error) bool {
+	var incomplete *watcher.IncompleteError
+	var absent *watcher.AbsentError
+	return errors.As(err, &incomplete) || errors.As(err, &absent)
+}
+
+// held says that a guard in a template withholds the render.
+func held(err error) bool {
+	var held *render.HeldError
+	return errors.As(err, &held)
+}
+
+// A fingerprint tells without reading a file whether somebody touched it.
+type fingerprint struct {
+	inode    uint64
+	size     int64
+	modified time.Time
+	mode     fs.FileMode
+	uid, gid uint32
+}
+
+func fingerprintOf(path string) fingerprint {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fingerprint{}
+	}
+	sys := info.Sys().(*syscall.Stat_t)
+	return fingerprint{sys.Ino, info.Size(), info.ModTime(), info.Mode(), sys.Uid, sys.Gid}
+}
+
+// drifted says whether somebody else touched a file since it was written.
+func (g *group) drifted() bool {
+	for dest, was := range g.onDisk {
+		if fingerprintOf(dest) != was {
+			return true
+		}
+	}
+	return false
+}

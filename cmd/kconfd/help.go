@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"runtime"
+)
+
+const usage = `kconfd keeps configuration files in step with a Kubernetes cluster, and the
+process that reads them in step with the files.
+
+Usage:
+  kconfd [flags]                       keep files in step until SIGTERM
+  kconfd -onetime [flags] [-- CMD …]   once; with a command, then run it in kconfd's place
+  kconfd render [flags]                print the rendered files; -diff: what differs on disk
+  kconfd lint [flags]                  look for mistakes in resource files and templates
+  kconfd rbac [flags]                  print the Role that the templates need
+  kconfd galera check [flags] FILE     check the my.cnf of a Galera node
+  kconfd version
+
+Example:
+  $ kconfd render -manifests three-nodes.yaml -template nodes.tmpl:/tmp/nodes
+  $ kconfd -onetime -template nodes.tmpl:/etc/nodes:'kill -HUP 1'
+
+What to render:
+  -confdir DIR                 resource files in DIR/conf.d, templates in DIR/templates
+                               (default /etc/kconfd)
+  -template SRC:DEST[:CMD]     a template without a resource file; may be repeated
+
+Where from:
+  -kubeconfig FILE, -context NAME, -namespace NAME
+                               as kubectl; in a pod the service account's
+  -manifests PATH              Kubernetes manifests instead of a cluster: a file, a
+                               directory or - for standard input; may be repeated
+  -timeout DURATION            how long to wait for complete data (default 1m)
+
+How:
+  -onetime                     render, check, write, act once, and exit
+  -noop                        write and run nothing
+  -diff                        show what changes, with secrets hidden
+  -sync-only                   write, but run no check command and no action
+  -wait MIN[:MAX]              how long it must be quiet after a change, and the most to
+                               wait after the first one (default 50ms:1s)
+  -listen ADDR                 serve /healthz and /metrics
+  -log-level LEVEL             debug, info, warn or error (default info)
+  -log-format text|json        (default text)
+  -version, -help
+
+Each flag is also an environment variable: -log-level is KCONFD_LOG_LEVEL; the
+values of one that may be repeated stand on lines of their own.
+
+Exit codes: 0, or 1 error, 2 usage, 3 the timeout passed with data missing or a
+render held; render -diff: 0 same, 1 differs, 2 trouble.
+`
+
+func runHelp(_ context.Context, _ []string, s streams) error {
+	_, err := fmt.Fprint(s.out, usage)
+	return err
+}
+
+func runVersion(_ context.Context, _ []string, s streams) error {
+	_, err := fmt.Fprintf(s.out, "kconfd %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// parseOrHelp parses flags and serves -help and -version; when it did, the
+// flags are nil.
+func parseOrHelp(ctx context.Context, name string, args []string, s streams, extra ...func(*flag.FlagSet)) (*flags, error) {
+	f, err := parseFlags(name, args, extra...)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return nil, runHelp(ctx, nil, s)
+	case err != nil:
+		return nil, err
+	case f.version:
+		return nil, runVersion(ctx, nil, s)
+	}
+	return f, nil
+}

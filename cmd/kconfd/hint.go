@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"syscall"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+// hint is what to do about err, where that is known.
+func hint(err error) string {
+	var denied *watcher.DeniedError
+	var unknown *render.UnknownFunctionError
+	var usage *usageError
+	var command *reload.CommandError
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &usage):
+		return "see kconfd -help"
+	case errors.As(err, &denied):
+		return "`kconfd rbac` prints the Role that the templates need"
+	case errors.As(err, &unknown):
+		if unknown.Similar != "" {
+			return fmt.Sprintf("did you mean %q?", unknown.Similar)
+		}
+		return "the functions are listed in docs/reference.md"
+	case errors.Is(err, watcher.ErrNoNamespace):
+		return "name another one with -namespace, or create it"
+	case errors.Is(err, render.ErrMountPoint):
+		return `mount its directory instead, or set write = "inplace" for the template`
+	case errors.As(err, &command):
+		return hintCommand(command)
+	case clientcmd.IsEmptyConfig(err):
+		return "outside a cluster, name a -kubeconfig or -manifests"
+	case errors.Is(err, syscall.EROFS):
+		return "mount a writable volume there, an emptyDir for instance"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the volume, or raise its size limit; nothing was changed"
+	case errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && path.Op == "open":
+		return "create its directory, or mount a volume there"
+	case errors.Is(err, fs.ErrPermission):
+		return "run kconfd as a user who may, or change the owner or mode"
+	}
+	return ""
+}
+
+func hintCommand(err *reload.CommandError) string {
+	switch {
+	case err.TimedOut:
+		return "raise its timeout if it needs longer"
+	case errors.Is(err, exec.ErrNotFound):
+		return "install it in the image, or give its full path"
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/kconfd/kconfd/render"
+)
+
+// runRender prints what would be written, or with -diff how it differs from
+// the disk.
+func runRender(ctx context.Context, args []string, s streams) error {
+	f, err := parseOrHelp(ctx, "kconfd render", args, s)
+	if f == nil {
+		return err
+	}
+	f.onetime = true
+	e, err := f.newEngine(s)
+	if err != nil {
+		return diffTrouble(f, err)
+	}
+	p := &printer{only: f.args, diff: f.diff}
+	e.apply = p.take
+	if err := e.supervise(ctx, f); err != nil {
+		return diffTrouble(f, err)
+	}
+	differs, err := p.print(e, s.out)
+	if err != nil {
+		return diffTrouble(f, err)
+	}
+	if f.diff && differs {
+		return &codeError{code: 1}
+	}
+	return nil
+}
+
+// diffTrouble gives an error the exit code that diff tools have for trouble.
+func diffTrouble(f *flags, err error) error {
+	if f.diff && err != nil {
+		return &codeError{exitUsage, err}
+	}
+	return err
+}
+
+// A printer shows files instead of writing them.
+type printer struct {
+	only []string // destinations or sources; empty means all
+	diff bool
+	jobs chan *job
+}
+
+// take is the engine's apply: it has nothing to do, the files stay with their
+// groups.
+func (p *printer) take(context.Context, *job) error { return nil }
+
+// print shows the files of all groups, in their order.
+func (p *printer) print(e *engine, out io.Writer) (differs bool, err error) {
+	var files []render.File
+	for _, g := range e.groups {
+		for i, f := range g.files() {
+			if len(p.only) == 0 || slices.Contains(p.only, f.Dest) || slices.Contains(p.only, g.templates[i].config.source.Name) {
+				files = append(files, f)
+			}
+		}
+	}
+	if len(files) == 0 {
+		return false, fmt.Errorf("no template is or writes one of %q", p.only)
+	}
+	if p.diff {
+		return p.printDiffs(e, files, out)
+	}
+	for _, f := range files {
+		if len(files) > 1 {
+			fmt.Fprintf(out, "==> %s <==\n", f.Dest)
+		}
+		if _, err := out.Write(f.Content); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+func (p *printer) printDiffs(e *engine, files []render.File, out io.Writer) (differs bool, err error) {
+	batch, err := render.Plan(files)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range batch.Files {
+		differs = differs || f.Rewritten()
+		if _, err := io.WriteString(out, e.hider.text(f.Diff())); err != nil {
+			return differs, err
+		}
+	}
+	return differs, nil
+}

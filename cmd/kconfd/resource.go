@@ -1,0 +1,407 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
+)
+
+// rawFile is a resource file as it is written. [[template]] and confd's
+// [template] are two Go types for the one key, hence the parameter.
+type rawFile[T any] struct {
+	Wait         string         `toml:"wait" yaml:"wait"`
+	CheckCmd     any            `toml:"check_cmd" yaml:"check_cmd"`
+	CheckTimeout string         `toml:"check_timeout" yaml:"check_timeout"`
+	Values       map[string]any `toml:"values" yaml:"values"`
+	Templates    T              `toml:"template" yaml:"template"`
+	Reload       *rawReload     `toml:"reload" yaml:"reload"`
+}
+
+type rawResource rawFile[[]rawTemplate]
+
+type rawTemplate struct {
+	Src          string   `toml:"src" yaml:"src"`
+	Contents     string   `toml:"contents" yaml:"contents"`
+	Dest         string   `toml:"dest" yaml:"dest"`
+	Owner        string   `toml:"owner" yaml:"owner"`
+	Group        string   `toml:"group" yaml:"group"`
+	UID          *int     `toml:"uid" yaml:"uid"`
+	GID          *int     `toml:"gid" yaml:"gid"`
+	Mode         any      `toml:"mode" yaml:"mode"`
+	Delims       []string `toml:"delims" yaml:"delims"`
+	Write        string   `toml:"write" yaml:"write"`
+	CheckCmd     any      `toml:"check_cmd" yaml:"check_cmd"`
+	CheckTimeout string   `toml:"check_timeout" yaml:"check_timeout"`
+	ReloadCmd    any      `toml:"reload_cmd" yaml:"reload_cmd"`
+
+	// confd's, without meaning here: templates say themselves what they read.
+	Keys   []string `toml:"keys" yaml:"keys"`
+	Prefix string   `toml:"prefix" yaml:"prefix"`
+}
+
+type rawReload struct {
+	Action  string            `toml:"action" yaml:"action"`
+	Signal  string            `toml:"signal" yaml:"signal"`
+	PIDFile string            `toml:"pid_file" yaml:"pid_file"`
+	Process string            `toml:"process" yaml:"process"`
+	Command any               `toml:"command" yaml:"command"`
+	URL     string            `toml:"url" yaml:"url"`
+	Method  string            `toml:"method" yaml:"method"`
+	Header  map[string]string `toml:"header" yaml:"header"`
+	Body    string            `toml:"body" yaml:"body"`
+	Status  []int             `toml:"status" yaml:"status"`
+	Timeout string            `toml:"timeout" yaml:"timeout"`
+}
+
+// decodeResource reads TOML or YAML, by the name's ending. A key that does not
+// exist is an error with its line.
+func decodeResource(name string, content []byte) (*rawResource, error) {
+	decode := decodeTOML
+	if filepath.Ext(name) != ".toml" {
+		decode = decodeYAML
+	}
+	var shape struct {
+		Template any `toml:"template" yaml:"template"`
+	}
+	if err := decode(content, &shape, false); err != nil {
+		return nil, err
+	}
+	if _, single := shape.Template.(map[string]any); !single {
+		var raw rawResource
+		return &raw, decode(content, &raw, true)
+	}
+	var one rawFile[rawTemplate]
+	err := decode(content, &one, true)
+	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Values, []rawTemplate{one.Templates}, one.Reload}, err
+}
+
+func decodeTOML(content []byte, into any, strict bool) error {
+	d := toml.NewDecoder(bytes.NewReader(content))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	err := d.Decode(into)
+	var unknown *toml.StrictMissingError
+	var syntax *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		var errs []error
+		for _, e := range unknown.Errors {
+			line, _ := e.Position()
+			errs = append(errs, fmt.Errorf("line %d: there is no key %q", line, strings.Join(e.Key(), ".")))
+		}
+		return errors.Join(errs...)
+	case errors.As(err, &syntax):
+		line, column := syntax.Position()
+		return fmt.Errorf("line %d, column %d: %s", line, column, strings.TrimPrefix(syntax.Error(), "toml: "))
+	}
+	return err
+}
+
+func decodeYAML(content []byte, into any, strict bool) error {
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	d.KnownFields(strict)
+	err := d.Decode(into)
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		return errors.New(strings.Join(wrong.Errors, "; ")) // each begins with its line
+	}
+	return err
+}
+
+// parse makes a group of what was written. Errors name the key.
+func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
+	g := groupConfig{values: raw.Values}
+	if g.values == nil {
+		g.values = map[string]any{}
+	}
+	if len(raw.Templates) == 0 {
+		return g, errors.New("there is no [[template]]")
+	}
+	if raw.Wait != "" {
+		quiet, ceiling, err := reload.ParseWait(raw.Wait)
+		if err != nil {
+			return g, err
+		}
+		g.quiet = &reload.Quiet{Min: quiet, Max: ceiling}
+	}
+	for i, t := range raw.Templates {
+		parsed, err := t.parse(templateDir)
+		if err != nil {
+			return g, fmt.Errorf("template %d (%s): %w", i+1, t.name(), err)
+		}
+		g.templates = append(g.templates, parsed)
+		if len(t.Keys) > 0 {
+			g.unused = append(g.unused, "keys")
+		}
+		if t.Prefix != "" {
+			g.unused = append(g.unused, "prefix")
+		}
+	}
+	var err error
+	if g.check, err = parseCommand("check_cmd", raw.CheckCmd, "check_timeout", raw.CheckTimeout); err != nil {
+		return g, err
+	}
+	if g.action, err = raw.action(); err != nil {
+		return g, err
+	}
+	return g, g.tryCommands()
+}
+
+// tryCommands finds mistakes in the {{ }} of commands now rather than when
+// they are needed.
+func (g *groupConfig) tryCommands() error {
+	for _, t := range g.templates {
+		if t.check != nil {
+			if err := t.check.Validate(commandData("src", t.file.Dest), g.commandFuncs(nil)); err != nil {
+				return fmt.Errorf("check_cmd of %q: %w", t.file.Dest, err)
+			}
+		}
+	}
+	if g.check != nil {
+		if err := g.check.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
+			return fmt.Errorf("check_cmd: %w", err)
+		}
+	}
+	if g.action.Kind == reload.Exec {
+		if err := g.action.Command.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
+			return fmt.Errorf("reload command: %w", err)
+		}
+	}
+	return nil
+}
+
+func (t *rawTemplate) name() string {
+	if t.Src == "" {
+		return t.Dest
+	}
+	return t.Src
+}
+
+func (t *rawTemplate) parse(dir string) (templateConfig, error) {
+	parsed := templateConfig{file: render.File{Dest: t.Dest}}
+	var err error
+	switch {
+	case t.Dest == "":
+		return parsed, errors.New("dest is missing")
+	case (t.Src == "") == (t.Contents == ""):
+		return parsed, errors.New("want one of src and contents")
+	case t.Contents != "":
+		parsed.source = render.Source{Name: t.Dest, Text: t.Contents}
+		parsed.source.Partials, err = readPartials(dir)
+	default:
+		parsed.source, err = readTemplate(dir, t.Src)
+	}
+	if err != nil {
+		return parsed, err
+	}
+	if err := t.parseDelims(&parsed.source); err != nil {
+		return parsed, err
+	}
+	if err := t.parseFile(&parsed.file); err != nil {
+		return parsed, err
+	}
+	parsed.check, err = parseCommand("check_cmd", t.CheckCmd, "check_timeout", t.CheckTimeout)
+	return parsed, err
+}
+
+func (t *rawTemplate) parseDelims(src *render.Source) error {
+	switch {
+	case len(t.Delims) == 0:
+	case len(t.Delims) != 2 || t.Delims[0] == "" || t.Delims[1] == "":
+		return fmt.Errorf(`delims: want two, such as ["<<", ">>"], not %q`, t.Delims)
+	default:
+		src.Left, src.Right = t.Delims[0], t.Delims[1]
+	}
+	return nil
+}
+
+func (t *rawTemplate) parseFile(f *render.File) error {
+	switch t.Write {
+	case "", "rename":
+	case "inplace":
+		f.InPlace = true
+	default:
+		return fmt.Errorf("write: want rename or inplace, not %q", t.Write)
+	}
+	var err error
+	if f.Mode, err = parseMode(t.Mode); err != nil {
+		return err
+	}
+	f.UID, f.GID, err = t.owners()
+	return err
+}
+
+// parseMode reads an octal mode. Unquoted, 0640 would mean 416 in one format
+// and be no number in the other.
+func parseMode(v any) (fs.FileMode, error) {
+	if v == nil {
+		return 0, nil
+	}
+	s, ok := v.(string)
+	mode, err := strconv.ParseUint(s, 8, 32)
+	if !ok || err != nil || mode == 0 || mode > 0o777 {
+		return 0, fmt.Errorf(`mode: want an octal number in quotes, such as "0640", not %v`, v)
+	}
+	return fs.FileMode(mode), nil
+}
+
+// owners reads owner ("mysql" or "mysql:mysql"), group, uid and gid.
+func (t *rawTemplate) owners() (uid, gid int, err error) {
+	uid, gid = -1, -1
+	owner, group, both := strings.Cut(t.Owner, ":")
+	switch {
+	case both && t.Group != "":
+		return uid, gid, errors.New("owner and group both name a group")
+	case owner != "" && t.UID != nil:
+		return uid, gid, errors.New("want one of owner and uid")
+	case (group != "" || t.Group != "") && t.GID != nil:
+		return uid, gid, errors.New("want one of group and gid")
+	}
+	if !both {
+		group = t.Group
+	}
+	if t.UID != nil {
+		uid = *t.UID
+	}
+	if t.GID != nil {
+		gid = *t.GID
+	}
+	if owner != "" {
+		u, err := user.Lookup(owner)
+		if err != nil {
+			return uid, gid, fmt.Errorf("owner: %w", err)
+		}
+		uid, _ = strconv.Atoi(u.Uid) // a number on every system that kconfd runs on
+	}
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return uid, gid, fmt.Errorf("group: %w", err)
+		}
+		gid, _ = strconv.Atoi(g.Gid)
+	}
+	return uid, gid, nil
+}
+
+// parseCommand reads a string for the shell, or a list of words.
+func parseCommand(key string, v any, timeoutKey, timeout string) (*reload.Command, error) {
+	c := &reload.Command{}
+	switch v := v.(type) {
+	case nil:
+		if timeout != "" {
+			return nil, fmt.Errorf("%s without %s", timeoutKey, key)
+		}
+		return nil, nil
+	case string:
+		c.Shell = v
+	case []any:
+		for _, word := range v {
+			s, ok := word.(string)
+			if !ok {
+				return nil, fmt.Errorf("%s: want a list of strings, not %v", key, v)
+			}
+			c.Argv = append(c.Argv, s)
+		}
+	default:
+		return nil, fmt.Errorf("%s: want a string or a list of strings, not %v", key, v)
+	}
+	var err error
+	c.Timeout, err = parseTimeout(timeoutKey, timeout)
+	return c, err
+}
+
+func parseTimeout(key, s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s: want a duration such as 30s, not %q", key, s)
+	}
+	return d, nil
+}
+
+// action is what [reload] says, or confd's reload_cmd.
+func (raw *rawResource) action() (reload.Action, error) {
+	reloadCmd, err := raw.reloadCmd()
+	if err != nil {
+		return reload.Action{}, err
+	}
+	switch {
+	case raw.Reload == nil && reloadCmd == nil:
+		return reload.Action{}, nil
+	case raw.Reload != nil && reloadCmd != nil:
+		return reload.Action{}, errors.New("want one of [reload] and reload_cmd")
+	case reloadCmd != nil:
+		a := reload.Action{Kind: reload.Exec, Command: *reloadCmd}
+		return a, a.Validate()
+	}
+	return raw.Reload.parse()
+}
+
+// reloadCmd is the one of the templates' own; there is one action a group.
+func (raw *rawResource) reloadCmd() (*reload.Command, error) {
+	var found *reload.Command
+	for _, t := range raw.Templates {
+		c, err := parseCommand("reload_cmd", t.ReloadCmd, "", "")
+		switch {
+		case err != nil:
+			return nil, err
+		case c == nil:
+		case found != nil && found.String() != c.String():
+			return nil, errors.New("two reload_cmd that differ: a group has one action, say it in [reload]")
+		default:
+			found = c
+		}
+	}
+	return found, nil
+}
+
+func (r *rawReload) parse() (reload.Action, error) {
+	kind, err := reload.ParseKind(r.Action)
+	if err != nil {
+		return reload.Action{}, fmt.Errorf("[reload]: action: %w", err)
+	}
+	a := reload.Action{
+		Kind: kind, PIDFile: r.PIDFile, Process: r.Process,
+		URL: r.URL, Method: r.Method, Header: r.Header, Body: r.Body, Status: r.Status,
+	}
+	if r.Signal != "" {
+		if a.Signal, err = reload.ParseSignal(r.Signal); err != nil {
+			return a, fmt.Errorf("[reload]: signal: %w", err)
+		}
+	}
+	timeout, err := parseTimeout("timeout", r.Timeout)
+	if err != nil {
+		return a, fmt.Errorf("[reload]: %w", err)
+	}
+	command, err := parseCommand("command", r.Command, "", "")
+	if err != nil {
+		return a, fmt.Errorf("[reload]: %w", err)
+	}
+	if command != nil {
+		a.Command = *command
+	}
+	if kind == reload.Exec {
+		a.Command.Timeout = timeout
+	} else {
+		a.Timeout = timeout
+	}
+	if err := a.Validate(); err != nil {
+		return a, fmt.Errorf("[reload]: %w", err)
+	}
+	return a, nil
+}
