@@ -24,7 +24,7 @@ type engine struct {
 	hider   *hider
 	apply   func(context.Context, *job) error // what becomes of rendered files
 	hup     <-chan struct{}                   // read the configuration again
-	metrics *metrics
+	meters  *meters
 	out     io.Writer // for diffs
 
 	groups  []*group
@@ -55,7 +55,7 @@ type result struct {
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), metrics: newMetrics(w)}
+	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), meters: newMeters(w)}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -223,7 +223,7 @@ func (e *engine) finish(r result, now time.Time) {
 	for _, t := range g.templates {
 		g.onDisk[t.config.file.Dest] = fingerprintOf(t.config.file.Dest)
 	}
-	e.metrics.job(r)
+	e.meters.job(r)
 	if r.err != nil {
 		g.failed(r.err, now)
 		g.retry = now.Add(g.backoff.Next())
@@ -337,7 +337,7 @@ func (e *engine) reconfigure() {
 		e.refused = ""
 		e.log.Debug("configuration read", "groups", len(e.groups))
 	}
-	e.metrics.configured(err == nil)
+	e.meters.configured(err == nil)
 	e.targets.Watch(e.dests())
 }
 

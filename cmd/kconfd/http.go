@@ -10,7 +10,7 @@ import (
 func (e *engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", e.serveHealth)
-	mux.Handle("GET /metrics", e.metrics)
+	mux.Handle("GET /metrics", e.meters)
 	return mux
 }
 

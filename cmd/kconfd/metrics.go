@@ -1,39 +1,38 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/kconfd/kconfd/watcher"
 )
 
-// metrics are what /metrics shows.
-type metrics struct {
-	http.Handler
-	jobs   *prometheus.CounterVec
-	config prometheus.Gauge
+// meters are what /metrics shows.
+type meters struct {
+	set     *metrics.Set
+	refused *metrics.Gauge // 1 while the configuration on disk is not the one at work
 }
 
-func newMetrics(w *watcher.Watcher) *metrics {
-	registry := prometheus.NewRegistry()
-	m := &metrics{Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}
-	m.jobs = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "kconfd_applies_total",
-		Help: "Attempts to write a group's files and tell the process, by outcome: unchanged, applied or failed.",
-	}, []string{"group", "outcome"})
-	m.config = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "kconfd_configuration_good",
-		Help: "1 if the configuration on disk is the one at work, 0 if it was refused.",
+func newMeters(w *watcher.Watcher) *meters {
+	m := &meters{set: metrics.NewSet()}
+	m.refused = m.set.NewGauge("kconfd_configuration_refused", nil)
+	m.set.NewGauge("kconfd_watches", func() float64 { return float64(len(w.Status())) })
+	m.set.NewGauge("kconfd_watches_failing", func() float64 {
+		failing := 0
+		for _, s := range w.Status() {
+			if s.Err != nil {
+				failing++
+			}
+		}
+		return float64(failing)
 	})
-	m.config.Set(1)
-	registry.MustRegister(m.jobs, m.config)
 	return m
 }
 
 // job counts a job's end.
-func (m *metrics) job(r result) {
+func (m *meters) job(r result) {
 	outcome := "unchanged"
 	switch {
 	case r.err != nil:
@@ -41,12 +40,17 @@ func (m *metrics) job(r result) {
 	case r.job.wrote || r.job.acted:
 		outcome = "applied"
 	}
-	m.jobs.WithLabelValues(r.group.name, outcome).Inc()
+	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", r.group.name, outcome)).Inc()
 }
 
-func (m *metrics) configured(good bool) {
-	m.config.Set(0)
+func (m *meters) configured(good bool) {
+	m.refused.Set(1)
 	if good {
-		m.config.Set(1)
+		m.refused.Set(0)
 	}
+}
+
+func (m *meters) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	m.set.WritePrometheus(w)
+	metrics.WriteProcessMetrics(w)
 }
