@@ -172,7 +172,7 @@ func (c *Cluster) kubeconfig(user, namespace string) clientcmd.Config {
 // new ones are accepted by the kernel, and nothing comes back.
 func (c *Cluster) PauseAPIServer(t testing.TB) {
 	t.Helper()
-	if err := c.apiServer.signal(syscall.SIGSTOP); err != nil {
+	if err := c.apiServer.pause(); err != nil {
 		t.Fatalf("pausing the API server: %v", err)
 	}
 }

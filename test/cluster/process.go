@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -98,6 +100,19 @@ func (p *process) signal(s syscall.Signal) error {
 		return fmt.Errorf("sending %q to %q: %w", s, p.name, os.ErrProcessDone)
 	default:
 		return syscall.Kill(-p.pid, s)
+	}
+}
+
+// pause returns when all of the program's threads have stopped.
+func (p *process) pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, p.pid, nil, unix.WSTOPPED, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
 	}
 }
 
