@@ -110,6 +110,7 @@ type examination struct {
 	answer   answer
 	secrets  []string
 	problems []error
+	lines    []int // of the problems; 0 where there is none
 }
 
 // add notes a problem, with the line of the file unless line is 0. Secrets are
@@ -124,9 +125,8 @@ func (e *examination) add(line int, format string, args ...any) {
 	if line > 0 {
 		text = fmt.Sprintf("line %d: %s", line, text)
 	}
-	if !slices.ContainsFunc(e.problems, func(p error) bool { return p.Error() == text }) {
-		e.problems = append(e.problems, errors.New(text))
-	}
+	e.problems = append(e.problems, errors.New(text))
+	e.lines = append(e.lines, line)
 }
 
 // hide collects what must not be told: the values of options whose name says so,
@@ -281,6 +281,9 @@ func (e *examination) checkWsrep(server string) {
 	e.checkServerID()
 	e.checkSST(server)
 	e.checkProvider()
+	if mode, found := lastOf(e.options, "innodb_autoinc_lock_mode"); found && mode.Value != "2" {
+		e.add(mode.Line, "innodb_autoinc_lock_mode %q: Galera needs 2", mode.Value)
+	}
 	if _, found := lastOf(e.options, "wsrep_cluster_address"); !found {
 		e.add(0, "wsrep_cluster_address is not set: %s", exits)
 	}
@@ -374,9 +377,7 @@ func (e *examination) checkMessages(server string) {
 	told := len(e.problems)
 	for _, message := range e.answer.messages {
 		if e.isProblem(message) {
-			text, name := tidy(message)
-			option, _ := lastOf(e.options, name)
-			e.add(option.Line, "%s: %s", server, text)
+			e.add(e.lineOf(message), "%s: %s", server, tidy(message))
 		}
 	}
 	if e.answer.exit == 0 {
@@ -384,8 +385,7 @@ func (e *examination) checkMessages(server string) {
 	}
 	text := fmt.Sprintf("%s --verbose --help: exit code %d", server, e.answer.exit)
 	if n := len(e.answer.messages); n > 0 && len(e.problems) == told {
-		last, _ := tidy(e.answer.messages[n-1])
-		text += ": " + last
+		text += ": " + tidy(e.answer.messages[n-1])
 	}
 	e.add(0, "%s", text)
 }
@@ -425,24 +425,34 @@ func (e *examination) limitsChanged(message string) bool {
 	return false
 }
 
-// tidy returns a message without its time, and without the value of a variable
-// that the server does not know (it may be a secret under a mistyped name), and
-// the name of the option that it is about.
-func tidy(message string) (text, option string) {
+// tidy returns a message without its time and the server's path, and without the
+// value of a variable that the server does not know: under a mistyped name it may
+// be a secret.
+func tidy(message string) string {
 	for _, part := range []struct{ pattern, replacement string }{
 		{`^\d{4}-\d\d-\d\d[^\[]*(\[[^\]]*\] *)+`, ""},
-		{`^(mariadbd|mysqld): `, ""},
+		{`^Buffered \w+: `, ""},
+		{`^\S*/?(mariadbd|mysqld): `, ""},
 		{`(unknown (?:variable|option) '[^'=]*)=.*`, "$1'"},
 	} {
 		message = regexp.MustCompile(part.pattern).ReplaceAllString(message, part.replacement)
 	}
-	if name := regexp.MustCompile(`'(?:--)?([A-Za-z][\w.-]*)'`).FindStringSubmatch(message); name != nil {
-		option = withoutPrefixes(Option{Name: normalName(name[1])}).Name
-	}
-	return message, option
+	return message
 }
 
-// compare demands that the server read what the file says.
+// lineOf returns the line of the option that a message quotes, or 0.
+func (e *examination) lineOf(message string) int {
+	for _, quoted := range regexp.MustCompile(`'(?:--)?([A-Za-z][\w.-]*)`).FindAllStringSubmatch(message, -1) {
+		name := withoutPrefixes(Option{Name: normalName(quoted[1])}).Name
+		if option, found := lastOf(e.options, name); found {
+			return option.Line
+		}
+	}
+	return 0
+}
+
+// compare demands that the server read what the file says. Of a line with another
+// problem that is not to be expected.
 func (e *examination) compare() {
 	same := map[string]func(file, server string) bool{
 		"wsrep_cluster_address": func(file, server string) bool { return file == server },
@@ -453,7 +463,7 @@ func (e *examination) compare() {
 	for _, name := range []string{"wsrep_cluster_address", "wsrep_node_address", "server_id", "datadir"} {
 		option, found := lastOf(e.options, name)
 		server, answered := e.answer.values[name]
-		if found && answered && !same[name](option.Value, server) {
+		if found && answered && !slices.Contains(e.lines, option.Line) && !same[name](option.Value, server) {
 			e.add(option.Line, "%s %q: the server reads %q", name, option.Value, server)
 		}
 	}
