@@ -10,7 +10,7 @@ import (
 // provider that does not know a name ends the server.
 const galeraOptions = `
 	base_dir base_host base_port
-	cert.length_check cert.log_conflicts cert.max_length
+	cert.length_check cert.log_conflicts cert.max_length cert.optimistic_pa
 	debug
 	evs.auto_evict evs.causal_keepalive_period evs.debug_log_mask evs.delay_margin
 	evs.delayed_keep_period evs.evict evs.inactive_check_period evs.inactive_timeout
@@ -35,7 +35,7 @@ const galeraOptions = `
 
 // galera4Options are those that Galera 3 does not know.
 const galera4Options = `
-	cert.optimistic_pa gcs.fc_single_primary gcs.stateless gcs.vote_policy
+	gcs.fc_single_primary gcs.stateless gcs.vote_policy
 	socket.dynamic socket.ssl_reload`
 
 // perconaOptions are those that only Percona's provider knows.
