@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -34,6 +35,9 @@ const (
 // cluster with the same UUID`. Content that has neither option, of whatever kind
 // of file, gives nil. Files named by !include and !includedir are not looked at.
 func Guard(content []byte) error {
+	if !bytes.Contains(content, []byte("wsrep")) {
+		return nil // every spelling has that in it; most files of other programs do not
+	}
 	var problems []error
 	for _, option := range ParseOptions(content) {
 		if !isServerGroup(option.Group) {
