@@ -61,18 +61,19 @@ func (s *Staged) commit(oneOfSeveral bool) error {
 
 // keep leaves the live file a second name, for revert.
 func (s *Staged) keep() error {
-	backup := s.Path + ".old"
-	if err := os.Link(s.target, backup); err != nil {
-		// Not every file system has hard links, nor are they always allowed.
-		if err := os.WriteFile(backup, s.before, privateMode); err != nil {
-			return err
-		}
-		if err := restore(backup, s.now); err != nil {
-			return err
-		}
+	s.backup = s.Path + ".old"
+	if os.Link(s.target, s.backup) == nil {
+		return nil
 	}
-	s.backup = backup
-	return nil
+	// Not every file system has hard links, nor are they always allowed.
+	before, err := os.ReadFile(s.target)
+	if err != nil {
+		return err
+	}
+	if err := write(s.backup, before); err != nil {
+		return err
+	}
+	return restore(s.backup, s.now)
 }
 
 func (s *Staged) forget() {
@@ -131,6 +132,10 @@ func restore(path string, o owner) error {
 // it is done, and written back when it fails.
 func (s *Staged) overwrite() error {
 	if s.existed {
+		var err error
+		if s.before, err = os.ReadFile(s.target); err != nil {
+			return err
+		}
 		s.backup = s.Path + ".old"
 		if err := write(s.backup, s.before); err != nil {
 			return fmt.Errorf("keeping the old content: %w", err)

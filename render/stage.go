@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,13 +39,14 @@ type Staged struct {
 	File
 	Path string // of the candidate, or of the live file where the content is the same
 
-	target  string // Dest with its links followed
-	before  []byte
-	existed bool
-	owner   owner // wanted
-	now     owner
+	target    string // Dest with its links followed
+	existed   bool
+	rewritten bool
+	owner     owner // wanted
+	now       owner
 	pending *renameio.PendingFile // nil where the content is the same, or only planned
 	backup  string
+	before  []byte // of a file written in place, while it is
 }
 
 // owner is what is kept about a file beside its content.
@@ -54,26 +56,31 @@ type owner struct {
 }
 
 // Rewritten says whether the content differs from the live file's.
-func (s *Staged) Rewritten() bool { return !s.existed || !bytes.Equal(s.before, s.Content) }
+func (s *Staged) Rewritten() bool { return s.rewritten }
 
 // InSync says whether content, mode and owner are the live file's.
 func (s *Staged) InSync() bool { return !s.Rewritten() && s.owner == s.now }
 
-// Diff is the change in unified form, empty when there is none.
-func (s *Staged) Diff() string {
-	from := s.Dest
-	if !s.existed {
-		from = os.DevNull
-	}
+// Diff is the change in unified form, empty when there is none. It is to be
+// asked for before the commit.
+func (s *Staged) Diff() (string, error) {
+	from, before := os.DevNull, []byte(nil)
 	if !s.Rewritten() {
-		return ""
+		return "", nil
 	}
-	unified := diff.Diff(from, s.before, s.Dest, s.Content)
+	if s.existed {
+		var err error
+		from = s.Dest
+		if before, err = os.ReadFile(s.target); err != nil {
+			return "", err
+		}
+	}
+	unified := diff.Diff(from, before, s.Dest, s.Content)
 	if unified == nil { // a new file that is empty
-		return fmt.Sprintf("--- %s\n+++ %s\n", from, s.Dest)
+		return fmt.Sprintf("--- %s\n+++ %s\n", from, s.Dest), nil
 	}
 	_, unified, _ = bytes.Cut(unified, []byte("\n")) // "diff FROM TO" says it twice
-	return string(unified)
+	return string(unified), nil
 }
 
 // A Batch is a set of files on their way to disk.
@@ -143,12 +150,36 @@ func compare(f File) (*Staged, error) {
 		sys := info.Sys().(*syscall.Stat_t)
 		s.now = owner{uid: int(sys.Uid), gid: int(sys.Gid), mode: info.Mode().Perm()}
 		s.existed = true
-		if s.before, err = os.ReadFile(target); err != nil {
-			return nil, err
-		}
+	}
+	if s.rewritten, err = differs(s, info); err != nil {
+		return nil, err
 	}
 	s.owner = wanted(f, s.now, s.existed)
 	return s, nil
+}
+
+// differs compares with the live file, and reads no more of it than it takes.
+func differs(s *Staged, info fs.FileInfo) (bool, error) {
+	if !s.existed || info.Size() != int64(len(s.Content)) {
+		return true, nil
+	}
+	f, err := os.Open(s.target)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	chunk := make([]byte, min(32<<10, len(s.Content)))
+	for rest := s.Content; len(rest) > 0; {
+		n, err := f.Read(chunk)
+		if n > len(rest) || !bytes.Equal(chunk[:n], rest[:n]) || err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		rest = rest[n:]
+	}
+	return false, nil
 }
 
 func wanted(f File, now owner, existed bool) owner {

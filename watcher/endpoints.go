@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"unique"
@@ -93,12 +94,12 @@ func viewEndpointSlice(o runtime.Object) (string, any) {
 func shared(s string) string { return unique.Make(s).Value() }
 
 // A membership is one service's endpoints, merged from its slices. It is
-// brought up to date by what changed: a service of ten thousand endpoints has
-// a hundred slices, of which one change touches one.
+// brought up to date by what changed, in place: a service of ten thousand
+// endpoints has a hundred slices, of which one change touches one.
 type membership struct {
 	slices  map[string]*record // by the slice's name, as merged
 	members []member           // all, sorted
-	list    []*Endpoint        // what templates see: one entry a member
+	list    []*Endpoint        // what templates see, until the next merge: one entry a member
 }
 
 type member struct {
@@ -122,38 +123,39 @@ func (m *membership) merge(now map[string]*record) {
 			}
 		}
 	}
-	if len(gone) == 0 && len(added) == 0 && len(m.slices) == len(now) {
+	if len(gone) == 0 && len(added) == 0 {
 		return
 	}
 	slices.SortFunc(added, compareMembers)
-	m.members = mergeMembers(m.members, gone, added)
-	m.list = distinct(m.members)
-	m.slices = now
+	if len(gone) > 0 {
+		m.members = slices.DeleteFunc(m.members, func(old member) bool { return gone[old.slice] })
+	}
+	m.members = mergeMembers(m.members, added)
+	m.list = distinct(m.list[:0], m.members)
+	m.slices = maps.Clone(now)
 }
 
 func compareMembers(a, b member) int { return compareEndpoints(a.Endpoint, b.Endpoint) }
 
-// mergeMembers is old without the gone slices' and with the added ones, which
-// are sorted. Places are found by bisection, since few come among many.
-func mergeMembers(old []member, gone map[*record]bool, added []member) []member {
-	kept := slices.DeleteFunc(slices.Clone(old), func(m member) bool { return gone[m.slice] })
-	if len(kept) == 0 {
-		return added
+// mergeMembers merges added into old, both sorted, from their ends, so that it
+// needs no room besides. Places are found by bisection: few come among many.
+func mergeMembers(old, added []member) []member {
+	merged := append(old, added...)
+	end := len(merged)
+	for i := len(added) - 1; i >= 0; i-- {
+		at, _ := slices.BinarySearchFunc(old, added[i], compareMembers)
+		end -= len(old) - at
+		copy(merged[end:], old[at:])
+		old = old[:at]
+		end--
+		merged[end] = added[i]
 	}
-	merged := make([]member, 0, len(kept)+len(added))
-	for _, a := range added {
-		at, _ := slices.BinarySearchFunc(kept, a, compareMembers)
-		merged = append(merged, kept[:at]...)
-		merged = append(merged, a)
-		kept = kept[at:]
-	}
-	return append(merged, kept...)
+	return merged
 }
 
 // distinct joins what is one member in several entries: a pod that is listed
 // in two slices while it moves between them, or once per IP family.
-func distinct(members []member) []*Endpoint {
-	list := make([]*Endpoint, 0, len(members))
+func distinct(list []*Endpoint, members []member) []*Endpoint {
 	for _, m := range members {
 		if last := len(list) - 1; last >= 0 && same(list[last], m.Endpoint) {
 			list[last] = join(list[last], m.Endpoint)

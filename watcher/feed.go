@@ -212,7 +212,7 @@ func (f *feed) endpoints(service string) []*Endpoint {
 		m = &membership{}
 		f.memberships[service] = m
 	}
-	m.merge(maps.Clone(f.groups[service]))
+	m.merge(f.groups[service])
 	return m.list
 }
 

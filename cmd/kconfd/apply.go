@@ -142,7 +142,11 @@ func (e *engine) plan(_ context.Context, j *job) error {
 
 func (e *engine) printDiff(j *job, batch *render.Batch) error {
 	for _, f := range batch.Files {
-		if _, err := io.WriteString(e.out, j.redact(f.Diff())); err != nil {
+		diff, err := f.Diff()
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(e.out, j.redact(diff)); err != nil {
 			return err
 		}
 	}

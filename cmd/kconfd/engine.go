@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/kconfd/kconfd/render"
@@ -109,6 +110,8 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	idle := time.NewTimer(idleAfter)
+	defer idle.Stop()
 	for {
 		e.begin(ctx, time.Now())
 		if once {
@@ -130,12 +133,20 @@ func (e *engine) run(ctx context.Context, once bool) error {
 			e.drift()
 		case r := <-e.results: // a job ended
 			e.finish(r, time.Now())
+			idle.Reset(idleAfter)
+		case <-idle.C: // nothing is being written
+			debug.FreeOSMemory()
 		case <-timer.C: // quiet is over, a retry or a message is due
 		case <-deadline:
 			return &codeError{exitDeadline, e.unfinished()}
 		}
 	}
 }
+
+// idleAfter is how long after the last job memory is given back: a large list
+// leaves garbage of its own size, and kconfd mostly sleeps beside a process
+// that has better use for it.
+const idleAfter = 2 * time.Second
 
 func (e *engine) watchFiles(once bool) {
 	e.config, e.targets = watcher.NewFiles(e.log), watcher.NewFiles(e.log)

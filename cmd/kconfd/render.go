@@ -89,7 +89,11 @@ func (p *printer) printDiffs(e *engine, files []render.File, out io.Writer) (dif
 	}
 	for _, f := range batch.Files {
 		differs = differs || f.Rewritten()
-		if _, err := io.WriteString(out, e.hider.text(f.Diff())); err != nil {
+		diff, err := f.Diff()
+		if err != nil {
+			return differs, err
+		}
+		if _, err := io.WriteString(out, e.hider.text(diff)); err != nil {
 			return differs, err
 		}
 	}
