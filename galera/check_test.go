@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -264,6 +265,9 @@ func TestCheckEndsWithContext(t *testing.T) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 	// The end of the file comes when the last process that holds it is gone.
+	if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	if n, err := alive.Read(make([]byte, 100)); err != io.EOF {
 		t.Errorf("read %d bytes, error %v, want %v", n, err, io.EOF)
 	}
