@@ -44,9 +44,9 @@ type Staged struct {
 	rewritten bool
 	owner     owner // wanted
 	now       owner
-	pending *renameio.PendingFile // nil where the content is the same, or only planned
-	backup  string
-	before  []byte // of a file written in place, while it is
+	pending   *renameio.PendingFile // nil where the content is the same, or only planned
+	backup    string
+	before    []byte // of a file written in place, while it is
 }
 
 // owner is what is kept about a file beside its content.

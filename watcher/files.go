@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -21,7 +22,21 @@ type Files struct {
 	ticker  *time.Ticker      // instead of it
 	changed chan struct{}
 	done    chan struct{}
-	dirs    map[string]bool
+
+	mu   sync.Mutex
+	dirs map[string]names // what matters in each directory that is watched
+}
+
+// names are the entries of a directory that matter; nil means all.
+type names map[string]bool
+
+// dataLink is what the kubelet swaps when a ConfigMap or Secret mount changes.
+const dataLink = "..data"
+
+// matter says whether an event on an entry is worth a look. What begins with a
+// dot is somebody's temporary file.
+func (n names) matter(entry string) bool {
+	return entry == dataLink || n[entry] || (n == nil && !strings.HasPrefix(entry, "."))
 }
 
 // withoutInotify is how often files are read again where nothing tells of
@@ -30,7 +45,7 @@ const withoutInotify = 5 * time.Second
 
 // NewFiles watches nothing yet. Close it.
 func NewFiles(log *slog.Logger) *Files {
-	f := &Files{log: log, changed: make(chan struct{}, 1), done: make(chan struct{}), dirs: map[string]bool{}}
+	f := &Files{log: log, changed: make(chan struct{}, 1), done: make(chan struct{})}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		log.Warn("no inotify, looking at files every few seconds instead", "every", withoutInotify.String(), "err", err,
@@ -54,38 +69,41 @@ func (f *Files) Watch(paths []string) {
 	if f.notify == nil {
 		return
 	}
-	dirs := map[string]bool{}
+	dirs := map[string]names{}
 	for _, p := range paths {
 		addDirs(dirs, p)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for dir := range dirs {
-		if !f.dirs[dir] {
-			if err := f.notify.Add(dir); err != nil {
-				f.log.Warn("cannot watch directory", "dir", dir, "err", err,
-					"hint", "raise the sysctl fs.inotify.max_user_watches if it is used up")
-			}
+		// Also those that are watched already: they may have been replaced.
+		if err := f.notify.Add(dir); err != nil {
+			f.log.Warn("cannot watch directory", "dir", dir, "err", err,
+				"hint", "raise the sysctl fs.inotify.max_user_watches if it is used up")
 		}
 	}
 	for dir := range f.dirs {
-		if !dirs[dir] {
+		if _, ok := dirs[dir]; !ok {
 			_ = f.notify.Remove(dir) // it may be gone, and its watch with it
 		}
+	}
+	if f.dirs == nil {
+		f.poke() // what changed before the watch began has to be seen too
 	}
 	f.dirs = dirs
 }
 
 // addDirs adds the directories whose entries decide what path is.
-func addDirs(dirs map[string]bool, path string) {
+func addDirs(dirs map[string]names, path string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
-		dirs[nearestDir(filepath.Dir(target))] = true
+		addEntry(dirs, target)
 	}
-	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
-		dirs[nearestDir(filepath.Dir(path))] = true
+	addEntry(dirs, path)
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return
 	}
 	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
@@ -95,22 +113,28 @@ func addDirs(dirs map[string]bool, path string) {
 		if p != path && strings.HasPrefix(d.Name(), ".") {
 			return fs.SkipDir
 		}
-		dirs[p] = true
+		dirs[p] = nil
 		return nil
 	})
 }
 
-func nearestDir(dir string) string {
-	for {
+// addEntry watches for path in its directory, or for the first directory above
+// it that is missing.
+func addEntry(dirs map[string]names, path string) {
+	dir, entry := filepath.Dir(path), filepath.Base(path)
+	for dir != filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return dir
+			break
 		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
-		}
-		return dir
+		dir, entry = filepath.Dir(dir), filepath.Base(dir)
 	}
+	if all, ok := dirs[dir]; ok && all == nil {
+		return
+	}
+	if dirs[dir] == nil {
+		dirs[dir] = names{}
+	}
+	dirs[dir][entry] = true
 }
 
 func (f *Files) forward() {
@@ -118,11 +142,13 @@ func (f *Files) forward() {
 		select {
 		case <-f.done:
 			return
-		case _, ok := <-f.notify.Events:
+		case event, ok := <-f.notify.Events:
 			if !ok {
 				return
 			}
-			f.poke()
+			if f.matters(event.Name) {
+				f.poke()
+			}
 		case err, ok := <-f.notify.Errors:
 			if !ok {
 				return
@@ -131,6 +157,16 @@ func (f *Files) forward() {
 			f.poke()
 		}
 	}
+}
+
+func (f *Files) matters(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, itself := f.dirs[path]; itself {
+		return true // the directory was removed or changed
+	}
+	entries, ok := f.dirs[filepath.Dir(path)]
+	return ok && entries.matter(filepath.Base(path))
 }
 
 func (f *Files) tick() {

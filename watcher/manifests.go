@@ -69,12 +69,14 @@ type manifestKey struct {
 func (m *manifests) run(ctx context.Context) error {
 	files := NewFiles(m.log)
 	defer files.Close()
-	files.Watch(slices.DeleteFunc(slices.Clone(m.paths), func(p string) bool { return p == "-" }))
+	paths := slices.DeleteFunc(slices.Clone(m.paths), func(p string) bool { return p == "-" })
+	files.Watch(paths)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-files.Changed():
+			files.Watch(paths) // directories may have come or gone
 			if err := m.read(); err != nil {
 				m.log.Warn("manifests refused, the ones read before stay", "err", err)
 			}
