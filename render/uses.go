@@ -8,8 +8,7 @@ import (
 // A Call is a function's use in a template.
 type Call struct {
 	Function string
-	Args     []string // those given as literal strings, the others empty
-	Literal  []bool   // whether each argument is a literal
+	Args     []*string // literal strings; nil for each argument that is computed
 }
 
 // Calls says whether the template or a partial of it calls the function.
@@ -37,12 +36,10 @@ func (t *Template) AllCalls() []Call {
 		}
 		call := Call{Function: function.Ident}
 		for _, arg := range command.Args[1:] {
-			text, literal := arg.(*parse.StringNode)
-			call.Literal = append(call.Literal, literal)
-			if literal {
-				call.Args = append(call.Args, text.Text)
+			if text, ok := arg.(*parse.StringNode); ok {
+				call.Args = append(call.Args, &text.Text)
 			} else {
-				call.Args = append(call.Args, "")
+				call.Args = append(call.Args, nil)
 			}
 		}
 		calls = append(calls, call)

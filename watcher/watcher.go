@@ -3,8 +3,6 @@ package watcher
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -94,13 +92,7 @@ func (w *Watcher) NewReader() *Reader {
 // A watch that takes another's place (two services where there was one) does
 // so once it has been listed; until then the old one answers.
 func (w *Watcher) reconcile() {
-	needs := map[need]bool{}
-	for r := range w.readers {
-		for n := range r.needs {
-			needs[n] = true
-		}
-	}
-	w.planned = plan(needs)
+	w.planned = plan(w.needs())
 
 	wanted := map[watchKey]bool{}
 	for n, key := range w.planned {
@@ -193,15 +185,13 @@ func (w *Watcher) poke() {
 	}
 }
 
-// Dependencies are what the readers read when they last ran, sorted.
-func (w *Watcher) Dependencies() []Dependency {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := map[Dependency]bool{}
+// needs are what the readers read when they last ran. The mutex is held.
+func (w *Watcher) needs() map[need]bool {
+	needs := map[need]bool{}
 	for r := range w.readers {
 		for n := range r.needs {
-			all[n.Dependency] = true
+			needs[n] = true
 		}
 	}
-	return slices.SortedFunc(maps.Keys(all), Dependency.compare)
+	return needs
 }

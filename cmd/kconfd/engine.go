@@ -26,7 +26,8 @@ type engine struct {
 	apply   func(context.Context, *job) error // what becomes of rendered files
 	hup     <-chan struct{}                   // read the configuration again
 	meters  *meters
-	out     io.Writer // for diffs
+	out     io.Writer         // for diffs
+	enough  func(*group) bool // when set, says that -onetime need not wait for a group
 
 	groups  []*group
 	results chan result
@@ -303,6 +304,7 @@ func (e *engine) finished() (bool, error) {
 	var errs []error
 	for _, g := range e.groups {
 		switch {
+		case e.enough != nil && e.enough(g):
 		case g.busy, g.err == nil && !g.settled, held(g.err), waiting(g.err):
 			return false, nil
 		case g.err != nil:

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -43,12 +45,17 @@ func hint(err error) string {
 		return "mount a writable volume there, an emptyDir for instance"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on the volume, or raise its size limit; nothing was changed"
-	case errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && path.Op == "open":
-		return "create its directory, or mount a volume there"
+	case errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && !exists(filepath.Dir(path.Path)):
+		return "create the directory, or mount a volume there"
 	case errors.Is(err, fs.ErrPermission):
 		return "run kconfd as a user who may, or change the owner or mode"
 	}
 	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func hintCommand(err *reload.CommandError) string {

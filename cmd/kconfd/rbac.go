@@ -3,12 +3,152 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/kconfd/kconfd/watcher"
 )
 
+// runRBAC prints the Role that the templates need: for what they read when
+// they are run here and now, and for what else their text names.
 func runRBAC(ctx context.Context, args []string, s streams) error {
-	return errors.New("soon")
+	p := &policy{}
+	f, err := parseOrHelp(ctx, "kconfd rbac", args, s, func(set *flag.FlagSet) {
+		set.StringVar(&p.name, "name", "kconfd", "")
+		set.StringVar(&p.account, "service-account", "", "")
+	})
+	if f == nil {
+		return err
+	}
+	f.onetime = true
+	e, err := f.newEngine(s)
+	if err != nil {
+		return err
+	}
+	e.apply = func(context.Context, *job) error { return nil }
+	// A guard that holds a render, or a mistake in it, does not change what it
+	// has read so far.
+	e.enough = func(g *group) bool {
+		var incomplete *watcher.IncompleteError
+		return g.err != nil && !errors.As(g.err, &incomplete)
+	}
+	incomplete := e.supervise(ctx, f)
+	rules, err := e.watcher.Rules(ctx, e.uses())
+	if err != nil {
+		return errors.Join(err, incomplete)
+	}
+	p.namespace = e.watcher.Namespace()
+	if err := p.print(rules, s.out); err != nil {
+		return err
+	}
+	if incomplete != nil {
+		return &codeError{exitDeadline, fmt.Errorf("the Role may lack what could not be read: %w", incomplete)}
+	}
+	return nil
 }
 
-var _ = watcher.NewOffline
+// uses are the calls in the text of all templates. A service's Endpoints are a
+// method, not a function: they are read in the namespace of the service.
+func (e *engine) uses() []watcher.Use {
+	var uses []watcher.Use
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			endpoints := t.template.Fields()["Endpoints"]
+			for _, c := range t.template.AllCalls() {
+				uses = append(uses, watcher.Use(c))
+				if endpoints && (c.Function == "service" || c.Function == "services") {
+					uses = append(uses, watcher.Use{Function: "endpoints", Args: c.Args})
+				}
+			}
+		}
+	}
+	return uses
+}
+
+// A policy is the Roles and bindings for a service account.
+type policy struct {
+	name      string
+	account   string // empty means the name
+	namespace string // of the service account
+}
+
+type (
+	manifest struct {
+		APIVersion string        `yaml:"apiVersion"`
+		Kind       string        `yaml:"kind"`
+		Metadata   metadata      `yaml:"metadata"`
+		Rules      []policyRule  `yaml:"rules,omitempty"`
+		RoleRef    *roleRef      `yaml:"roleRef,omitempty"`
+		Subjects   []roleSubject `yaml:"subjects,omitempty"`
+	}
+	metadata struct {
+		Name      string `yaml:"name"`
+		Namespace string `yaml:"namespace,omitempty"`
+	}
+	policyRule struct {
+		APIGroups     []string `yaml:"apiGroups,flow"`
+		Resources     []string `yaml:"resources,flow"`
+		ResourceNames []string `yaml:"resourceNames,flow,omitempty"`
+		Verbs         []string `yaml:"verbs,flow"`
+	}
+	roleRef struct {
+		APIGroup string `yaml:"apiGroup"`
+		Kind     string `yaml:"kind"`
+		Name     string `yaml:"name"`
+	}
+	roleSubject struct {
+		Kind      string `yaml:"kind"`
+		Name      string `yaml:"name"`
+		Namespace string `yaml:"namespace"`
+	}
+)
+
+const rbacGroup = "rbac.authorization.k8s.io"
+
+// print writes a Role and its RoleBinding for each namespace, and a
+// ClusterRole where kinds without a namespace are read.
+func (p *policy) print(rules []watcher.Rule, out io.Writer) error {
+	encoder := yaml.NewEncoder(out)
+	encoder.SetIndent(2)
+	for len(rules) > 0 {
+		end := slices.IndexFunc(rules, func(r watcher.Rule) bool { return r.Namespace != rules[0].Namespace })
+		if end < 0 {
+			end = len(rules)
+		}
+		role, binding := p.manifests(rules[:end])
+		if err := errors.Join(encoder.Encode(role), encoder.Encode(binding)); err != nil {
+			return err
+		}
+		rules = rules[end:]
+	}
+	return encoder.Close()
+}
+
+// manifests are for rules of one namespace, or of the cluster.
+func (p *policy) manifests(rules []watcher.Rule) (role, binding manifest) {
+	account := p.account
+	if account == "" {
+		account = p.name
+	}
+	kind, meta := "Role", metadata{p.name, rules[0].Namespace}
+	if meta.Namespace == "" {
+		// Names of cluster roles are shared by all namespaces.
+		kind, meta.Name = "ClusterRole", p.namespace+"-"+p.name
+	}
+	role = manifest{APIVersion: rbacGroup + "/v1", Kind: kind, Metadata: meta}
+	for _, r := range rules {
+		role.Rules = append(role.Rules, policyRule{
+			APIGroups: []string{r.Group}, Resources: []string{r.Resource}, ResourceNames: r.Names, Verbs: []string{"list", "watch"},
+		})
+	}
+	binding = manifest{
+		APIVersion: rbacGroup + "/v1", Kind: kind + "Binding", Metadata: meta,
+		RoleRef:  &roleRef{rbacGroup, kind, meta.Name},
+		Subjects: []roleSubject{{"ServiceAccount", account, p.namespace}},
+	}
+	return role, binding
+}
