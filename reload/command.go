@@ -1,0 +1,242 @@
+package reload
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+// A Command is an external command: either Argv, run as it is, or Shell, given to sh -c.
+type Command struct {
+	Argv    []string
+	Shell   string
+	Timeout time.Duration // how long it may run; 0 means 30 s
+	Grace   time.Duration // from SIGTERM to SIGKILL when it must end; 0 means 2 s
+	Dir     string        // working directory; empty means the caller's
+	Env     []string      // KEY=VALUE, added to the caller's environment
+}
+
+const (
+	defaultGrace = 2 * time.Second
+
+	// killWait bounds the wait for a group that got SIGKILL, which is over in microseconds unless the
+	// kernel holds a process.
+	killWait = time.Second
+
+	// groupPoll is how often a dying process group is looked at: the kernel tells nobody when the
+	// last process of a group is gone.
+	groupPoll = 20 * time.Millisecond
+
+	// outputWait bounds the wait for the end of the output of a command that has ended. What the
+	// command itself wrote is in the pipe by then; a background process that it left may hold the
+	// pipe open for ever.
+	outputWait = 500 * time.Millisecond
+)
+
+// errTimedOut is the cause of a context that was ended by Command.Timeout.
+var errTimedOut = errors.New("timed out")
+
+// check reports what is wrong with the shape of the command.
+func (c Command) check() error {
+	switch {
+	case len(c.Argv) == 0 && c.Shell == "":
+		return errors.New(`field "command": missing`)
+	case len(c.Argv) > 0 && c.Shell != "":
+		return errors.New(`field "command": both a list and a shell command`)
+	case len(c.Argv) > 0 && c.Argv[0] == "":
+		return errors.New(`field "command": the first word is empty`)
+	case c.Timeout < 0:
+		return fmt.Errorf("field %q: %v is negative", "timeout", c.Timeout)
+	case c.Grace < 0:
+		return fmt.Errorf("field %q: %v is negative", "grace", c.Grace)
+	}
+	for _, e := range c.Env {
+		if strings.Index(e, "=") < 1 {
+			return fmt.Errorf("field %q: %q is not KEY=VALUE", "env", e)
+		}
+	}
+	return nil
+}
+
+func (c Command) isZero() bool {
+	return len(c.Argv) == 0 && c.Shell == "" && c.Timeout == 0 && c.Grace == 0 && c.Dir == "" && len(c.Env) == 0
+}
+
+// String is the command as one would type it.
+func (c Command) String() string {
+	if c.Shell != "" {
+		return c.Shell
+	}
+	return shellescape.QuoteCommand(c.Argv)
+}
+
+// Run runs the command and waits for it. A nil error means that it exited with status 0; any other
+// error is a [*CommandError].
+//
+// When Timeout has passed or ctx ends, the command and everything in its process group gets SIGTERM,
+// and after Grace SIGKILL; Run returns when they are gone. That is an error whatever the command's exit
+// status. What a command leaves in the background when it exits by itself is left alone.
+func (c Command) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.Timeout, defaultTimeout), errTimedOut)
+	defer cancel()
+	if err := c.check(); err != nil {
+		return c.failed(err, "")
+	}
+	if ctx.Err() != nil {
+		return c.failed(fmt.Errorf("not started: %w", context.Cause(ctx)), "")
+	}
+	cmd, out, err := c.start()
+	if err != nil {
+		return c.failed(err, "")
+	}
+	err = waitOrStop(ctx, cmd, cmp.Or(c.Grace, defaultGrace))
+	out.wait(outputWait)
+	if err != nil {
+		return c.failed(err, out.tail())
+	}
+	return nil
+}
+
+// start starts the command in a process group of its own, with its output going to the output returned.
+func (c Command) start() (*exec.Cmd, *output, error) {
+	if _, err := os.Stat(c.Dir); c.Dir != "" && err != nil {
+		return nil, nil, err // the kernel's error would blame the program
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	defer w.Close() // the command has its own copy by then
+	argv := c.Argv
+	if c.Shell != "" {
+		argv = []string{"sh", "-c", c.Shell}
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = c.Dir
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Stdout, cmd.Stderr = w, w
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		r.Close()
+		return nil, nil, err
+	}
+	return cmd, collect(r), nil
+}
+
+// waitOrStop waits for a started command, or stops its process group when ctx ends. The error is the
+// command's own, or the cause of ctx's end.
+func waitOrStop(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // stops when the process ends, which SIGKILL sees to
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	stopGroup(cmd.Process.Pid, grace)
+	<-ended
+	return fmt.Errorf("stopped: %w", context.Cause(ctx))
+}
+
+// stopGroup ends a process group: politely, and after the grace for good.
+func stopGroup(pgid int, grace time.Duration) {
+	_ = syscall.Kill(-pgid, syscall.SIGTERM) // fails when it is gone already
+	if groupGone(pgid, grace) {
+		return
+	}
+	_ = syscall.Kill(-pgid, syscall.SIGKILL)
+	groupGone(pgid, killWait)
+}
+
+// groupGone waits until a process group is gone, or the limit has passed. The whole group is waited
+// for, not only its leader: a shell dies of SIGTERM at once, the program it runs may need its grace.
+func groupGone(pgid int, limit time.Duration) bool {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(groupPoll)
+	defer tick.Stop()
+	for groupLives(pgid) {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return false
+		}
+	}
+	return true
+}
+
+// A CommandError tells why a command failed. Its text is one line.
+type CommandError struct {
+	Command  Command
+	ExitCode int            // -1 when it did not exit by itself
+	Signal   syscall.Signal // what ended it, when that was not Run
+	TimedOut bool           // Command.Timeout passed
+	Output   string         // the end of standard output and standard error, at most 8 KiB
+	Err      error          // why it could not run or was stopped; an *exec.ExitError when it exited
+}
+
+func (c Command) failed(err error, output string) *CommandError {
+	e := &CommandError{Command: c, ExitCode: -1, TimedOut: errors.Is(err, errTimedOut), Output: output, Err: err}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return e
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		e.Signal = status.Signal()
+	} else {
+		e.ExitCode = exit.ExitCode()
+	}
+	return e
+}
+
+// Unwrap gives Err, in which the cause of the context's end is found when that stopped the command.
+func (e *CommandError) Unwrap() error { return e.Err }
+
+// Error reads `command "nginx -t": exit status 1: ` and the last line of the output that says anything.
+func (e *CommandError) Error() string {
+	s := fmt.Sprintf("command %q: %s", shorten(e.Command.String()), e.reason())
+	if line := lastLine(e.Output); line != "" {
+		s += ": " + line
+	}
+	return s
+}
+
+func (e *CommandError) reason() string {
+	switch {
+	case e.TimedOut:
+		return fmt.Sprintf("timed out after %v", cmp.Or(e.Command.Timeout, defaultTimeout))
+	case e.Signal != 0:
+		return "ended by signal " + signalName(e.Signal)
+	case e.ExitCode == 126:
+		return "exit status 126 (found, but cannot be executed)"
+	case e.ExitCode == 127:
+		return "exit status 127 (not found)"
+	case e.ExitCode >= 0:
+		return fmt.Sprintf("exit status %d", e.ExitCode)
+	case e.Command.Shell != "" && errors.Is(e.Err, exec.ErrNotFound):
+		return "sh: not found; give the command as a list"
+	case missingInterpreter(e.Err):
+		return e.Err.Error() + ": the file is there, but not the interpreter or loader that it needs"
+	}
+	return e.Err.Error()
+}
+
+// missingInterpreter tells whether a file that exists could not be started because another does not:
+// the kernel says "no such file or directory" for both.
+func missingInterpreter(err error) bool {
+	var pathErr *fs.PathError
+	if !errors.As(err, &pathErr) || pathErr.Op != "fork/exec" || !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	_, err = os.Stat(pathErr.Path)
+	return err == nil
+}

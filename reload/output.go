@@ -1,0 +1,102 @@
+package reload
+
+import (
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+const (
+	tailSize = 8 << 10 // how much of a command's output is kept, in bytes
+	lineSize = 300     // how much of a line is shown in an error, in bytes
+)
+
+// An output reads what a command writes and keeps the end of it.
+type output struct {
+	ended chan struct{} // closed when the last writer is gone
+
+	mu      sync.Mutex
+	buf     []byte
+	dropped bool // buf is not all there was
+}
+
+// collect reads r until its last writer is gone, and closes it then.
+func collect(r io.ReadCloser) *output {
+	o := &output{ended: make(chan struct{})}
+	// Stops when the last process that holds the other end closes it. That may be long after the
+	// command: closing our end earlier would kill what it left in the background with SIGPIPE.
+	go func() {
+		defer close(o.ended)
+		defer r.Close()
+		_, _ = io.Copy(o, r)
+	}()
+	return o
+}
+
+// Write keeps the end of all that was written. It never fails.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := len(p)
+	if len(p) > tailSize {
+		p, o.dropped = p[len(p)-tailSize:], true
+	}
+	if extra := len(o.buf) + len(p) - tailSize; extra > 0 {
+		o.buf, o.dropped = o.buf[:copy(o.buf, o.buf[extra:])], true
+	}
+	o.buf = append(o.buf, p...)
+	return n, nil
+}
+
+// wait waits until all output has been read, or the limit has passed.
+func (o *output) wait(limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-o.ended:
+	case <-timer.C:
+	}
+}
+
+// tail is the end of the output. It begins with a whole line when it holds one.
+func (o *output) tail() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := string(o.buf)
+	if _, rest, found := strings.Cut(s, "\n"); o.dropped && found {
+		return rest
+	}
+	return s
+}
+
+// lastLine is the last line that has a letter or a digit in it, fit to be shown.
+func lastLine(s string) string {
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.ContainsFunc(lines[i], func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
+			return shorten(lines[i])
+		}
+	}
+	return ""
+}
+
+// shorten makes one printable line of s, cut where it is too long.
+func shorten(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	cut := len(s) > lineSize
+	if cut {
+		s = s[:lineSize]
+	}
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	if cut {
+		s += "…"
+	}
+	return s
+}

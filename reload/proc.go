@@ -1,0 +1,162 @@
+package reload
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// A process is what /proc told about one at one moment.
+//
+// It is read by hand, not with a library such as prometheus/procfs: six words of three files are
+// needed, and with them the rule that what cannot be read (another user's exe) is merely unknown.
+type process struct {
+	pid    int
+	parent int
+	group  int
+	start  string // in clock ticks since boot; together with pid it identifies a process
+	comm   string // what it calls itself, at most 15 bytes
+	argv0  string // base name of its first argument
+	exe    string // base name of its program; empty when that may not be read
+}
+
+// named tells whether the process goes by that name.
+func (p process) named(name string) bool {
+	return name == p.comm || name == p.argv0 || name == p.exe
+}
+
+// readProcess reads a process with all its names. One that does not exist, or is a zombie, is
+// ErrNoProcess.
+func readProcess(pid int) (process, error) {
+	p, err := readStat(pid)
+	if err != nil {
+		return process{}, err
+	}
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	argv0, _, _ := bytes.Cut(cmdline, []byte{0})
+	p.argv0 = baseName(string(argv0))
+	exe, _ := os.Readlink(filepath.Join(dir, "exe"))
+	p.exe = baseName(strings.TrimSuffix(exe, " (deleted)")) // replaced on disk, still running
+	return p, nil
+}
+
+// readStat is readProcess without argv0 and exe.
+func readStat(pid int) (process, error) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return process{}, ErrNoProcess // it ended before or, as ESRCH, while it was read
+	}
+	return parseStat(pid, string(stat))
+}
+
+// parseStat reads "PID (COMM) STATE PPID PGRP …", where COMM may hold anything, brackets included.
+func parseStat(pid int, stat string) (process, error) {
+	const startField = 19 // counted from the state
+	from, to := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
+	if from < 0 || to < from {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: no name in %q", pid, stat)
+	}
+	fields := strings.Fields(stat[to+1:])
+	if len(fields) <= startField {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: too few fields in %q", pid, stat)
+	}
+	if state := fields[0]; state == "Z" || state == "X" {
+		return process{}, ErrNoProcess
+	}
+	p := process{pid: pid, start: fields[startField], comm: stat[from+1 : to]}
+	if _, err := fmt.Sscan(strings.Join(fields[1:3], " "), &p.parent, &p.group); err != nil {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: parent and group: %w", pid, err)
+	}
+	return p, nil
+}
+
+func baseName(path string) string {
+	return path[strings.LastIndexByte(path, '/')+1:]
+}
+
+// findProcess finds the process of that name which is no child of another of that name. Several are an
+// error that lists them. The caller itself does not count.
+func findProcess(name string) (process, error) {
+	found, err := processesNamed(name)
+	if err != nil {
+		return process{}, err
+	}
+	var roots []process
+	var pids []int
+	for pid, p := range found {
+		if _, isWorker := found[p.parent]; !isWorker {
+			roots = append(roots, p)
+			pids = append(pids, pid)
+		}
+	}
+	switch len(roots) {
+	case 0:
+		return process{}, fmt.Errorf("%w in this PID namespace", ErrNoProcess)
+	case 1:
+		return roots[0], nil
+	}
+	slices.Sort(pids)
+	return process{}, fmt.Errorf("several processes have the name, none was signalled: %v", pids)
+}
+
+// processesNamed gives the processes of that name by their ids, without the caller.
+func processesNamed(name string) (map[int]process, error) {
+	pids, err := processIDs()
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[int]process)
+	for _, pid := range pids {
+		p, err := readProcess(pid)
+		if err != nil && !errors.Is(err, ErrNoProcess) {
+			return nil, err
+		}
+		if err == nil && pid != os.Getpid() && p.named(name) {
+			found[pid] = p
+		}
+	}
+	return found, nil
+}
+
+// groupLives tells whether anything in the process group is still running. The kernel alone cannot be
+// asked: to kill(2) a zombie is a member, and where nobody reaps orphans they stay for good.
+func groupLives(pgid int) bool {
+	if errors.Is(syscall.Kill(-pgid, 0), syscall.ESRCH) {
+		return false
+	}
+	pids, err := processIDs()
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(pids, func(pid int) bool {
+		p, err := readStat(pid)
+		return err == nil && p.group == pgid
+	})
+}
+
+// processIDs lists the processes of this PID namespace.
+func processIDs() ([]int, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
