@@ -24,8 +24,14 @@ type Template struct {
 	template *template.Template
 	funcs    []map[string]any
 	source   Source
-	depth    int // of include and tpl
-	out      bytes.Buffer
+	calls    []Call
+	fields   map[string]bool
+	loops    []*plainLoop
+
+	// Of the run.
+	out     bytes.Buffer
+	current *bytes.Buffer // out, or that of an include
+	depth   int           // of include and tpl
 }
 
 // A HeldError is a render that a guard in the template withholds (required,
@@ -43,7 +49,7 @@ const maxDepth = 200
 // line and, where it is known, the column.
 func Parse(src Source) (*Template, error) {
 	t := &Template{name: src.Name, source: src}
-	t.funcs = []map[string]any{pure(), helm(), guards(), src.Funcs, {"include": t.include, "tpl": t.tpl}}
+	t.funcs = []map[string]any{pure(), helm(), guards(), src.Funcs, {"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop}}
 	t.template = t.empty(src.Name)
 	for name, text := range src.Partials {
 		if _, err := t.template.New(name).Parse(text); err != nil {
@@ -54,7 +60,8 @@ func Parse(src Source) (*Template, error) {
 	if _, err := t.template.Parse(src.Text); err != nil {
 		return nil, explainParse(err, src.Text, t.known())
 	}
-	return t, nil
+	t.calls, t.fields = t.readCalls(), t.readFields()
+	return t, t.unroll()
 }
 
 func (t *Template) empty(name string) *template.Template {
@@ -71,7 +78,7 @@ func (t *Template) empty(name string) *template.Template {
 // the template's or its data's.
 func (t *Template) Execute(data any) ([]byte, error) {
 	t.out.Reset()
-	t.depth = 0
+	t.current, t.depth = &t.out, 0
 	if err := t.template.Execute(&t.out, data); err != nil {
 		return nil, fmt.Errorf("rendering %q: %w", t.name, trim(err))
 	}
@@ -110,14 +117,19 @@ func (t *Template) nested(inner *template.Template, data any) (string, error) {
 	if t.depth++; t.depth > maxDepth {
 		return "", fmt.Errorf("templates include one another more than %d deep", maxDepth)
 	}
-	defer func() { t.depth-- }()
-	var b strings.Builder
-	err := inner.Execute(&b, data)
-	return b.String(), err
+	outer := t.current
+	t.current = &bytes.Buffer{}
+	defer func() { t.current, t.depth = outer, t.depth-1 }()
+	err := inner.Execute(t.current, data)
+	return t.current.String(), err
 }
 
 // trim takes off what text/template says before the place.
 func trim(err error) error {
+	var loop *loopError
+	if errors.As(err, &loop) {
+		return trim(loop.err)
+	}
 	var exec template.ExecError
 	if errors.As(err, &exec) {
 		return &placed{strings.TrimPrefix(exec.Error(), "template: "), err}

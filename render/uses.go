@@ -13,7 +13,7 @@ type Call struct {
 
 // Calls says whether the template or a partial of it calls the function.
 func (t *Template) Calls(function string) bool {
-	for _, c := range t.AllCalls() {
+	for _, c := range t.calls {
 		if c.Function == function {
 			return true
 		}
@@ -23,7 +23,9 @@ func (t *Template) Calls(function string) bool {
 
 // AllCalls are the calls of functions in the template and its partials, taken
 // or not, in the order of the text.
-func (t *Template) AllCalls() []Call {
+func (t *Template) AllCalls() []Call { return t.calls }
+
+func (t *Template) readCalls() []Call {
 	var calls []Call
 	t.walk(func(n parse.Node) {
 		command, ok := n.(*parse.CommandNode)
@@ -49,7 +51,9 @@ func (t *Template) AllCalls() []Call {
 
 // Fields are the names behind dots in the template and its partials: Endpoints
 // for {{.Endpoints}} and {{$s.Endpoints}}.
-func (t *Template) Fields() map[string]bool {
+func (t *Template) Fields() map[string]bool { return t.fields }
+
+func (t *Template) readFields() map[string]bool {
 	fields := map[string]bool{}
 	t.walk(func(n parse.Node) {
 		var names []string
