@@ -256,6 +256,9 @@ func (e *engine) remind(now time.Time) {
 		}
 		g.warn = now.Add(reminder)
 		attrs := []any{"group", g.name, "err", e.explain(g)}
+		if output := outputOf(g.err); output != "" {
+			attrs = append(attrs, "output", output)
+		}
 		if h := hint(g.err); h != "" {
 			attrs = append(attrs, "hint", h)
 		}

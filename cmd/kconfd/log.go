@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"k8s.io/klog/v2"
+
+	"github.com/kconfd/kconfd/reload"
 )
 
 // newLogger is the one stream of messages, client-go's folded in. What it
@@ -67,4 +71,18 @@ func (h *hider) attr(_ []string, a slog.Attr) slog.Attr {
 		}
 	}
 	return a
+}
+
+// outputOf is what a failed command printed, where that is more than the one
+// line that its error shows.
+func outputOf(err error) string {
+	var command *reload.CommandError
+	if !errors.As(err, &command) {
+		return ""
+	}
+	output := strings.TrimSpace(command.Output)
+	if !strings.Contains(output, "\n") {
+		return ""
+	}
+	return output
 }
