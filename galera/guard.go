@@ -35,8 +35,8 @@ const (
 // cluster with the same UUID`. Content that has neither option, of whatever kind
 // of file, gives nil. Files named by !include and !includedir are not looked at.
 func Guard(content []byte) error {
-	if !bytes.Contains(content, []byte("wsrep")) {
-		return nil // every spelling has that in it; most files of other programs do not
+	if !mentionsWsrep(content) {
+		return nil // as most files of other programs
 	}
 	var problems []error
 	for _, option := range ParseOptions(content) {
@@ -55,6 +55,19 @@ func Guard(content []byte) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// mentionsWsrep says whether "wsrep", in whatever case, is in content. Every
+// spelling of the two options has it.
+func mentionsWsrep(content []byte) bool {
+	wsrep := []byte("wsrep")
+	for len(content) >= len(wsrep) {
+		if content[0]|0x20 == 'w' && bytes.EqualFold(content[:len(wsrep)], wsrep) {
+			return true
+		}
+		content = content[1:]
+	}
+	return false
 }
 
 // abbreviates says whether name is full, or a beginning of it that is no shorter

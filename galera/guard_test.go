@@ -103,6 +103,7 @@ func TestGuardOfFiles(t *testing.T) {
 		"dashes":                  {"[mysqld]\nwsrep-cluster-address = gcomm://,a\n", "line 2: " + leading},
 		"dashes and bars":         {"[mysqld]\nwsrep_cluster-address = gcomm://,a\n", "line 2: " + leading},
 		"capitals":                {"[MYSQLD]\nWSREP_CLUSTER_ADDRESS=gcomm://,a\n", "line 2: " + leading},
+		"one capital":             {"[mysqld]\nWsrep_cluster_address=gcomm://,a\n", "line 2: " + leading},
 		"loose":                   {"[mysqld]\nloose_wsrep_cluster_address=gcomm://,a\n", "line 2: " + leading},
 		"twice loose":             {"[mysqld]\nloose-loose-wsrep_cluster_address=gcomm://,a\n", "line 2: " + leading},
 		"abbreviated":             {"[mysqld]\nwsrep_cluster_a=gcomm://,a\n", "line 2: " + leading},
