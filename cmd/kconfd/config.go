@@ -25,8 +25,9 @@ type groupConfig struct {
 	templates []templateConfig
 	check     *reload.Command // of the files together
 	action    reload.Action
-	unused    []string // what confd reads and kconfd has no use for
-	print     [32]byte // of all that was read: equal means the same
+	schedule  reload.Backoff // between attempts to check, write and act
+	unused    []string       // what confd reads and kconfd has no use for
+	print     [32]byte       // of all that was read: equal means the same
 }
 
 // A templateConfig is one template and its file.

@@ -44,7 +44,7 @@ type groupTemplate struct {
 
 // newGroup parses the group's templates, with functions that read through w.
 func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
-	g := &group{groupConfig: config, quiet: quiet, dirty: true}
+	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, dirty: true}
 	if config.quiet != nil {
 		g.quiet = *config.quiet
 	}

@@ -63,6 +63,7 @@ type rawReload struct {
 	Body    string            `toml:"body" yaml:"body"`
 	Status  []int             `toml:"status" yaml:"status"`
 	Timeout string            `toml:"timeout" yaml:"timeout"`
+	Retry   string            `toml:"retry" yaml:"retry"`
 }
 
 // decodeResource reads TOML or YAML, by the name's ending. A key that does not
@@ -155,6 +156,9 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 		return g, err
 	}
 	if g.action, err = raw.action(); err != nil {
+		return g, err
+	}
+	if g.schedule, err = raw.backoff(); err != nil {
 		return g, err
 	}
 	return g, g.tryCommands()
@@ -350,6 +354,18 @@ func (raw *rawResource) action() (reload.Action, error) {
 		return a, a.Validate()
 	}
 	return raw.Reload.parse()
+}
+
+// backoff is how long to wait between attempts: [reload] retry = "MIN:MAX".
+func (raw *rawResource) backoff() (reload.Backoff, error) {
+	if raw.Reload == nil || raw.Reload.Retry == "" {
+		return reload.Backoff{}, nil
+	}
+	first, longest, err := reload.ParseWait(raw.Reload.Retry)
+	if err != nil || first <= 0 {
+		return reload.Backoff{}, fmt.Errorf("[reload]: retry: want two durations such as 1s:1m, not %q", raw.Reload.Retry)
+	}
+	return reload.Backoff{Initial: first, Max: longest}, nil
 }
 
 // reloadCmd is the one of the templates' own; there is one action a group.
