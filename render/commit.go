@@ -3,6 +3,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -43,16 +44,20 @@ func (b *Batch) Discard() {
 func (s *Staged) commit(oneOfSeveral bool) error {
 	switch {
 	case s.pending == nil:
-		return s.adjust(s.owner)
+		return s.adjust(s.now, s.owner)
 	case s.InPlace:
 		return s.overwrite()
 	}
+	var err error
 	if oneOfSeveral && s.existed {
-		if err := s.keep(); err != nil {
-			return err
-		}
+		err = s.keep()
 	}
-	err := s.pending.CloseAtomicallyReplace()
+	if err == nil {
+		err = s.pending.CloseAtomicallyReplace()
+	}
+	if err != nil {
+		s.forget()
+	}
 	if errors.Is(err, syscall.EBUSY) {
 		err = fmt.Errorf("%w: %w", ErrMountPoint, err)
 	}
@@ -71,9 +76,12 @@ func (s *Staged) keep() error {
 		return err
 	}
 	if err := write(s.backup, before); err != nil {
+		return fmt.Errorf("keeping the old content: %w", err)
+	}
+	if err := os.Chown(s.backup, s.now.uid, s.now.gid); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	return restore(s.backup, s.now)
+	return os.Chmod(s.backup, s.now.mode)
 }
 
 func (s *Staged) forget() {
@@ -96,35 +104,26 @@ func revert(files []*Staged) (errs []error) {
 func (s *Staged) revert() error {
 	switch {
 	case s.pending == nil:
-		return s.adjust(s.now)
-	case s.InPlace && s.existed:
-		return write(s.target, s.before)
+		return s.restore()
+	case s.InPlace:
+		return s.writeBack()
 	case s.backup != "":
-		err := os.Rename(s.backup, s.target)
-		s.backup = ""
-		return err
+		return os.Rename(s.backup, s.target)
 	}
 	return os.Remove(s.target)
 }
 
-// adjust gives the live file a mode and owner.
-func (s *Staged) adjust(o owner) error {
-	if s.owner == s.now {
-		return nil
-	}
-	if o.uid != s.now.uid || o.gid != s.now.gid {
-		if err := os.Chown(s.target, o.uid, o.gid); err != nil {
+// adjust gives the live file another mode and owner, where they differ.
+func (s *Staged) adjust(from, to owner) error {
+	if to.uid != from.uid || to.gid != from.gid {
+		if err := os.Chown(s.target, to.uid, to.gid); err != nil {
 			return err
 		}
 	}
-	return os.Chmod(s.target, o.mode)
-}
-
-func restore(path string, o owner) error {
-	if err := os.Chown(path, o.uid, o.gid); err != nil {
-		return err
+	if to == from {
+		return nil
 	}
-	return os.Chmod(path, o.mode)
+	return os.Chmod(s.target, to.mode) // also after chown, which clears bits
 }
 
 // overwrite writes into the live file. A reader can see half of it, which is
@@ -138,26 +137,40 @@ func (s *Staged) overwrite() error {
 		}
 		s.backup = s.Path + ".old"
 		if err := write(s.backup, s.before); err != nil {
+			s.forget()
 			return fmt.Errorf("keeping the old content: %w", err)
 		}
 	}
 	err := write(s.target, s.Content)
 	if err == nil {
-		err = s.settle()
+		err = s.adjust(s.now, s.owner)
 	}
-	if err != nil && s.existed {
-		err = errors.Join(err, write(s.target, s.before))
+	if err != nil {
+		err = errors.Join(err, s.writeBack())
 	}
 	_ = s.pending.Cleanup() // the candidate has served for the check
 	return err
 }
 
-// settle gives the overwritten file its mode and owner.
-func (s *Staged) settle() error {
-	if err := s.chown(func(uid, gid int) error { return os.Chown(s.target, uid, gid) }); err != nil {
+// writeBack undoes overwrite. The backup stays when that fails.
+func (s *Staged) writeBack() error {
+	if !s.existed {
+		return os.Remove(s.target)
+	}
+	if err := write(s.target, s.before); err != nil {
+		return fmt.Errorf("the old content is in %q: %w", s.backup, err)
+	}
+	s.forget()
+	return s.restore()
+}
+
+// restore gives the live file the mode and owner back that it had.
+func (s *Staged) restore() error {
+	info, err := os.Stat(s.target)
+	if err != nil {
 		return err
 	}
-	return os.Chmod(s.target, s.owner.mode)
+	return s.adjust(ownerOf(info), s.now)
 }
 
 // write replaces a file's content in place, and syncs it.
@@ -178,6 +191,9 @@ func write(path string, content []byte) error {
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) { // one may write into it, and not list it
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -51,8 +51,13 @@ type Staged struct {
 
 // owner is what is kept about a file beside its content.
 type owner struct {
-	uid, gid int
+	uid, gid int // -1 for what a new file gets by itself
 	mode     fs.FileMode
+}
+
+func ownerOf(info fs.FileInfo) owner {
+	sys := info.Sys().(*syscall.Stat_t)
+	return owner{uid: int(sys.Uid), gid: int(sys.Gid), mode: info.Mode().Perm()}
 }
 
 // Rewritten says whether the content differs from the live file's.
@@ -141,14 +146,15 @@ func compare(f File) (*Staged, error) {
 	info, err := os.Stat(target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		s.now = owner{uid: os.Geteuid(), gid: os.Getegid()}
+		s.now = owner{uid: -1, gid: -1}
 	case err != nil:
 		return nil, err
+	case info.IsDir():
+		return nil, syscall.EISDIR
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("is not a regular file but %s", info.Mode().Type())
 	default:
-		sys := info.Sys().(*syscall.Stat_t)
-		s.now = owner{uid: int(sys.Uid), gid: int(sys.Gid), mode: info.Mode().Perm()}
+		s.now = ownerOf(info)
 		s.existed = true
 	}
 	if s.rewritten, err = differs(s, info); err != nil {
@@ -218,7 +224,11 @@ func follow(path string) (string, error) {
 			return "", err
 		}
 		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(path), to)
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // before any .. in the link
+			if err != nil {
+				return "", err
+			}
+			to = filepath.Join(dir, to)
 		}
 		path = to
 	}
@@ -231,9 +241,9 @@ func follow(path string) (string, error) {
 func candidate(s *Staged) (_ *renameio.PendingFile, err error) {
 	dir := filepath.Dir(s.target)
 	p, err := renameio.NewPendingFile(s.target, renameio.WithTempDir(dir), renameio.WithPermissions(privateMode))
-	if s.InPlace && errors.Is(err, syscall.EROFS) {
-		// A file mounted into a read-only directory: beside it is no room, and
-		// it need not be, since it is not renamed.
+	if s.InPlace && (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)) {
+		// A file mounted into somebody else's directory: beside it is no room,
+		// and there need not be, since it is not renamed.
 		p, err = renameio.NewPendingFile(s.target, renameio.WithTempDir(os.TempDir()), renameio.WithPermissions(privateMode))
 	}
 	if err != nil {
@@ -254,16 +264,13 @@ func candidate(s *Staged) (_ *renameio.PendingFile, err error) {
 	return p, p.Chmod(s.owner.mode)
 }
 
-// chown gives a file the wanted owner. One that is merely kept is kept where
-// the process may do so.
-func (s *Staged) chown(chown func(uid, gid int) error) error {
-	if s.owner.uid == os.Geteuid() && s.owner.gid == os.Getegid() {
-		return nil
-	}
-	err := chown(s.owner.uid, s.owner.gid)
-	if errors.Is(err, fs.ErrPermission) && s.UID < 0 && s.GID < 0 {
-		s.owner.uid, s.owner.gid = s.now.uid, s.now.gid
-		return nil
+// chown gives the candidate the wanted owner. One that is merely kept is kept
+// as far as the process may.
+func (s *Staged) chown(chown func(uid, gid int) error) (err error) {
+	for _, o := range []owner{s.owner, {uid: s.UID, gid: s.owner.gid}, {uid: s.UID, gid: s.GID}} {
+		if err = chown(o.uid, o.gid); !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
 	}
 	return err
 }
