@@ -6,8 +6,8 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"text/template/parse"
 )
 
 // ErrImpure is the use of a function that kconfd leaves out on purpose.
@@ -23,46 +23,52 @@ type UnknownFunctionError struct {
 func (e *UnknownFunctionError) Error() string { return e.err.Error() }
 func (e *UnknownFunctionError) Unwrap() error { return e.err }
 
-// known are the names of all functions.
+// known are the names of all functions for authors of templates.
 func (t *Template) known() []string {
 	var names []string
 	for _, funcs := range t.funcs {
 		names = slices.AppendSeq(names, maps.Keys(funcs))
 	}
-	return names
+	return slices.DeleteFunc(names, func(name string) bool { return name == plainFunc })
 }
 
 // explainParse adds to text/template's error the column, which it does not
 // give for an unknown function, and what is known about that function.
-func explainParse(err error, text string, known []string) error {
+func (t *Template) explainParse(err error, text string) error {
 	message := strings.TrimPrefix(err.Error(), "template: ")
-	parts := regexp.MustCompile(`^(.*):(\d+): function "(\w+)" not defined$`).FindStringSubmatch(message)
+	parts := regexp.MustCompile(`^(.*:\d+): function "(.+)" not defined$`).FindStringSubmatch(message)
 	if parts == nil {
 		return fmt.Errorf("parsing template: %s", message)
 	}
-	name, function := parts[1], parts[3]
-	line, _ := strconv.Atoi(parts[2])
+	function := parts[2]
+	place := fmt.Sprintf("%s:%d", parts[1], t.column(text, function))
 	if slices.Contains(impure(), function) {
-		return fmt.Errorf("parsing template: %s:%d:%d: function %q is left out: %w", name, line, column(text, line, function), function, ErrImpure)
+		return fmt.Errorf("parsing template: %s: function %q is left out: %w", place, function, ErrImpure)
 	}
 	return &UnknownFunctionError{
 		Function: function,
-		Similar:  similar(function, known),
-		err:      fmt.Errorf("parsing template: %s:%d:%d: there is no function %q", name, line, column(text, line, function), function),
+		Similar:  similar(function, t.known()),
+		err:      fmt.Errorf("parsing template: %s: there is no function %q", place, function),
 	}
 }
 
-// column is where word stands in a line of text, from 1.
-func column(text string, line int, word string) int {
-	lines := strings.Split(text, "\n")
-	if line > len(lines) {
-		return 1
+// column is where in its line a text first calls the function, from 1. The
+// word alone may stand anywhere, so the text is parsed again for it.
+func (t *Template) column(text, function string) int {
+	tree, trees := parse.New(""), map[string]*parse.Tree{}
+	tree.Mode = parse.SkipFuncCheck
+	if _, err := tree.Parse(text, t.source.Left, t.source.Right, trees); err != nil {
+		return 1 // that is not all that is wrong with it
 	}
-	at := regexp.MustCompile(`\b` + regexp.QuoteMeta(word) + `\b`).FindStringIndex(lines[line-1])
-	if at == nil {
-		return 1
+	at := len(text)
+	for _, tree := range trees {
+		walk(tree.Root, func(n parse.Node) {
+			if f, ok := n.(*parse.IdentifierNode); ok && f.Ident == function {
+				at = min(at, int(f.Pos))
+			}
+		})
 	}
-	return at[0] + 1
+	return at - strings.LastIndex(text[:at], "\n")
 }
 
 // similar is the known word nearest to word, if it is near enough to be meant.

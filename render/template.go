@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -45,20 +47,30 @@ func (e *HeldError) Error() string { return e.Reason }
 // maxDepth of templates that include one another.
 const maxDepth = 200
 
+type depthError struct {
+	template string
+}
+
+func (e *depthError) Error() string {
+	return fmt.Sprintf("templates include one another more than %d deep, and again %q", maxDepth, e.template)
+}
+
 // Parse parses a template with its partials. Errors name the template, the
 // line and, where it is known, the column.
 func Parse(src Source) (*Template, error) {
 	t := &Template{name: src.Name, source: src}
 	t.funcs = []map[string]any{pure(), helm(), guards(), src.Funcs, {"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop}}
 	t.template = t.empty(src.Name)
-	for name, text := range src.Partials {
+	// In order: of two partials that define the same name, the last counts.
+	for _, name := range slices.Sorted(maps.Keys(src.Partials)) {
+		text := src.Partials[name]
 		if _, err := t.template.New(name).Parse(text); err != nil {
-			return nil, explainParse(err, text, t.known())
+			return nil, t.explainParse(err, text)
 		}
 	}
 	// Last, so that a partial of the same name does not take its place.
 	if _, err := t.template.Parse(src.Text); err != nil {
-		return nil, explainParse(err, src.Text, t.known())
+		return nil, t.explainParse(err, src.Text)
 	}
 	t.calls, t.fields = t.readCalls(), t.readFields()
 	return t, t.unroll()
@@ -108,14 +120,14 @@ func (t *Template) tpl(text string, data any) (string, error) {
 	}
 	parsed, err := parsed.New("tpl").Parse(text)
 	if err != nil {
-		return "", explainParse(err, text, t.known())
+		return "", t.explainParse(err, text)
 	}
 	return t.nested(parsed, data)
 }
 
 func (t *Template) nested(inner *template.Template, data any) (string, error) {
 	if t.depth++; t.depth > maxDepth {
-		return "", fmt.Errorf("templates include one another more than %d deep", maxDepth)
+		return "", &depthError{inner.Name()}
 	}
 	outer := t.current
 	t.current = &bytes.Buffer{}
@@ -129,6 +141,10 @@ func trim(err error) error {
 	var loop *loopError
 	if errors.As(err, &loop) {
 		return trim(loop.err)
+	}
+	var deep *depthError
+	if errors.As(err, &deep) {
+		return deep // and not the 200 places where it happened
 	}
 	var exec template.ExecError
 	if errors.As(err, &exec) {

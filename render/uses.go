@@ -1,7 +1,10 @@
 package render
 
 import (
+	"cmp"
 	"reflect"
+	"slices"
+	"text/template"
 	"text/template/parse"
 )
 
@@ -22,31 +25,33 @@ func (t *Template) Calls(function string) bool {
 }
 
 // AllCalls are the calls of functions in the template and its partials, taken
-// or not, in the order of the text.
+// or not, each text's in its order.
 func (t *Template) AllCalls() []Call { return t.calls }
 
 func (t *Template) readCalls() []Call {
 	var calls []Call
+	args := map[parse.Node][]parse.Node{}
 	t.walk(func(n parse.Node) {
-		command, ok := n.(*parse.CommandNode)
-		if !ok || len(command.Args) == 0 {
-			return
+		switch n := n.(type) {
+		case *parse.CommandNode: // comes before its function
+			args[n.Args[0]] = n.Args[1:]
+		case *parse.IdentifierNode: // without a command in {{self.Name}}
+			calls = append(calls, callOf(n.Ident, args[n]))
 		}
-		function, ok := command.Args[0].(*parse.IdentifierNode)
-		if !ok {
-			return
-		}
-		call := Call{Function: function.Ident}
-		for _, arg := range command.Args[1:] {
-			if text, ok := arg.(*parse.StringNode); ok {
-				call.Args = append(call.Args, &text.Text)
-			} else {
-				call.Args = append(call.Args, nil)
-			}
-		}
-		calls = append(calls, call)
 	})
 	return calls
+}
+
+func callOf(function string, args []parse.Node) Call {
+	call := Call{Function: function}
+	for _, arg := range args {
+		if text, ok := arg.(*parse.StringNode); ok {
+			call.Args = append(call.Args, &text.Text)
+		} else {
+			call.Args = append(call.Args, nil)
+		}
+	}
+	return call
 }
 
 // Fields are the names behind dots in the template and its partials: Endpoints
@@ -74,11 +79,19 @@ func (t *Template) readFields() map[string]bool {
 
 // walk visits every node of the template and its partials.
 func (t *Template) walk(visit func(parse.Node)) {
-	for _, defined := range t.template.Templates() {
-		if defined.Tree != nil {
-			walk(defined.Root, visit)
-		}
+	for _, defined := range t.inOrder() {
+		walk(defined.Root, visit)
 	}
+}
+
+// inOrder are the template and its partials by their texts' names, with what
+// is defined in a text behind it.
+func (t *Template) inOrder() []*template.Template {
+	all := slices.DeleteFunc(t.template.Templates(), func(d *template.Template) bool { return d.Tree == nil })
+	slices.SortFunc(all, func(a, b *template.Template) int {
+		return cmp.Or(cmp.Compare(a.ParseName, b.ParseName), cmp.Compare(a.Root.Pos, b.Root.Pos))
+	})
+	return all
 }
 
 func walk(n parse.Node, visit func(parse.Node)) {
