@@ -101,6 +101,8 @@ func (f *flags) check() error {
 		return &usageError{fmt.Errorf("-log-format: want text or json, not %q", f.logFormat)}
 	case f.noop && f.syncOnly:
 		return &usageError{errors.New("-noop writes nothing and -sync-only writes only: one of them")}
+	case f.noop && len(f.args) > 0:
+		return &usageError{errors.New("-noop runs nothing, and here is a command to run: one of them")}
 	case len(f.manifests) > 0 && (f.cluster.Kubeconfig != "" || f.cluster.Context != ""):
 		return &usageError{errors.New("-manifests and -kubeconfig or -context are two sources: one of them")}
 	}

@@ -18,6 +18,9 @@ func runLint(ctx context.Context, args []string, s streams) error {
 	if f == nil {
 		return err
 	}
+	if len(f.args) > 0 {
+		return &usageError{fmt.Errorf("lint looks at all there is, and has no use for %q", f.args)}
+	}
 	configs, err := load(f)
 	if err != nil {
 		return err

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes the test binary a kconfd as well: scripts and tests find one
+// in PATH that was built with their own flags, -race for instance.
+func TestMain(m *testing.M) {
+	flag.Bool("update", false, "write what the scripts compare with")
+	testscript.Main(m, map[string]func(){"kconfd": main})
+}
+
+// TestScripts runs testdata/script, in which each script is headed by what it
+// protects.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       flag.Lookup("update").Value.String() == "true",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values["snapshots"] = snapshots{}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits":     exits,
+			"snapshot":  takeSnapshot,
+			"unchanged": unchanged,
+		},
+	})
+}
+
+// exits runs a program that is to end with a certain code: exits CODE PROGRAM
+// ARG...
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if neg || got != want {
+		ts.Fatalf("got exit code %d, want %d", got, want)
+	}
+}
+
+// snapshots are what directories held, by their names in the script.
+type snapshots map[string]snapshot
+
+// snapshot is all that could change about the files of a directory, by name.
+type snapshot map[string]string
+
+// takeSnapshot notes what is in a directory: snapshot DIR.
+func takeSnapshot(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := look(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Value("snapshots").(snapshots)[args[0]] = s
+}
+
+// unchanged wants that nothing has been written, replaced, added or left behind
+// in a directory since its snapshot: unchanged DIR.
+func unchanged(ts *testscript.TestScript, _ bool, args []string) {
+	now, err := look(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if diff := cmp.Diff(ts.Value("snapshots").(snapshots)[args[0]], now); diff != "" {
+		ts.Fatalf("%s changed (-before +now):\n%s", args[0], diff)
+	}
+}
+
+// look is a snapshot of what is in and below dir now.
+func look(dir string) (snapshot, error) {
+	s := snapshot{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		var content []byte
+		if info.Mode().IsRegular() {
+			if content, err = os.ReadFile(path); err != nil {
+				return err
+			}
+		}
+		sys := info.Sys().(*syscall.Stat_t)
+		s[path] = fmt.Sprintf("inode %d, %d:%d, %s, %s: %s", sys.Ino, sys.Uid, sys.Gid, info.Mode(), info.ModTime(), content)
+		return nil
+	})
+	return s, err
+}
