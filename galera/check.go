@@ -86,11 +86,7 @@ func (c Check) examine(ctx context.Context) (*examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := filepath.Abs(c.File)
-	if err != nil {
-		return nil, err
-	}
-	e.answer, err = ask(ctx, server, file)
+	e.answer, err = ask(ctx, server, c.File)
 	if err != nil {
 		return nil, err
 	}

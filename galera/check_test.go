@@ -297,6 +297,22 @@ func TestCheckAsksEachServerItsWay(t *testing.T) {
 	}
 }
 
+// Percona's server is a node as soon as it has a provider, MariaDB's is not.
+func TestCheckKnowsWhoIsANode(t *testing.T) {
+	file := write(t, strings.Replace(set("server_id", ""), "wsrep_on=ON\n", "", 1))
+	for version, want := range map[string]string{
+		"8.0.36-28.1 for Linux on x86_64 (Percona XtraDB Cluster)": "server_id is not set: every node would have 1",
+		"10.11.19-MariaDB for debian-linux-gnu on x86_64":          "",
+	} {
+		t.Run(version, func(t *testing.T) {
+			server := program(t, "mysqld", "echo \"mysqld  Ver "+version+"\"\n")
+			if got := problems(t, Check{File: file, Server: server}.Run(t.Context()), file); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // MariaDB's own mysqld takes the way of Percona's.
 func TestCheckWithMysqld(t *testing.T) {
 	if err := (Check{File: write(t, node), Server: "mysqld"}).Run(t.Context()); err != nil {
