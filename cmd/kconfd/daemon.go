@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -126,14 +127,16 @@ func (s *signalled) exit(onetime bool) error {
 	return nil
 }
 
-// become runs the command in kconfd's place.
+// become runs the command in kconfd's place. It returns only when that fails,
+// with the exit codes that a shell has for it.
 func become(args []string) error {
+	code := exitNotRunnable
 	path, err := exec.LookPath(args[0])
-	if err != nil {
-		return &codeError{127, err}
+	if err == nil {
+		err = syscall.Exec(path, args, os.Environ())
 	}
-	if err := syscall.Exec(path, args, os.Environ()); err != nil {
-		return &codeError{126, fmt.Errorf("running %q: %w", args[0], err)}
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		code = exitNotFound
 	}
-	return nil
+	return &codeError{code, fmt.Errorf("running %q: %w", args[0], err)}
 }

@@ -37,8 +37,12 @@ func hint(err error) string {
 		return "name another one with -namespace, or create it"
 	case errors.Is(err, render.ErrMountPoint):
 		return `mount its directory instead, or set write = "inplace" for the template`
+	case errors.Is(err, exec.ErrNotFound):
+		return "install it in the image, or give its full path"
+	case errors.As(err, &command) && command.TimedOut:
+		return "raise its timeout if it needs longer"
 	case errors.As(err, &command):
-		return hintCommand(command)
+		return ""
 	case clientcmd.IsEmptyConfig(err):
 		return "outside a cluster, name a -kubeconfig or -manifests"
 	case errors.Is(err, syscall.EROFS):
@@ -56,14 +60,4 @@ func hint(err error) string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func hintCommand(err *reload.CommandError) string {
-	switch {
-	case err.TimedOut:
-		return "raise its timeout if it needs longer"
-	case errors.Is(err, exec.ErrNotFound):
-		return "install it in the image, or give its full path"
-	}
-	return ""
 }

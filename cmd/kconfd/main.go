@@ -51,11 +51,13 @@ func run(ctx context.Context, args []string, s streams) error {
 	return command(ctx, args, s)
 }
 
-// The exit codes, beside the child's own.
+// The exit codes, beside those of the command that -onetime becomes.
 const (
-	exitError    = 1
-	exitUsage    = 2
-	exitDeadline = 3
+	exitError       = 1
+	exitUsage       = 2
+	exitDeadline    = 3
+	exitNotRunnable = 126
+	exitNotFound    = 127
 )
 
 // A codeError ends the process with a code of its own.
