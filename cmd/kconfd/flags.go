@@ -45,8 +45,16 @@ type flags struct {
 // repeated is a flag that may be given several times.
 type repeated []string
 
-func (r *repeated) String() string     { return strings.Join(*r, "\n") }
-func (r *repeated) Set(s string) error { *r = append(*r, s); return nil }
+func (r *repeated) String() string { return strings.Join(*r, "\n") }
+
+// Set adds a value. An empty one is what is behind the last line's end in an
+// environment variable.
+func (r *repeated) Set(s string) error {
+	if s != "" {
+		*r = append(*r, s)
+	}
+	return nil
+}
 
 // parseFlags reads args and, for what they do not say, the environment:
 // -log-level is KCONFD_LOG_LEVEL. It returns flag.ErrHelp after -help. Extra

@@ -20,8 +20,15 @@ import (
 // in PATH that was built with their own flags, -race for instance.
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write what the scripts compare with")
+	if err := os.Setenv("GORACE", raceOptions); err != nil {
+		panic(err) // the name has no = in it
+	}
 	testscript.Main(m, map[string]func(){"kconfd": main})
 }
+
+// raceOptions keep the race detector from sleeping a second in every process
+// that ends.
+const raceOptions = "atexit_sleep_ms=0"
 
 // TestScripts runs testdata/script, in which each script is headed by what it
 // protects.
@@ -33,6 +40,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Values["snapshots"] = snapshots{}
+			env.Setenv("GORACE", raceOptions)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
