@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +109,11 @@ func decodeTOML(content []byte, into any, strict bool) error {
 		return errors.Join(errs...)
 	case errors.As(err, &syntax):
 		line, column := syntax.Position()
-		return fmt.Errorf("line %d, column %d: %s", line, column, strings.TrimPrefix(syntax.Error(), "toml: "))
+		message := strings.TrimPrefix(syntax.Error(), "toml: ")
+		if key := strings.Join(syntax.Key(), "."); key != "" {
+			message = fmt.Sprintf("key %q: %s", key, goField().ReplaceAllString(message, "a value"))
+		}
+		return fmt.Errorf("line %d, column %d: %s", line, column, message)
 	}
 	return err
 }
@@ -116,11 +123,25 @@ func decodeYAML(content []byte, into any, strict bool) error {
 	d.KnownFields(strict)
 	err := d.Decode(into)
 	var wrong *yaml.TypeError
-	if errors.As(err, &wrong) {
-		return errors.New(strings.Join(wrong.Errors, "; ")) // each begins with its line
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil // an empty file
+	case errors.As(err, &wrong):
+		// Each begins with its line.
+		return errors.New(goUnknown().ReplaceAllString(strings.Join(wrong.Errors, "; "), `there is no key "$1"`))
+	case err != nil:
+		return err
 	}
-	return err
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return errors.New("more than one document: a resource file has one")
+	}
+	return nil
 }
+
+// goField and goUnknown are what the decoders say in the words of Go rather
+// than of the file.
+func goField() *regexp.Regexp   { return regexp.MustCompile(`struct field \S+`) }
+func goUnknown() *regexp.Regexp { return regexp.MustCompile(`field (\S+) not found in type [^;]+`) }
 
 // parse makes a group of what was written. Errors name the key.
 func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
@@ -141,7 +162,7 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	for i, t := range raw.Templates {
 		parsed, err := t.parse(templateDir)
 		if err != nil {
-			return g, fmt.Errorf("template %d (%s): %w", i+1, t.name(), err)
+			return g, fmt.Errorf("template %d%s: %w", i+1, t.name(), err)
 		}
 		g.templates = append(g.templates, parsed)
 		if len(t.Keys) > 0 {
@@ -187,11 +208,12 @@ func (g *groupConfig) tryCommands() error {
 	return nil
 }
 
+// name is how to tell it from others, in brackets, as far as it has a name.
 func (t *rawTemplate) name() string {
-	if t.Src == "" {
-		return t.Dest
+	if t.Src == "" && t.Dest == "" {
+		return ""
 	}
-	return t.Src
+	return " (" + cmp.Or(t.Src, t.Dest) + ")"
 }
 
 func (t *rawTemplate) parse(dir string) (templateConfig, error) {
@@ -273,6 +295,8 @@ func (t *rawTemplate) owners() (uid, gid int, err error) {
 		return uid, gid, errors.New("want one of owner and uid")
 	case (group != "" || t.Group != "") && t.GID != nil:
 		return uid, gid, errors.New("want one of group and gid")
+	case t.UID != nil && *t.UID < 0, t.GID != nil && *t.GID < 0:
+		return uid, gid, errors.New("uid and gid are never negative; leave them out to keep the file's")
 	}
 	if !both {
 		group = t.Group
@@ -300,8 +324,12 @@ func (t *rawTemplate) owners() (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// parseCommand reads a string for the shell, or a list of words.
+// parseCommand reads a string for the shell, or a list of words. An empty string
+// is no command, as in confd.
 func parseCommand(key string, v any, timeoutKey, timeout string) (*reload.Command, error) {
+	if v == "" {
+		v = nil
+	}
 	c := &reload.Command{}
 	switch v := v.(type) {
 	case nil:
@@ -389,7 +417,7 @@ func (raw *rawResource) reloadCmd() (*reload.Command, error) {
 func (r *rawReload) parse() (reload.Action, error) {
 	kind, err := reload.ParseKind(r.Action)
 	if err != nil {
-		return reload.Action{}, fmt.Errorf("[reload]: action: %w", err)
+		return reload.Action{}, fmt.Errorf("[reload]: %w", err)
 	}
 	a := reload.Action{
 		Kind: kind, PIDFile: r.PIDFile, Process: r.Process,
@@ -397,7 +425,7 @@ func (r *rawReload) parse() (reload.Action, error) {
 	}
 	if r.Signal != "" {
 		if a.Signal, err = reload.ParseSignal(r.Signal); err != nil {
-			return a, fmt.Errorf("[reload]: signal: %w", err)
+			return a, fmt.Errorf("[reload]: %w", err)
 		}
 	}
 	timeout, err := parseTimeout("timeout", r.Timeout)
