@@ -58,7 +58,7 @@ func viewEndpointSlice(o runtime.Object) (string, any) {
 	ports := make([]Port, 0, len(s.Ports))
 	for _, p := range s.Ports {
 		ports = append(ports, Port{
-			Name: value(p.Name), Port: value(p.Port), Protocol: string(value(p.Protocol)), AppProtocol: value(p.AppProtocol),
+			Name: value(p.Name), Port: value(p.Port), Protocol: protocol(value(p.Protocol)), AppProtocol: value(p.AppProtocol),
 		})
 	}
 	all := make([]Endpoint, len(s.Endpoints))

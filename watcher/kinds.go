@@ -94,9 +94,13 @@ func viewUntyped(o runtime.Object) (string, any) {
 	return u.GetName(), u
 }
 
-// dropNoise removes an annotation that repeats the whole object.
+// dropNoise removes an annotation that repeats the whole object. When it was the
+// only one, there are none: an empty map would look like a change.
 func dropNoise(annotations map[string]string) map[string]string {
 	delete(annotations, corev1.LastAppliedConfigAnnotation)
+	if len(annotations) == 0 {
+		return nil
+	}
 	return annotations
 }
 

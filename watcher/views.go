@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/maruel/natural"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -110,25 +109,49 @@ func portNamed(ports []Port, name string) (int32, error) {
 
 // ordinal is the number behind the last dash of a pod's name, or -1.
 func ordinal(pod string) int {
-	_, digits, found := cutLast(pod, "-")
-	n, err := strconv.Atoi(digits)
-	if !found || err != nil || n < 0 {
+	number := pod[strings.LastIndex(pod, "-")+1:]
+	n, err := strconv.Atoi(number)
+	if number == pod || digits(number) < len(number) || err != nil {
 		return -1
 	}
 	return n
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
+// compareNames puts pxc-node2 before pxc-node10. Names whose numbers are equal,
+// such as a1 and a01, still have an order: no two different names are the same.
+func compareNames(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		n, m := 1, 1
+		c := cmp.Compare(x[0], y[0])
+		if isDigit(x[0]) && isDigit(y[0]) {
+			n, m = digits(x), digits(y)
+			c = compareNumbers(x[:n], y[:m])
+		}
+		if c != 0 {
+			return c
+		}
+		x, y = x[n:], y[m:]
 	}
-	return s[:i], s[i+len(sep):], true
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
 }
 
-// compareNames puts pxc-node2 before pxc-node10.
-func compareNames(a, b string) int {
-	return cmp.Or(natural.Compare(a, b), cmp.Compare(a, b))
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// digits is how many of them s begins with.
+func digits(s string) int {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// compareNumbers compares decimal numbers of any size.
+func compareNumbers(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
 func viewService(o runtime.Object) (string, any) {
@@ -138,9 +161,9 @@ func viewService(o runtime.Object) (string, any) {
 		Namespace:    s.Namespace,
 		Labels:       s.Labels,
 		Annotations:  dropNoise(s.Annotations),
-		Type:         string(s.Spec.Type),
+		Type:         string(cmp.Or(s.Spec.Type, corev1.ServiceTypeClusterIP)),
 		ClusterIP:    s.Spec.ClusterIP,
-		ClusterIPs:   s.Spec.ClusterIPs,
+		ClusterIPs:   orFirst(s.Spec.ClusterIPs, s.Spec.ClusterIP),
 		Headless:     s.Spec.ClusterIP == corev1.ClusterIPNone,
 		ExternalName: s.Spec.ExternalName,
 	}
@@ -170,13 +193,14 @@ func viewPod(o runtime.Object) (string, any) {
 		Hostname:       p.Spec.Hostname,
 		Subdomain:      p.Spec.Subdomain,
 		ServiceAccount: p.Spec.ServiceAccountName,
-		Phase:          string(p.Status.Phase),
+		Phase:          string(cmp.Or(p.Status.Phase, corev1.PodPending)),
 		Terminating:    p.DeletionTimestamp != nil,
 		Ordinal:        ordinal(p.Name),
 	}
 	for _, ip := range p.Status.PodIPs {
 		v.IPs = append(v.IPs, ip.IP)
 	}
+	v.IPs = orFirst(v.IPs, v.IP)
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady {
 			v.Ready = c.Status == corev1.ConditionTrue
@@ -264,6 +288,17 @@ func viewSecret(o runtime.Object) (string, any) {
 		data[k] = v
 	}
 	return s.Name, data
+}
+
+// The API server fills in some fields that manifests on disk leave out. Views
+// have them either way.
+
+// orFirst is list, or what its first element would be where only that is given.
+func orFirst(list []string, first string) []string {
+	if len(list) > 0 || first == "" {
+		return list
+	}
+	return []string{first}
 }
 
 func protocol(p corev1.Protocol) string { return string(cmp.Or(p, corev1.ProtocolTCP)) }
