@@ -26,7 +26,19 @@ func pure() template.FuncMap {
 	funcs["keys"], funcs["values"] = keys, values
 	// sprig's take maps of any only; configMap and secret give maps of strings.
 	funcs["get"], funcs["hasKey"], funcs["pick"], funcs["omit"] = get, hasKey, pick, omit
+	funcs["sortAlpha"] = sortAlpha(funcs["sortAlpha"].(func(any) []string))
 	return funcs
+}
+
+// sortAlpha is sprig's, which sorts strings where they lie, on a copy: the
+// list may be one that others read.
+func sortAlpha(inPlace func(any) []string) func(any) []string {
+	return func(list any) []string {
+		if s, ok := list.([]string); ok {
+			list = slices.Clone(s)
+		}
+		return inPlace(list)
+	}
 }
 
 // impure are the functions of sprig that read the clock or the network, or
