@@ -147,6 +147,11 @@ func trim(err error) error {
 		return deep // and not the 200 places where it happened
 	}
 	var exec template.ExecError
+	var held *HeldError
+	if errors.As(err, &exec) && errors.As(err, &held) {
+		place, _, _ := strings.Cut(strings.TrimPrefix(exec.Error(), "template: "), ": executing ")
+		return &placed{place + ": " + held.Reason, err} // the reason is meant for people
+	}
 	if errors.As(err, &exec) {
 		return &placed{strings.TrimPrefix(exec.Error(), "template: "), err}
 	}

@@ -27,6 +27,7 @@ type engine struct {
 	hup     <-chan struct{}                   // read the configuration again
 	meters  *meters
 	out     io.Writer         // for diffs
+	still   bool              // the data will not change: what is held now stays held
 	enough  func(*group) bool // when set, says that -onetime need not wait for a group
 
 	groups  []*group
@@ -306,10 +307,14 @@ func (e *engine) sleep(now time.Time) time.Duration {
 func (e *engine) finished() (bool, error) {
 	var errs []error
 	for _, g := range e.groups {
+		var incomplete *watcher.IncompleteError
+		wants := held(g.err) || waiting(g.err)
 		switch {
 		case e.enough != nil && e.enough(g):
-		case g.busy, g.err == nil && !g.settled, held(g.err), waiting(g.err):
+		case g.busy, g.err == nil && !g.settled, errors.As(g.err, &incomplete), wants && !e.still:
 			return false, nil
+		case wants:
+			errs = append(errs, &codeError{exitDeadline, fmt.Errorf("%s: %w", g.name, g.err)})
 		case g.err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(g.name), g.err))
 		}

@@ -23,6 +23,7 @@ func runRender(ctx context.Context, args []string, s streams) error {
 	}
 	p := &printer{only: f.args, diff: f.diff}
 	e.apply = p.take
+	e.still = len(f.manifests) > 0
 	if err := e.supervise(ctx, f); err != nil {
 		return diffTrouble(f, err)
 	}
@@ -48,7 +49,6 @@ func diffTrouble(f *flags, err error) error {
 type printer struct {
 	only []string // destinations or sources; empty means all
 	diff bool
-	jobs chan *job
 }
 
 // take is the engine's apply: it has nothing to do, the files stay with their
