@@ -72,7 +72,14 @@ func (r *Reader) service(name string, namespace ...string) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.readBy(r), nil
+	s = s.readBy(r)
+	if s.Name == "" {
+		// Not listed yet. Its endpoints are asked for in the same run, and by its
+		// name: without one they would be those of the whole cluster.
+		s.Name = name
+		s.Namespace, err = r.namespace(namespace)
+	}
+	return s, err
 }
 
 func (r *Reader) services(selector string, namespace ...string) ([]*Service, error) {
