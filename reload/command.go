@@ -20,13 +20,17 @@ type Command struct {
 	Argv    []string
 	Shell   string
 	Timeout time.Duration // how long it may run; 0 means 30 s
-	Grace   time.Duration // from SIGTERM to SIGKILL when it must end; 0 means 2 s
+	Grace   time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the deadline, 50 ms when the context ends
 	Dir     string        // working directory; empty means the caller's
 	Env     []string      // KEY=VALUE, added to the caller's environment
 }
 
 const (
 	defaultGrace = 2 * time.Second
+
+	// endGrace is the grace when the context ends: the caller itself is about to end then, and whoever
+	// told it so is waiting.
+	endGrace = 50 * time.Millisecond
 
 	// killWait bounds the wait for a group that got SIGKILL, which is over in microseconds unless the
 	// kernel holds a process.
@@ -98,7 +102,7 @@ func (c Command) Run(ctx context.Context) error {
 	if err != nil {
 		return c.failed(err, "")
 	}
-	err = waitOrStop(ctx, cmd, cmp.Or(c.Grace, defaultGrace))
+	err = waitOrStop(ctx, cmd, c.Grace)
 	out.wait(outputWait)
 	if err != nil {
 		return c.failed(err, out.tail())
@@ -132,8 +136,8 @@ func (c Command) start() (*exec.Cmd, *output, error) {
 	return cmd, collect(r), nil
 }
 
-// waitOrStop waits for a started command, or stops its process group when ctx ends. The error is the
-// command's own, or the cause of ctx's end.
+// waitOrStop waits for a started command, or stops its process group when ctx ends; a grace of 0 is the
+// default for the cause of that. The error is the command's own, or the cause of ctx's end.
 func waitOrStop(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }() // stops when the process ends, which SIGKILL sees to
@@ -142,9 +146,14 @@ func waitOrStop(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 		return err
 	case <-ctx.Done():
 	}
-	stopGroup(cmd.Process.Pid, grace)
+	cause := context.Cause(ctx)
+	fallback := endGrace
+	if errors.Is(cause, errTimedOut) {
+		fallback = defaultGrace
+	}
+	stopGroup(cmd.Process.Pid, cmp.Or(grace, fallback))
 	<-ended
-	return fmt.Errorf("stopped: %w", context.Cause(ctx))
+	return fmt.Errorf("stopped: %w", cause)
 }
 
 // stopGroup ends a process group: politely, and after the grace for good.

@@ -137,6 +137,21 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Who ends the caller does not wait for a command that takes its time.
+func TestCommandEndsSoonWithItsContext(t *testing.T) {
+	f := newFIFO(t)
+	c := stubborn(f)
+	c.Grace = 0
+	ctx, cancel := context.WithCancel(t.Context())
+	done := runInBackground(ctx, c)
+	pids := f.pids(t)
+	start := time.Now()
+	cancel()
+	<-done
+	wantBetween(t, time.Since(start), endGrace, defaultGrace/2)
+	wantGone(t, pids)
+}
+
 func TestCommandThatObeysEndsAtOnce(t *testing.T) {
 	f := newFIFO(t)
 	c := Command{Shell: `echo ready >"$FIFO"; sleep 60`, Env: []string{"FIFO=" + f.path}, Grace: time.Minute}
