@@ -14,7 +14,7 @@ process that reads them in step with the files.
 Usage:
   kconfd [flags]                       keep files in step until SIGTERM
   kconfd -onetime [flags] [-- CMD …]   once; with a command, then run it in kconfd's place
-  kconfd render [flags]                print the rendered files; -diff: what differs on disk
+  kconfd render [flags] [FILE …]       print the rendered files; -diff: what differs on disk
   kconfd lint [flags]                  look for mistakes in resource files and templates
   kconfd rbac [flags]                  print the Role that the templates need
   kconfd galera check [flags] FILE     check the my.cnf of a Galera node
@@ -47,6 +47,13 @@ How:
   -log-level LEVEL             debug, info, warn or error (default info)
   -log-format text|json        (default text)
   -version, -help
+
+Of single commands:
+  -name NAME, -service-account NAME
+                               rbac: of the Role (default kconfd), and whom to bind it
+                               to (default: the same name)
+  -node-address IP             galera check: what wsrep_node_address must be
+  -server PROGRAM              galera check: whom to ask (default mariadbd, else mysqld)
 
 Each flag is also an environment variable: -log-level is KCONFD_LOG_LEVEL; the
 values of one that may be repeated stand on lines of their own.
