@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kconfd/kconfd/docs"
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+const reference = "../../docs/reference.md"
+
+// section gives the rows of the tables under a heading of the reference.
+func section(t *testing.T, heading string) [][]string {
+	t.Helper()
+	text, err := docs.Section(reference, heading)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := docs.Rows(text)
+	if len(rows) == 0 {
+		t.Fatalf("%q has no table", heading)
+	}
+	return rows
+}
+
+// commonFlags are those that all commands have, with their defaults.
+func commonFlags() map[string]string {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	(&flags{}).common(set)
+	defaults := map[string]string{"help": ""} // package flag's own
+	set.VisitAll(func(f *flag.Flag) { defaults[f.Name] = strings.ToLower(f.DefValue) })
+	return defaults
+}
+
+// ownFlags are those of single commands, by the command.
+func ownFlags() map[string][]string {
+	return map[string][]string{
+		"rbac":   {"name", "service-account"},
+		"galera": {"node-address", "server"},
+	}
+}
+
+// The flags in the reference are those that there are, with their defaults and
+// environment variables.
+func TestReferenceNamesTheFlags(t *testing.T) {
+	documented := map[string]string{}
+	for _, row := range section(t, "## Flags") {
+		name := strings.TrimPrefix(docs.Names(row[0])[0], "-")
+		documented[name] = strings.Trim(row[1], "`")
+		variable := "KCONFD_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if got := strings.Trim(row[2], "`"); got != variable && name != "help" {
+			t.Errorf("-%s: the reference has the variable %q, want %q", name, got, variable)
+		}
+	}
+	for command, names := range ownFlags() {
+		for _, name := range names {
+			if _, ok := documented[name]; !ok {
+				t.Errorf("-%s of kconfd %s is not in the reference", name, command)
+			}
+			delete(documented, name)
+		}
+	}
+	existing := commonFlags()
+	// What these are when they are not given is told in words.
+	for name, words := range map[string]string{
+		"kubeconfig": "as kubectl", "context": "the current one", "namespace": "the pod's", "listen": "off", "timeout": "1m", "version": "",
+	} {
+		existing[name] = words
+	}
+	if diff := cmp.Diff(documented, existing); diff != "" {
+		t.Errorf("-reference +code:\n%s", diff)
+	}
+	if got, want := existing["timeout"]+"0s", defaultTimeout.String(); got != want {
+		t.Errorf("-timeout: the reference has the default %s, want %s", got, want)
+	}
+}
+
+// The help names every flag, and no flag that there is not.
+func TestHelpNamesTheFlags(t *testing.T) {
+	var inHelp []string
+	for _, match := range regexp.MustCompile(`(?m)(?:^  |, )-([a-z-]+)\b`).FindAllStringSubmatch(usage, -1) {
+		inHelp = append(inHelp, match[1])
+	}
+	want := []string{}
+	for name := range commonFlags() {
+		want = append(want, name)
+	}
+	for _, names := range ownFlags() {
+		want = append(want, names...)
+	}
+	slices.Sort(inHelp)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, inHelp); diff != "" {
+		t.Errorf("-code +help:\n%s", diff)
+	}
+}
+
+// The flags of single commands are theirs.
+func TestCommandsTakeTheirFlags(t *testing.T) {
+	for command, names := range ownFlags() {
+		for _, name := range names {
+			args := []string{command, "-" + name, "x", "-help"}
+			if command == "galera" {
+				args = slices.Insert(args, 1, "check")
+			}
+			if err := run(t.Context(), args, streams{strings.NewReader(""), io.Discard, io.Discard}); err != nil {
+				t.Errorf("kconfd %s: %v", strings.Join(args, " "), err)
+			}
+		}
+	}
+}
+
+// The keys of resource files in the reference are those that there are.
+func TestReferenceNamesTheKeys(t *testing.T) {
+	for heading, raw := range map[string]any{
+		"### The group":      rawFile[any]{},
+		"### `[[template]]`": rawTemplate{},
+		"### `[reload]`":     rawReload{},
+	} {
+		t.Run(heading, func(t *testing.T) {
+			var documented, existing []string
+			for _, row := range section(t, heading) {
+				documented = append(documented, docs.Names(row[0])...)
+			}
+			for _, f := range reflect.VisibleFields(reflect.TypeOf(raw)) {
+				existing = append(existing, f.Tag.Get("toml"))
+				if f.Tag.Get("toml") != f.Tag.Get("yaml") {
+					t.Errorf("%s: %q in TOML and %q in YAML", f.Name, f.Tag.Get("toml"), f.Tag.Get("yaml"))
+				}
+			}
+			slices.Sort(documented)
+			slices.Sort(existing)
+			if diff := cmp.Diff(documented, existing); diff != "" {
+				t.Errorf("-reference +code:\n%s", diff)
+			}
+		})
+	}
+}
+
+// The resource files in the documentation are good ones.
+func TestDocumentedResourceFiles(t *testing.T) {
+	seen := 0
+	for _, page := range []string{reference, "../../README.md"} {
+		blocks, err := docs.Blocks(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks {
+			if b.Kind != "toml" && !strings.HasPrefix(b.Text, "template:") {
+				continue
+			}
+			seen++
+			t.Run(fmt.Sprintf("%s line %d", filepath.Base(page), b.Line), func(t *testing.T) { readDocumented(t, b) })
+		}
+	}
+	if seen < 6 {
+		t.Errorf("only %d resource files found", seen)
+	}
+}
+
+// readDocumented reads a resource file, or a part of one, with templates of
+// the names that it has.
+func readDocumented(t *testing.T, b docs.Block) {
+	text := b.Text
+	if b.Kind == "toml" && !strings.Contains(text, "[[template]]") {
+		text += "\n[[template]]\ncontents = \"x\"\ndest = \"x\"\n"
+	}
+	raw, err := decodeResource("x."+b.Kind, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, tmpl := range raw.Templates {
+		if tmpl.Src != "" {
+			if err := os.WriteFile(filepath.Join(dir, tmpl.Src), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	g, err := raw.parse(dir)
+	if err != nil {
+		t.Fatalf("%v (for want of a user mysql, run: make packages)", err)
+	}
+	if _, err := newGroup(g, reload.Quiet{}, watcher.NewOffline()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The metrics in the reference are those that there are.
+func TestReferenceNamesTheMetrics(t *testing.T) {
+	var documented []string
+	for _, row := range section(t, "## Metrics and health") {
+		documented = append(documented, docs.Names(row[0])...)
+	}
+	m := newMeters(watcher.NewOffline())
+	m.job(result{group: &group{}, job: &job{}})
+	var text bytes.Buffer
+	m.set.WritePrometheus(&text)
+	var existing []string
+	for line := range strings.Lines(text.String()) {
+		name, _, _ := strings.Cut(strings.Fields(line)[0], "{")
+		existing = append(existing, name)
+	}
+	slices.Sort(documented)
+	slices.Sort(existing)
+	if diff := cmp.Diff(documented, existing); diff != "" {
+		t.Errorf("-reference +code:\n%s", diff)
+	}
+}
