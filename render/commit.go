@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -152,13 +153,19 @@ func (s *Staged) overwrite() error {
 	return err
 }
 
-// writeBack undoes overwrite. The backup stays when that fails.
+// writeBack undoes overwrite, as far as it came. The backup stays when that
+// fails.
 func (s *Staged) writeBack() error {
-	if !s.existed {
+	now, err := os.ReadFile(s.target)
+	switch {
+	case !s.existed && errors.Is(err, fs.ErrNotExist):
+		return nil
+	case !s.existed:
 		return os.Remove(s.target)
-	}
-	if err := write(s.target, s.before); err != nil {
-		return fmt.Errorf("the old content is in %q: %w", s.backup, err)
+	case err != nil || !bytes.Equal(now, s.before):
+		if err := write(s.target, s.before); err != nil {
+			return fmt.Errorf("the old content is in %q: %w", s.backup, err)
+		}
 	}
 	s.forget()
 	return s.restore()
