@@ -13,6 +13,7 @@ import (
 // write brings a group's files to disk and tells the process: stage all, check
 // all, commit all, act. Until the commit, no live file is touched.
 func (e *engine) write(ctx context.Context, j *job) error {
+	j.look()
 	batch, err := render.Stage(j.files)
 	if err != nil {
 		return err
@@ -32,12 +33,22 @@ func (e *engine) write(ctx context.Context, j *job) error {
 		if err := e.commit(j, batch); err != nil {
 			return err
 		}
+		j.look()
 	}
 	j.wrote = rewritten
 	if !rewritten && !j.owed {
 		return nil
 	}
 	return e.act(ctx, j)
+}
+
+// look notes what the files are on disk, before they are compared and after
+// they are written: what changes later was somebody else.
+func (j *job) look() {
+	j.onDisk = map[string]fingerprint{}
+	for _, f := range j.files {
+		j.onDisk[f.Dest] = fingerprintOf(f.Dest)
+	}
 }
 
 // check runs every check on the candidates, which are all staged by now.
@@ -122,6 +133,7 @@ func (e *engine) act(ctx context.Context, j *job) error {
 
 // plan is write for -noop.
 func (e *engine) plan(_ context.Context, j *job) error {
+	j.look()
 	batch, err := render.Plan(j.files)
 	if err != nil {
 		return err
@@ -146,7 +158,7 @@ func (e *engine) printDiff(j *job, batch *render.Batch) error {
 		if err != nil {
 			return err
 		}
-		if _, err := io.WriteString(e.out, j.redact(diff)); err != nil {
+		if _, err := io.WriteString(e.out, hideDiff(diff, f.Content, e.hider.text)); err != nil {
 			return err
 		}
 	}

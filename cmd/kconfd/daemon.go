@@ -108,7 +108,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	if errors.As(err, &by) {
 		return by.exit(f.onetime)
 	}
-	return err
+	return e.hider.error(err)
 }
 
 // signalled is the end by a signal.

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/kconfd/kconfd/render"
@@ -32,7 +33,8 @@ type engine struct {
 
 	groups  []*group
 	results chan result
-	jobs    int // under way, also those of groups that are gone
+	jobs    int             // under way, also those of groups that are gone
+	secrets map[string]bool // all that were ever read: the old ones are secret too
 	config  *watcher.Files
 	targets *watcher.Files
 	refused string // why the configuration on disk is not in use
@@ -40,14 +42,14 @@ type engine struct {
 
 // A job is one group's files on their way to disk and process.
 type job struct {
-	group  *groupConfig
-	files  []render.File
-	owed   bool // tell the process even when no file changes
-	redact func(string) string
+	group *groupConfig
+	files []render.File
+	owed  bool // tell the process even when no file changes
 
 	// What the job did.
-	wrote bool
-	acted bool
+	wrote  bool
+	acted  bool
+	onDisk map[string]fingerprint // of the files as it left them
 }
 
 // A result is the end of a job.
@@ -58,7 +60,7 @@ type result struct {
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), meters: newMeters(w)}
+	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), meters: newMeters(w), secrets: map[string]bool{}}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -76,7 +78,9 @@ func (e *engine) configure(configs []groupConfig) error {
 	var groups, added []*group
 	for _, c := range configs {
 		g := old[c.print]
-		if g == nil || g.name != c.name {
+		if g != nil && g.name == c.name {
+			delete(old, c.print)
+		} else {
 			var err error
 			if g, err = newGroup(c, e.flags.quiet, e.watcher); err != nil {
 				for _, a := range added {
@@ -86,11 +90,13 @@ func (e *engine) configure(configs []groupConfig) error {
 			}
 			added = append(added, g)
 		}
-		delete(old, c.print)
 		groups = append(groups, g)
 	}
 	for _, g := range old {
 		g.close()
+		for _, a := range added {
+			a.follow(g)
+		}
 	}
 	for _, g := range added {
 		if len(g.unused) > 0 {
@@ -102,11 +108,12 @@ func (e *engine) configure(configs []groupConfig) error {
 }
 
 // run is the loop. With once it ends when all groups are applied, one has
-// failed, or the timeout has passed; else when ctx ends.
+// failed, or the timeout has passed; else when ctx ends. No job outlives it.
 func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
 	var deadline <-chan time.Time
+	late := false
 	if once {
 		deadline = time.After(e.flags.timeout)
 	}
@@ -117,10 +124,11 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	for {
 		e.begin(ctx, time.Now())
 		if once {
-			if done, err := e.finished(); done {
+			if done, err := e.finished(late); done {
 				return err
 			}
 		}
+		e.remind(time.Now())
 		timer.Reset(e.sleep(time.Now()))
 		select {
 		case <-ctx.Done():
@@ -139,8 +147,8 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case <-idle.C: // nothing is being written
 			debug.FreeOSMemory()
 		case <-timer.C: // quiet is over, a retry or a message is due
-		case <-deadline:
-			return &codeError{exitDeadline, e.unfinished()}
+		case <-deadline: // for data: what is at work has a deadline of its own
+			late = true
 		}
 	}
 }
@@ -209,15 +217,15 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		}
 		e.start(ctx, g)
 	}
-	e.remind(now)
 }
 
 // start hands the group's files to a job, which ends by itself: all that it
 // runs has a deadline, and ctx ends it early.
 func (e *engine) start(ctx context.Context, g *group) {
 	g.busy = true
+	g.takeOver()
 	e.jobs++
-	j := &job{group: &g.groupConfig, files: g.files(), owed: g.owed, redact: e.hider.text}
+	j := &job{group: &g.groupConfig, files: g.files(), owed: g.owed}
 	go func() { e.results <- result{g, j, e.apply(ctx, j)} }()
 }
 
@@ -228,14 +236,13 @@ func (e *engine) finish(r result, now time.Time) {
 	g.busy = false
 	if r.job.wrote {
 		g.owed = !r.job.acted
-		g.backoff.Reset()
+		if g.err != nil {
+			g.backoff.Reset() // it got further than before
+		}
 	} else if r.job.acted {
 		g.owed = false
 	}
-	g.onDisk = map[string]fingerprint{}
-	for _, t := range g.templates {
-		g.onDisk[t.config.file.Dest] = fingerprintOf(t.config.file.Dest)
-	}
+	g.onDisk = r.job.onDisk
 	e.meters.job(r)
 	if r.err != nil {
 		g.failed(r.err, now)
@@ -246,13 +253,22 @@ func (e *engine) finish(r result, now time.Time) {
 		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.since).Round(time.Millisecond).String())
 	}
 	g.settled, g.err = true, nil
+	if g.drifted() {
+		// While the job ran, perhaps by the very process that it told: not at
+		// once, or the two would keep each other busy.
+		g.retry = now.Add(g.backoff.Next())
+		e.log.Warn(touched, "group", g.name, "retry", g.retry.Sub(now).Round(time.Millisecond).String())
+		return
+	}
 	g.backoff.Reset()
 }
+
+const touched = "a live file was touched by somebody else"
 
 // remind says what keeps groups from being applied.
 func (e *engine) remind(now time.Time) {
 	for _, g := range e.groups {
-		if g.err == nil || now.Before(g.warn) {
+		if !g.troubled() || now.Before(g.warn) {
 			continue
 		}
 		g.warn = now.Add(reminder)
@@ -296,41 +312,40 @@ func (e *engine) sleep(now time.Time) time.Duration {
 		if at, due := g.due(); due && at.Before(next) {
 			next = at
 		}
-		if g.err != nil && g.warn.Before(next) {
+		if g.troubled() && g.warn.Before(next) {
 			next = g.warn
 		}
 	}
 	return max(0, next.Sub(now))
 }
 
-// finished says whether -onetime has come to its end.
-func (e *engine) finished() (bool, error) {
-	var errs []error
+// finished says whether -onetime has come to its end: nothing is at work, and
+// what is missing, if anything, is no longer awaited.
+func (e *engine) finished(late bool) (bool, error) {
+	var failed, missing []error
+	await := !e.still
 	for _, g := range e.groups {
 		var incomplete *watcher.IncompleteError
-		wants := held(g.err) || waiting(g.err)
 		switch {
 		case e.enough != nil && e.enough(g):
-		case g.busy, g.err == nil && !g.settled, errors.As(g.err, &incomplete), wants && !e.still:
+		case g.busy, g.err == nil && !g.settled:
 			return false, nil
-		case wants:
-			errs = append(errs, &codeError{exitDeadline, fmt.Errorf("%s: %w", g.name, g.err)})
+		case held(g.err), waiting(g.err):
+			await = await || errors.As(g.err, &incomplete)
+			missing = append(missing, fmt.Errorf("%s: %w", g.name, e.explain(g)))
 		case g.err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(g.name), g.err))
+			failed = append(failed, fmt.Errorf("%s: %w", g.name, g.err))
 		}
 	}
-	return true, errors.Join(errs...)
-}
-
-// unfinished says what was still missing at the deadline.
-func (e *engine) unfinished() error {
-	errs := []error{fmt.Errorf("not done after %s", e.flags.timeout)}
-	for _, g := range e.groups {
-		if g.err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", g.name, e.explain(g)))
-		}
+	switch {
+	case len(missing) == 0:
+		return true, errors.Join(failed...)
+	case late:
+		missing = append([]error{fmt.Errorf("not done after %s", e.flags.timeout)}, missing...)
+	case await:
+		return false, nil
 	}
-	return errors.Join(errs...)
+	return true, &codeError{exitDeadline, errors.Join(append(missing, failed...)...)}
 }
 
 // stop waits for the jobs, which end with the context.
@@ -367,7 +382,7 @@ func (e *engine) reconfigure() {
 func (e *engine) drift() {
 	for _, g := range e.groups {
 		if !g.busy && g.settled && !g.dirty && g.drifted() {
-			e.log.Warn("a live file was touched by somebody else", "group", g.name)
+			e.log.Warn(touched, "group", g.name)
 			g.dirty = true
 			e.targets.Watch(e.dests()) // its directory may be another one now
 		}
@@ -376,13 +391,15 @@ func (e *engine) drift() {
 
 // hideSecrets tells the log which values to hide.
 func (e *engine) hideSecrets() {
-	var secrets []string
+	known := len(e.secrets)
 	for _, g := range e.groups {
 		for _, t := range g.templates {
-			secrets = append(secrets, t.reader.Secrets()...)
+			for _, s := range t.reader.Secrets() {
+				e.secrets[s] = true
+			}
 		}
 	}
-	if len(secrets) > 0 {
-		e.hider.know(render.Redactor(secrets))
+	if len(e.secrets) > known {
+		e.hider.know(render.Redactor(slices.Collect(maps.Keys(e.secrets))))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,10 +21,11 @@ type group struct {
 	templates []*groupTemplate
 
 	quiet   reload.Quiet
-	settled bool // has been applied once; from then on changes wait for quiet
-	busy    bool // a job is under way
-	owed    bool // written, and the process not told yet
-	dirty   bool // to be applied, though no template changed: a retry or drift
+	settled bool     // has been applied once; from then on changes wait for quiet
+	busy    bool     // a job is under way
+	owed    bool     // written, and the process not told yet
+	dirty   bool     // to be applied, though no template changed: a retry or drift
+	after   []*group // whose files are this group's now; they are gone
 
 	err     error     // why it is not applied, nil when it is
 	since   time.Time // of err
@@ -67,6 +70,42 @@ func (g *group) close() {
 	for _, t := range g.templates {
 		t.reader.Close()
 	}
+}
+
+// follow makes g come after a group that is gone, if they share a file: its job
+// may not have ended, and what it owes is owed still.
+func (g *group) follow(gone *group) {
+	for _, old := range append([]*group{gone}, gone.after...) {
+		if old.writes(g.templates) {
+			g.after = append(g.after, old)
+		}
+	}
+}
+
+// writes says whether g has one of the templates' files.
+func (g *group) writes(templates []*groupTemplate) bool {
+	for _, t := range g.templates {
+		for _, other := range templates {
+			if filepath.Clean(t.config.file.Dest) == filepath.Clean(other.config.file.Dest) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// takeOver forgets the groups before g, whose jobs have ended.
+func (g *group) takeOver() {
+	for _, old := range g.after {
+		g.owed = g.owed || old.owed
+	}
+	g.after = nil
+}
+
+// waits says whether the group cannot start a job: its own, or that of one before
+// it, has not ended.
+func (g *group) waits() bool {
+	return g.busy || slices.ContainsFunc(g.after, func(old *group) bool { return old.busy })
 }
 
 // stale says whether a template of the group is worth running again.
@@ -116,7 +155,7 @@ func (g *group) files() []render.File {
 
 // due is when the group has something to do, if it has.
 func (g *group) due() (time.Time, bool) {
-	if g.busy {
+	if g.waits() {
 		return time.Time{}, false
 	}
 	if g.dirty {
@@ -128,6 +167,10 @@ func (g *group) due() (time.Time, bool) {
 	}
 	return at, pending
 }
+
+// troubled says that there is something to tell about the group. While a job is
+// under way, what it was before may be over.
+func (g *group) troubled() bool { return g.err != nil && !g.waits() }
 
 // failed notes why the group is not applied.
 func (g *group) failed(err error, now time.Time) {

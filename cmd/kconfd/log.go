@@ -6,14 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 
 	"k8s.io/klog/v2"
 
 	"github.com/kconfd/kconfd/reload"
 )
 
-// newLogger is the one stream of messages, client-go's folded in. What it
+// newLogger is the one stream of messages, those of libraries folded in. What it
 // prints goes through hide, which knows the secrets read so far.
 func newLogger(w io.Writer, f *flags, hide *hider) *slog.Logger {
 	options := &slog.HandlerOptions{Level: f.logLevel, ReplaceAttr: hide.attr}
@@ -21,12 +20,14 @@ func newLogger(w io.Writer, f *flags, hide *hider) *slog.Logger {
 	if f.logFormat == "json" {
 		handler = slog.NewJSONHandler(w, options)
 	}
-	klog.SetSlogLogger(slog.New(quieter{handler}))
+	others := slog.New(quieter{handler})
+	klog.SetSlogLogger(others)
+	slog.SetDefault(others) // also of the log package, which net/http uses
 	return slog.New(handler)
 }
 
-// quieter makes debug messages of all that client-go says: what matters of it
-// comes back as an error and is told by the watcher, once.
+// quieter makes debug messages of all that client-go and net/http say: what
+// matters of it comes back as an error and is told once, by who asked for it.
 type quieter struct {
 	slog.Handler
 }
@@ -45,33 +46,6 @@ func (q quieter) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (q quieter) WithGroup(name string) slog.Handler { return quieter{q.Handler.WithGroup(name)} }
-
-// hider hides secrets. Its zero value knows none.
-type hider struct {
-	hide atomic.Pointer[func(string) string]
-}
-
-// know replaces what is to be hidden.
-func (h *hider) know(hide func(string) string) { h.hide.Store(&hide) }
-
-func (h *hider) text(s string) string {
-	if hide := h.hide.Load(); hide != nil {
-		return (*hide)(s)
-	}
-	return s
-}
-
-func (h *hider) attr(_ []string, a slog.Attr) slog.Attr {
-	switch v := a.Value.Resolve(); v.Kind() {
-	case slog.KindString:
-		a.Value = slog.StringValue(h.text(v.String()))
-	case slog.KindAny:
-		if err, ok := v.Any().(error); ok {
-			a.Value = slog.StringValue(h.text(err.Error()))
-		}
-	}
-	return a
-}
 
 // outputOf is what a failed command printed, where that is more than the one
 // line that its error shows.

@@ -95,6 +95,9 @@ func exitCode(err error, stderr io.Writer) int {
 		code = exitUsage
 	}
 	fmt.Fprintf(stderr, "kconfd: error: %v\n", err)
+	if output := outputOf(err); output != "" {
+		fmt.Fprintf(stderr, "kconfd: output:\n%s\n", hideIn(output, err))
+	}
 	if h := hint(err); h != "" {
 		fmt.Fprintf(stderr, "kconfd: hint: %s\n", h)
 	}

@@ -100,14 +100,12 @@ func look(dir string) (snapshot, error) {
 			return err
 		}
 		info, err := d.Info()
-		if err != nil {
+		if err != nil || !info.Mode().IsRegular() {
 			return err
 		}
-		var content []byte
-		if info.Mode().IsRegular() {
-			if content, err = os.ReadFile(path); err != nil {
-				return err
-			}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
 		}
 		sys := info.Sys().(*syscall.Stat_t)
 		s[path] = fmt.Sprintf("inode %d, %d:%d, %s, %s: %s", sys.Ino, sys.Uid, sys.Gid, info.Mode(), info.ModTime(), content)

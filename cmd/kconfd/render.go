@@ -22,7 +22,10 @@ func runRender(ctx context.Context, args []string, s streams) error {
 		return diffTrouble(f, err)
 	}
 	p := &printer{only: f.args, diff: f.diff}
-	e.apply = p.take
+	if err := p.choose(e); err != nil {
+		return diffTrouble(f, err)
+	}
+	e.apply = func(context.Context, *job) error { return nil } // the files stay with their groups
 	e.still = len(f.manifests) > 0
 	if err := e.supervise(ctx, f); err != nil {
 		return diffTrouble(f, err)
@@ -51,22 +54,49 @@ type printer struct {
 	diff bool
 }
 
-// take is the engine's apply: it has nothing to do, the files stay with their
-// groups.
-func (p *printer) take(context.Context, *job) error { return nil }
+// choose leaves the engine the groups that have something to print. The others may
+// be held or wait: that is not to keep these from being seen.
+func (p *printer) choose(e *engine) error {
+	var chosen []*group
+	found := map[string]bool{}
+	for _, g := range e.groups {
+		wanted := len(p.only) == 0
+		for _, t := range g.templates {
+			for _, name := range p.only {
+				if t.named(name) {
+					wanted, found[name] = true, true
+				}
+			}
+		}
+		if wanted {
+			chosen = append(chosen, g)
+		} else {
+			g.close()
+		}
+	}
+	for _, name := range p.only {
+		if !found[name] {
+			return fmt.Errorf("no template is or writes %q", name)
+		}
+	}
+	e.groups = chosen
+	return nil
+}
 
-// print shows the files of all groups, in their order.
+// named says whether name means the template: by its source or its destination.
+func (t *groupTemplate) named(name string) bool {
+	return name == t.config.source.Name || name == t.config.file.Dest
+}
+
+// print shows the files that were chosen, in their order.
 func (p *printer) print(e *engine, out io.Writer) (differs bool, err error) {
 	var files []render.File
 	for _, g := range e.groups {
 		for i, f := range g.files() {
-			if len(p.only) == 0 || slices.Contains(p.only, f.Dest) || slices.Contains(p.only, g.templates[i].config.source.Name) {
+			if len(p.only) == 0 || slices.ContainsFunc(p.only, g.templates[i].named) {
 				files = append(files, f)
 			}
 		}
-	}
-	if len(files) == 0 {
-		return false, fmt.Errorf("no template is or writes one of %q", p.only)
 	}
 	if p.diff {
 		return p.printDiffs(e, files, out)
@@ -93,7 +123,7 @@ func (p *printer) printDiffs(e *engine, files []render.File, out io.Writer) (dif
 		if err != nil {
 			return differs, err
 		}
-		if _, err := io.WriteString(out, e.hider.text(diff)); err != nil {
+		if _, err := io.WriteString(out, hideDiff(diff, f.Content, e.hider.text)); err != nil {
 			return differs, err
 		}
 	}

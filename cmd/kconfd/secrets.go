@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+)
+
+// hider hides secrets. Its zero value knows none.
+type hider struct {
+	hide atomic.Pointer[func(string) string]
+}
+
+// know replaces what is to be hidden.
+func (h *hider) know(hide func(string) string) { h.hide.Store(&hide) }
+
+func (h *hider) text(s string) string {
+	if hide := h.hide.Load(); hide != nil {
+		return (*hide)(s)
+	}
+	return s
+}
+
+func (h *hider) attr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(h.text(v.String()))
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			a.Value = slog.StringValue(h.text(err.Error()))
+		}
+	}
+	return a
+}
+
+// error is err with the secrets hidden in its text.
+func (h *hider) error(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &hiddenError{err, h}
+}
+
+type hiddenError struct {
+	err   error
+	hider *hider
+}
+
+func (e *hiddenError) Error() string { return e.hider.text(e.err.Error()) }
+func (e *hiddenError) Unwrap() error { return e.err }
+
+// hideIn hides in a text the secrets that are hidden in err's own.
+func hideIn(text string, err error) string {
+	var hidden *hiddenError
+	if errors.As(err, &hidden) {
+		return hidden.hider.text(text)
+	}
+	return text
+}
+
+// mark stands where a secret was.
+const mark = "[redacted]"
+
+// hideDiff hides the secrets in a diff: those that are known, and those that may
+// have been in their places before. A file that an earlier kconfd wrote has
+// secrets that this one never read, so a line that goes shows no more than what
+// stands before the secret in a line of the new content.
+func hideDiff(diff string, content []byte, hide func(string) string) string {
+	var before []string // what lines with a secret begin with
+	for line := range strings.Lines(hide(string(content))) {
+		if start, _, secret := strings.Cut(line, mark); secret {
+			before = append(before, start)
+		}
+	}
+	var out strings.Builder
+	header := 2
+	for line := range strings.Lines(hide(diff)) {
+		if header--; header < 0 {
+			line = hideRemoved(line, before)
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}
+
+// hideRemoved hides the end of a removed line that begins as one with a secret.
+func hideRemoved(line string, before []string) string {
+	removed, ok := strings.CutPrefix(line, "-")
+	if !ok {
+		return line
+	}
+	for _, start := range before {
+		if strings.HasPrefix(removed, start) {
+			return "-" + start + mark + "\n"
+		}
+	}
+	return line
+}
