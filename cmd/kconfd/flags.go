@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -122,6 +123,14 @@ func (f *flags) check() error {
 func (f *flags) newWatcher(s streams, log *slog.Logger) (*watcher.Watcher, error) {
 	if len(f.manifests) > 0 {
 		return watcher.NewManifests(f.manifests, f.cluster.Namespace, s.in, log)
+	}
+	if f.cluster.Kubeconfig != "" {
+		// client-go would say why it cannot be read in words only, too late for a hint.
+		file, err := os.Open(f.cluster.Kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("reading kubeconfig: %w", err)
+		}
+		file.Close()
 	}
 	return watcher.NewCluster(f.cluster, log)
 }

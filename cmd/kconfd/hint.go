@@ -43,7 +43,7 @@ func hint(err error) string {
 		return "raise its timeout if it needs longer"
 	case errors.As(err, &command):
 		return ""
-	case clientcmd.IsEmptyConfig(err):
+	case emptyConfig(err):
 		return "outside a cluster, name a -kubeconfig or -manifests"
 	case errors.Is(err, syscall.EROFS):
 		return "mount a writable volume there, an emptyDir for instance"
@@ -60,4 +60,14 @@ func hint(err error) string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// emptyConfig is clientcmd's IsEmptyConfig, which does not look into errors.
+func emptyConfig(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if clientcmd.IsEmptyConfig(err) {
+			return true
+		}
+	}
+	return false
 }
