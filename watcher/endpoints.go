@@ -32,13 +32,43 @@ func (e *Endpoint) Port(name string) (int32, error) { return portNamed(e.Ports, 
 // name is what endpoints are sorted and recognised by, where they have one.
 func (e *Endpoint) name() string { return cmp.Or(e.Pod, e.Hostname) }
 
+// compareEndpoints knows no two different endpoints that are equal: the order in
+// which they come from a server must not show. Entries of one pod are those of a
+// moment in which it moves; of these the newer comes first.
 func compareEndpoints(a, b *Endpoint) int {
+	if c := compareNames(a.name(), b.name()); c != 0 {
+		return c
+	}
+	age, address := compareAge(a, b), compareNames(a.Address, b.Address)
+	if a.Pod == "" || b.Pod == "" {
+		age, address = address, age // there, it is the address that must not jump about
+	}
 	return cmp.Or(
-		compareNames(a.name(), b.name()),
-		cmp.Compare(strings.Count(a.Address, ":"), strings.Count(b.Address, ":")), // IPv4 first
-		compareNames(a.Address, b.Address),
-		compareBool(b.Ready, a.Ready),
-		compareBool(b.Serving, a.Serving),
+		cmp.Compare(b.Pod, a.Pod), // a host name may be that of a pod
+		compareBool(isIPv6(a.Address), isIPv6(b.Address)),
+		age, address,
+		cmp.Compare(a.Hostname, b.Hostname),
+		cmp.Compare(a.Node, b.Node),
+		cmp.Compare(a.Zone, b.Zone),
+		slices.CompareFunc(a.Ports, b.Ports, comparePorts),
+		slices.Compare(a.Addresses, b.Addresses),
+	)
+}
+
+// compareAge puts the newer first, as far as conditions tell: a pod becomes ready
+// once, and ends once.
+func compareAge(a, b *Endpoint) int {
+	return cmp.Or(compareBool(b.Ready, a.Ready), compareBool(b.Serving, a.Serving), compareBool(a.Terminating, b.Terminating))
+}
+
+func isIPv6(address string) bool { return strings.Contains(address, ":") }
+
+func comparePorts(a, b Port) int {
+	return cmp.Or(
+		compareNames(a.Name, b.Name),
+		cmp.Compare(a.Port, b.Port),
+		cmp.Compare(a.Protocol, b.Protocol),
+		cmp.Compare(a.AppProtocol, b.AppProtocol),
 	)
 }
 
@@ -173,8 +203,8 @@ func same(a, b *Endpoint) bool {
 	return a.Address == b.Address && a.Hostname == b.Hostname
 }
 
-// join adds what b has and a lacks. Of two that differ, the ready one is the
-// newer: a pod becomes ready once, and is listed twice only for a moment.
+// join adds what b has and a lacks; a is the newer. Ports that come from several
+// slices are sorted, since slices have no order.
 func join(a, b *Endpoint) *Endpoint {
 	first := *a
 	first.Addresses = slices.Clone(a.Addresses)
@@ -188,6 +218,9 @@ func join(a, b *Endpoint) *Endpoint {
 		if !slices.Contains(first.Ports, p) {
 			first.Ports = append(first.Ports, p)
 		}
+	}
+	if len(first.Ports) > len(a.Ports) {
+		slices.SortFunc(first.Ports, comparePorts)
 	}
 	first.Ready = a.Ready || b.Ready
 	first.Serving = a.Serving || b.Serving
