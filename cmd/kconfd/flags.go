@@ -96,7 +96,11 @@ func (f *flags) common(set *flag.FlagSet) {
 	set.StringVar(&f.listen, "listen", "", "")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
 	set.StringVar(&f.logFormat, "log-format", "text", "")
-	set.BoolVar(&f.version, "version", false, "")
+	set.BoolFunc("version", "", func(given string) error {
+		// Not a word in the environment: images have KCONFD_VERSION=1.2 there.
+		f.version = given == "true"
+		return nil
+	})
 }
 
 func (f *flags) check() error {
