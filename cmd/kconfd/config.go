@@ -33,6 +33,7 @@ type groupConfig struct {
 // A templateConfig is one template and its file.
 type templateConfig struct {
 	source render.Source // without functions
+	reads  []string      // the files that the source was read from
 	file   render.File   // without content
 	check  *reload.Command
 }
@@ -100,16 +101,6 @@ func resourceFiles(f *flags) ([]string, error) {
 	return names, nil
 }
 
-// configPaths are the files and directories whose change may change groups.
-func configPaths(f *flags) []string {
-	paths := []string{filepath.Join(f.confDir, "conf.d"), filepath.Join(f.confDir, "templates")}
-	for _, flag := range f.templates {
-		src, _, _ := strings.Cut(flag, ":")
-		paths = append(paths, src)
-	}
-	return paths
-}
-
 func loadResource(name, templateDir string) (groupConfig, error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
@@ -157,35 +148,40 @@ func parseTemplateFlag(flag string) (groupConfig, error) {
 	return g, err
 }
 
-// readTemplate reads a template and the partials beside it.
-func readTemplate(dir, src string) (render.Source, error) {
-	path := src
-	if !filepath.IsAbs(src) {
-		path = filepath.Join(dir, src)
+// readSource reads a template's file, unless it has its text already, and the
+// partials beside it.
+func (t *templateConfig) readSource(dir string) error {
+	if t.source.Text == "" {
+		path := t.source.Name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		t.source.Text = string(text)
+		t.reads = append(t.reads, path)
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return render.Source{}, err
-	}
-	partials, err := readPartials(dir)
-	return render.Source{Name: src, Text: string(text), Partials: partials}, err
+	return t.readPartials(dir)
 }
 
 // readPartials reads templates/_*.tmpl.
-func readPartials(dir string) (map[string]string, error) {
+func (t *templateConfig) readPartials(dir string) error {
 	paths, err := filepath.Glob(filepath.Join(dir, "_*.tmpl"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	partials := map[string]string{}
+	t.source.Partials = map[string]string{}
 	for _, p := range paths {
 		text, err := os.ReadFile(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		partials[filepath.Base(p)] = string(text)
+		t.source.Partials[filepath.Base(p)] = string(text)
 	}
-	return partials, nil
+	t.reads = append(t.reads, paths...)
+	return nil
 }
 
 // cloneValues protects the values of a resource file from sprig's set, unset

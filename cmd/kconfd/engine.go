@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -136,9 +138,9 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case <-e.watcher.Changed(): // data
 			e.poke(time.Now())
 		case <-e.config.Changed(): // resource files or templates on disk
-			e.reconfigure()
+			e.reconfigure(false)
 		case <-e.hup: // the same, by order
-			e.reconfigure()
+			e.reconfigure(true)
 		case <-e.targets.Changed(): // live files, perhaps by somebody else
 			e.drift()
 		case r := <-e.results: // a job ended
@@ -163,7 +165,7 @@ func (e *engine) watchFiles(once bool) {
 	if once {
 		return // what is on disk when it starts counts
 	}
-	e.config.Watch(configPaths(e.flags))
+	e.config.Watch(e.configPaths(nil))
 	e.targets.Watch(e.dests())
 }
 
@@ -356,25 +358,56 @@ func (e *engine) stop() error {
 	return nil
 }
 
-// reconfigure reads the configuration again. A bad one is refused: what is at
-// work stays at work.
-func (e *engine) reconfigure() {
+// reconfigure reads the configuration again, because something about it changed
+// on disk, or by order. A bad one is refused: what is at work stays at work.
+func (e *engine) reconfigure(ordered bool) {
 	configs, err := load(e.flags)
 	if err == nil {
 		err = e.configure(configs)
 	}
-	e.config.Watch(configPaths(e.flags)) // directories may have come or gone
-	if err != nil {
-		if e.refused != err.Error() { // once for each mistake, not for each event
-			e.log.Error("configuration refused, the one before stays", "err", err, "hint", hint(err))
-		}
-		e.refused = err.Error()
-	} else {
-		e.refused = ""
-		e.log.Debug("configuration read", "groups", len(e.groups))
-	}
-	e.meters.configured(err == nil)
+	e.config.Watch(e.configPaths(err)) // directories may have come or gone
 	e.targets.Watch(e.dests())
+	e.meters.configured(err == nil)
+	if err != nil {
+		e.refuse(err, ordered)
+		return
+	}
+	level := slog.LevelDebug
+	if ordered || e.refused != "" {
+		level = slog.LevelInfo
+	}
+	e.log.Log(context.Background(), level, "configuration read", "groups", len(e.groups))
+	e.refused = ""
+}
+
+// refuse tells why the configuration on disk is not in use: once for each
+// mistake, since an editor makes several events of one, and whenever somebody
+// ordered to read it.
+func (e *engine) refuse(err error, ordered bool) {
+	if ordered || e.refused != err.Error() {
+		attrs := []any{"err", err}
+		if h := hint(err); h != "" {
+			attrs = append(attrs, "hint", h)
+		}
+		e.log.Error("configuration refused, the one before stays", attrs...)
+	}
+	e.refused = err.Error()
+}
+
+// configPaths are the files and directories whose change may change groups, with
+// the one whose absence was an error.
+func (e *engine) configPaths(err error) []string {
+	paths := []string{filepath.Join(e.flags.confDir, "conf.d"), filepath.Join(e.flags.confDir, "templates")}
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			paths = append(paths, t.config.reads...)
+		}
+	}
+	var absent *fs.PathError
+	if errors.As(err, &absent) {
+		paths = append(paths, absent.Path)
+	}
+	return paths
 }
 
 // drift looks for live files that somebody else touched, and has them put

@@ -218,19 +218,14 @@ func (t *rawTemplate) name() string {
 
 func (t *rawTemplate) parse(dir string) (templateConfig, error) {
 	parsed := templateConfig{file: render.File{Dest: t.Dest}}
-	var err error
 	switch {
 	case t.Dest == "":
 		return parsed, errors.New("dest is missing")
 	case (t.Src == "") == (t.Contents == ""):
 		return parsed, errors.New("want one of src and contents")
-	case t.Contents != "":
-		parsed.source = render.Source{Name: t.Dest, Text: t.Contents}
-		parsed.source.Partials, err = readPartials(dir)
-	default:
-		parsed.source, err = readTemplate(dir, t.Src)
 	}
-	if err != nil {
+	parsed.source = render.Source{Name: cmp.Or(t.Src, t.Dest), Text: t.Contents}
+	if err := parsed.readSource(dir); err != nil {
 		return parsed, err
 	}
 	if err := t.parseDelims(&parsed.source); err != nil {
@@ -239,6 +234,7 @@ func (t *rawTemplate) parse(dir string) (templateConfig, error) {
 	if err := t.parseFile(&parsed.file); err != nil {
 		return parsed, err
 	}
+	var err error
 	parsed.check, err = parseCommand("check_cmd", t.CheckCmd, "check_timeout", t.CheckTimeout)
 	return parsed, err
 }
