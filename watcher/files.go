@@ -75,7 +75,11 @@ func (f *Files) Watch(paths []string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	begun := false
 	for dir := range dirs {
+		if _, ok := f.dirs[dir]; !ok {
+			begun = true
+		}
 		// Also those that are watched already: they may have been replaced.
 		if err := f.notify.Add(dir); err != nil {
 			f.log.Warn("cannot watch directory", "dir", dir, "err", err,
@@ -87,7 +91,7 @@ func (f *Files) Watch(paths []string) {
 			_ = f.notify.Remove(dir) // it may be gone, and its watch with it
 		}
 	}
-	if f.dirs == nil {
+	if begun {
 		f.poke() // what changed before the watch began has to be seen too
 	}
 	f.dirs = dirs
@@ -99,10 +103,11 @@ func addDirs(dirs map[string]names, path string) {
 	if err != nil {
 		return
 	}
+	addEntry(dirs, path)
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
 		addEntry(dirs, target)
+		path = target
 	}
-	addEntry(dirs, path)
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return
 	}

@@ -3,6 +3,7 @@ package watcher
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -126,6 +127,9 @@ func manifestFiles(path string) ([]string, error) {
 	if err != nil || !info.IsDir() {
 		return []string{path}, err
 	}
+	if path, err = filepath.EvalSymlinks(path); err != nil { // WalkDir would not follow
+		return nil, err
+	}
 	var files []string
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		switch {
@@ -211,6 +215,7 @@ func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*u
 		if _, err := typed(o, k); err != nil {
 			return fmt.Errorf("%s %q: %w", o.GetKind(), o.GetName(), err)
 		}
+		encodeStringData(o)
 	}
 	key := manifestKey{o.GroupVersionKind(), o.GetNamespace(), o.GetName()}
 	if objects[key] != nil {
@@ -218,6 +223,23 @@ func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*u
 	}
 	objects[key] = o
 	return nil
+}
+
+// encodeStringData makes a Secret what it would be on a server: all in data.
+func encodeStringData(o *unstructured.Unstructured) {
+	plain, _, _ := unstructured.NestedStringMap(o.Object, "stringData")
+	if o.GetKind() != kindSecret || plain == nil {
+		return
+	}
+	data, _, _ := unstructured.NestedMap(o.Object, "data")
+	if data == nil {
+		data = map[string]any{}
+	}
+	for k, v := range plain {
+		data[k] = base64.StdEncoding.EncodeToString([]byte(v))
+	}
+	o.Object["data"] = data
+	delete(o.Object, "stringData")
 }
 
 // typed is o as its API type.
