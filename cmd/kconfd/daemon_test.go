@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// testPatience is how long a test waits for what must come. It is long, since the
+// machine may have much else to do, and nobody waits for it when all is well.
+const testPatience = 20 * time.Second
+
+// comes waits until a condition holds, and says whether it did.
+func comes(holds func() bool) bool {
+	deadline := time.After(testPatience)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return holds()
+		}
+	}
+	return true
+}
+
+// await waits until a condition holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	if !comes(holds) {
+		t.Fatalf("waited in vain: %s", what)
+	}
+}
+
+// A dir is a test's own directory. In what is written there, $DIR stands for its
+// path.
+type dir struct {
+	t    *testing.T
+	path string
+}
+
+func newDir(t *testing.T, files map[string]string) dir {
+	t.Helper()
+	d := dir{t, t.TempDir()}
+	for name, content := range files {
+		d.write(name, content)
+	}
+	return d
+}
+
+func (d dir) file(name string) string { return filepath.Join(d.path, name) }
+
+// write makes a file, as an editor does: beside it, then renamed.
+func (d dir) write(name, content string) {
+	d.t.Helper()
+	path := d.file(name)
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path+"~", []byte(strings.ReplaceAll(content, "$DIR", d.path)), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(path+"~", path)
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// read is a file's content, empty when it is not there.
+func (d dir) read(name string) string {
+	d.t.Helper()
+	content, err := os.ReadFile(d.file(name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		d.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// lines is how many a file has.
+func (d dir) lines(name string) int { return strings.Count(d.read(name), "\n") }
+
+// awaitFile waits until a file has the content.
+func (d dir) awaitFile(name, want string) {
+	d.t.Helper()
+	if !comes(func() bool { return d.read(name) == want }) {
+		d.t.Fatalf("%s has %q, want %q", name, d.read(name), want)
+	}
+}
+
+// awaitLines waits until a file has so many lines.
+func (d dir) awaitLines(name string, want int) {
+	d.t.Helper()
+	await(d.t, name+" has its lines", func() bool { return d.lines(name) >= want })
+}
+
+// wantNoLeftovers fails when a candidate or a backup is left in a directory.
+func (d dir) wantNoLeftovers(name string) {
+	d.t.Helper()
+	left, err := filepath.Glob(filepath.Join(d.file(name), ".*"))
+	if err != nil || len(left) > 0 {
+		d.t.Errorf("left in %s: %q (%v)", name, left, err)
+	}
+}
+
+// An output collects what a process writes.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// A daemon is a kconfd that runs.
+type daemon struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	out, log *output
+	ended    chan struct{} // closed when it has
+}
+
+// start starts kconfd; the test's end kills it if it is still there.
+func start(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	k := &daemon{t: t, cmd: exec.Command("kconfd", args...), out: &output{}, log: &output{}, ended: make(chan struct{})}
+	k.cmd.Stdout, k.cmd.Stderr = k.out, k.log
+	k.cmd.WaitDelay = time.Second // for what it might leave with its standard output
+	if err := k.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { // until the process ends
+		_ = k.cmd.Wait()
+		close(k.ended)
+	}()
+	t.Cleanup(func() {
+		k.kill()
+		if t.Failed() {
+			t.Logf("kconfd %s\nstandard output:\n%s\nlog:\n%s", strings.Join(args, " "), k.out, k.log)
+		}
+	})
+	return k
+}
+
+func (k *daemon) kill() {
+	_ = k.cmd.Process.Kill() // it may have ended
+	<-k.ended
+}
+
+func (k *daemon) signal(s syscall.Signal) {
+	k.t.Helper()
+	if err := k.cmd.Process.Signal(s); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// awaitLog waits until the log matches.
+func (k *daemon) awaitLog(pattern string) {
+	k.t.Helper()
+	r := regexp.MustCompile(pattern)
+	await(k.t, "log matches "+pattern, func() bool { return r.MatchString(k.log.String()) })
+}
+
+// count is how often the log matches.
+func (k *daemon) count(pattern string) int {
+	return len(regexp.MustCompile(pattern).FindAllString(k.log.String(), -1))
+}
+
+// end signals kconfd and returns how long it took to end, and its exit code, -1
+// when the signal killed it.
+func (k *daemon) end(s syscall.Signal) (time.Duration, int) {
+	k.t.Helper()
+	start := time.Now()
+	k.signal(s)
+	select {
+	case <-k.ended:
+	case <-time.After(testPatience):
+		k.t.Fatalf("%v did not end kconfd", s)
+	}
+	return time.Since(start), k.cmd.ProcessState.ExitCode()
+}
+
+// stop ends kconfd as it is meant to be ended.
+func (k *daemon) stop() {
+	k.t.Helper()
+	if _, code := k.end(syscall.SIGTERM); code != 0 {
+		k.t.Errorf("got exit code %d after SIGTERM, want 0", code)
+	}
+}
+
+// address is where it listens, with -listen 127.0.0.1:0.
+func (k *daemon) address() string {
+	k.t.Helper()
+	const pattern = `msg=listening addr=(\S+)`
+	k.awaitLog(pattern)
+	return regexp.MustCompile(pattern).FindStringSubmatch(k.log.String())[1]
+}
+
+// get asks the HTTP server for a path.
+func (k *daemon) get(path string) (int, string) {
+	k.t.Helper()
+	resp, err := http.Get("http://" + k.address() + path)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// metric is the value of one line of /metrics, empty when there is none.
+func (k *daemon) metric(name string) string {
+	k.t.Helper()
+	_, body := k.get("/metrics")
+	for line := range strings.Lines(body) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// settings is a manifest of the ConfigMap that most tests read.
+func settings(colour string) string {
+	return "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {colour: " + colour + "}}\n"
+}
+
+// colourFiles are a configuration with one group that writes the colour to live/a.
+func colourFiles() map[string]string {
+	return map[string]string{
+		"objects.yaml":          settings("blue"),
+		"conf/templates/a.tmpl": `{{ (configMap "settings").colour }}` + "\n",
+		"conf/conf.d/a.toml": `
+[[template]]
+src = "a.tmpl"
+dest = "$DIR/live/a"
+[reload]
+action = "exec"
+command = "cat $DIR/live/a >>$DIR/actions"
+`,
+		"live/keep": "",
+	}
+}
+
+// startIn starts a daemon on the directory's manifests and configuration.
+func startIn(d dir, flags ...string) *daemon {
+	d.t.Helper()
+	args := []string{"-manifests", d.file("objects.yaml"), "-confdir", d.file("conf"), "-wait", "0s"}
+	return start(d.t, append(args, flags...)...)
+}
