@@ -140,7 +140,8 @@ func (r *Reader) secret(name string, namespace ...string) (map[string]string, er
 
 // lookup is Helm's: one object, or with an empty name a map whose items are
 // all of the namespace, or of all namespaces when that is empty too. What does
-// not exist is an empty map.
+// not exist is an empty map. A name without a namespace is for kinds that have
+// none; of others it gives the first of that name in all namespaces.
 func (r *Reader) lookup(apiVersion, kind, namespace, name string) (map[string]any, error) {
 	gv, err := schema.ParseGroupVersion(apiVersion)
 	if err != nil || gv.Version == "" || kind == "" {
@@ -151,26 +152,33 @@ func (r *Reader) lookup(apiVersion, kind, namespace, name string) (map[string]an
 	if f == nil {
 		return map[string]any{}, nil
 	}
-	if gv.Group == "" && kind == kindSecret {
-		r.hideSecrets(f)
-	}
 	if name != "" {
-		for _, found := range f.groups[name] {
-			return found.view.(*unstructured.Unstructured).DeepCopy().Object, nil
+		found := sorted(f.groups[name])
+		if len(found) == 0 {
+			return map[string]any{}, nil
 		}
-		return map[string]any{}, nil
+		return r.given(found[0]), nil
 	}
 	items := []any{}
-	for _, key := range slices.SortedFunc(maps.Keys(f.records), compareNames) {
-		items = append(items, f.records[key].view.(*unstructured.Unstructured).DeepCopy().Object)
+	for _, found := range sorted(f.records) {
+		items = append(items, r.given(found))
 	}
 	return map[string]any{"apiVersion": apiVersion, "kind": kind + "List", "items": items}, nil
 }
 
-// hideSecrets notes the values of the Secrets that lookup gave.
-func (r *Reader) hideSecrets(f *feed) {
-	for _, found := range f.records {
-		data, _, _ := unstructured.NestedStringMap(found.view.(*unstructured.Unstructured).Object, "data")
+// sorted are the records by namespace and name.
+func sorted(records map[string]*record) []*record {
+	return slices.SortedFunc(maps.Values(records), func(a, b *record) int {
+		return cmp.Or(compareNames(a.Namespace, b.Namespace), compareNames(a.Name, b.Name))
+	})
+}
+
+// given is a copy of the object that lookup found. The values of a Secret are
+// noted.
+func (r *Reader) given(found *record) map[string]any {
+	o := found.view.(*unstructured.Unstructured).DeepCopy()
+	if o.GetAPIVersion() == "v1" && o.GetKind() == kindSecret {
+		data, _, _ := unstructured.NestedStringMap(o.Object, "data")
 		for _, v := range data {
 			r.secrets[v] = true
 			if plain, err := base64.StdEncoding.DecodeString(v); err == nil {
@@ -178,6 +186,7 @@ func (r *Reader) hideSecrets(f *feed) {
 			}
 		}
 	}
+	return o.Object
 }
 
 // Self is the pod that kconfd runs in. Its name comes from the environment

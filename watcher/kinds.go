@@ -91,6 +91,7 @@ func apiVersion(name string) string { return kinds()[name].gv.String() }
 func viewUntyped(o runtime.Object) (string, any) {
 	u := o.(*unstructured.Unstructured)
 	u.SetManagedFields(nil)
+	u.SetResourceVersion("")
 	return u.GetName(), u
 }
 

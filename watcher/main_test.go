@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // theCluster is the API server of all tests. The first that needs it starts it;
 // its methods are for one goroutine at a time, so that tests take turns.

@@ -279,13 +279,9 @@ func viewConfigMap(o runtime.Object) (string, any) {
 
 func viewSecret(o runtime.Object) (string, any) {
 	s := o.(*corev1.Secret)
-	data := make(map[string]string, len(s.Data)+len(s.StringData))
+	data := make(map[string]string, len(s.Data))
 	for k, v := range s.Data {
 		data[k] = string(v)
-	}
-	// Only manifests on disk have stringData; a server turns it into data.
-	for k, v := range s.StringData {
-		data[k] = v
 	}
 	return s.Name, data
 }

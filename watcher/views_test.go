@@ -245,11 +245,13 @@ func TestViews(t *testing.T) {
 	tests := map[string]func(*testing.T, world){}
 	for name, c := range viewCases() {
 		tests[name] = func(t *testing.T, w world) {
-			w.put(t, objects(t, w.namespace(), c.object)...)
+			o := object(t, w.namespace(), c.object)
+			w.put(t, o)
 			watcher := w.watcher(t)
 			start(t, watcher)
 			p := newPage(watcher, func(r *Reader) (any, error) { return c.read(r, w.namespace()) })
 			p.awaitGot(t, c.want(w.namespace()))
+			w.remove(t, o) // addresses and ports of the cluster are for one
 		}
 	}
 	inBothWorlds(t, tests)

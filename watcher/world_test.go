@@ -398,3 +398,25 @@ func (r *recorder) watching() map[string]int {
 	}
 	return open
 }
+
+// touch makes the server write an object anew that stays as it is: another
+// manager claims a field with the value that it has.
+func (w *clusterWorld) touch(t *testing.T, o *unstructured.Unstructured) {
+	t.Helper()
+	before := w.resourceVersion(t, o)
+	claim := &unstructured.Unstructured{}
+	claim.SetGroupVersionKind(o.GroupVersionKind())
+	claim.SetName(o.GetName())
+	claim.SetLabels(o.GetLabels())
+	claim.SetAnnotations(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}"})
+	if o.GroupVersionKind().Kind == "Lease" {
+		claim.SetAnnotations(nil)
+	}
+	_, err := w.resource(t, o).Apply(t.Context(), o.GetName(), claim, metav1.ApplyOptions{FieldManager: "another", Force: true})
+	if err != nil {
+		t.Fatalf("touching %s %q: %v", o.GetKind(), o.GetName(), err)
+	}
+	if after := w.resourceVersion(t, o); after == before {
+		t.Fatalf("touching %s %q: the server wrote nothing", o.GetKind(), o.GetName())
+	}
+}
