@@ -201,19 +201,32 @@ func (e *engine) poke(now time.Time) {
 
 // begin renders the groups that are due and starts their jobs.
 func (e *engine) begin(ctx context.Context, now time.Time) {
+	var groups []*group
 	for _, g := range e.groups {
-		if at, due := g.due(); !due || at.After(now) {
-			continue
+		if at, due := g.due(); due && !at.After(now) {
+			groups = append(groups, g)
 		}
+	}
+	if len(groups) == 0 {
+		return
+	}
+	for _, g := range groups {
 		if news := g.retry.IsZero() || now.Before(g.retry); news {
 			g.backoff.Reset() // what was failing is not what is tried now
 		}
 		g.dirty, g.retry = false, time.Time{}
 		g.quiet.Done()
-		var err error
-		e.watcher.View(func(v *watcher.View) { err = g.render(v) })
-		e.hideSecrets()
-		if err != nil {
+	}
+	errs := map[*group]error{}
+	// All in one view, so that the watches are chosen for all of them at once.
+	e.watcher.View(func(v *watcher.View) {
+		for _, g := range groups {
+			errs[g] = g.render(v)
+		}
+	})
+	e.hideSecrets()
+	for _, g := range groups {
+		if err := errs[g]; err != nil {
 			g.failed(err, now)
 			continue
 		}
@@ -274,11 +287,12 @@ func (e *engine) remind(now time.Time) {
 			continue
 		}
 		g.warn = now.Add(reminder)
-		attrs := []any{"group", g.name, "err", e.explain(g)}
-		if output := outputOf(g.err); output != "" {
+		err := e.explain(g)
+		attrs := []any{"group", g.name, "err", err}
+		if output := outputOf(err); output != "" {
 			attrs = append(attrs, "output", output)
 		}
-		if h := hint(g.err); h != "" {
+		if h := hint(err); h != "" {
 			attrs = append(attrs, "hint", h)
 		}
 		if !g.retry.IsZero() {
