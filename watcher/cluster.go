@@ -3,6 +3,7 @@ package watcher
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
@@ -59,6 +61,7 @@ func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
+	client.Transport = transport{client.Transport}
 	return newWatcher(&cluster{config: config, http: client, scheme: newScheme()}, namespace, log), nil
 }
 
@@ -102,6 +105,7 @@ func (c *cluster) follow(ctx context.Context, f *feed) {
 	if ctx.Err() != nil {
 		return
 	}
+	ctx = context.WithValue(ctx, feedKey{}, f)
 	cache.NewReflectorWithOptions(&observed{lw, f}, example, f, cache.ReflectorOptions{
 		Name:            f.key.dependency().String(),
 		TypeDescription: f.key.gvk.Kind,
@@ -113,7 +117,7 @@ func (c *cluster) follow(ctx context.Context, f *feed) {
 
 const retryOpen = 2 * time.Second
 
-// observed tells the feed how its lists and watches fare.
+// observed tells the feed what the server refused.
 type observed struct {
 	*cache.ListWatch
 	feed *feed
@@ -127,8 +131,43 @@ func (o *observed) ListWithContext(ctx context.Context, options metav1.ListOptio
 
 func (o *observed) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	w, err := o.ListWatch.WatchWithContext(ctx, options)
+	if options.SendInitialEvents == nil {
+		o.feed.watchFailed(err)
+		return w, err
+	}
 	o.feed.failed(err)
+	if utilnet.IsConnectionRefused(err) || apierrors.IsTooManyRequests(err) {
+		// For these the reflector would sleep here, and sleep on when its
+		// context has ended. Of others it does so outside, where it wakes.
+		err = errors.New(err.Error())
+	}
 	return w, err
+}
+
+// transport tells the feed that a request is for how each attempt fared. The
+// client keeps some of that to itself: it tries again, and in the end calls a
+// server that does not answer an empty watch.
+type transport struct{ http.RoundTripper }
+
+type feedKey struct{}
+
+func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(request)
+	f, ok := request.Context().Value(feedKey{}).(*feed)
+	if !ok {
+		return response, err
+	}
+	query := request.URL.Query()
+	watch, lists := query.Has("watch"), query.Has("sendInitialEvents")
+	switch {
+	case err != nil && watch && !lists:
+		f.watchFailed(err)
+	case err != nil:
+		f.failed(err)
+	case watch && response.StatusCode == http.StatusOK:
+		f.watching(lists)
+	}
+	return response, err
 }
 
 func (c *cluster) open(ctx context.Context, key watchKey) (*cache.ListWatch, runtime.Object, error) {

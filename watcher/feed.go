@@ -41,7 +41,7 @@ type feed struct {
 	memberships map[string]*membership // EndpointSlices only, by service
 
 	unused   time.Time // since when nobody needs it, zero while somebody does
-	progress time.Time // last list, event or bookmark
+	progress time.Time // last list, watch, event or bookmark
 	trouble  trouble
 }
 
@@ -110,13 +110,13 @@ func (f *feed) Delete(o any) error {
 
 // Replace implements [cache.ReflectorStore]: the outcome of a list.
 func (f *feed) Replace(list []any, _ string) error {
-	listed := make(map[string]*record, len(list))
+	found := make(map[string]*record, len(list))
 	for _, o := range list {
 		r, err := f.record(o)
 		if err != nil {
 			return err
 		}
-		listed[objectKey(r.Namespace, r.Name)] = r
+		found[objectKey(r.Namespace, r.Name)] = r
 	}
 	if len(list) == 0 && f.key.namespace != "" && f.watcher.source.namespaceMissing(f.ctx, f.key.namespace) {
 		// A server lists a namespace that does not exist as empty.
@@ -126,14 +126,14 @@ func (f *feed) Replace(list []any, _ string) error {
 	}
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
-	f.worked()
+	f.listed()
 	news := f.synced == 0
 	for key := range maps.Clone(f.records) {
-		if listed[key] == nil {
+		if found[key] == nil {
 			news = f.drop(key) || news
 		}
 	}
-	for _, r := range listed {
+	for _, r := range found {
 		news = f.put(r) || news
 	}
 	if f.synced == 0 {

@@ -11,9 +11,10 @@ import (
 
 // trouble is what keeps a feed from listing or watching.
 type trouble struct {
-	err    error
-	since  time.Time
-	warned time.Time
+	err      error
+	since    time.Time
+	warned   time.Time
+	watching bool // it is the watch that fails: a list does not end it
 }
 
 const (
@@ -29,9 +30,14 @@ const (
 // ErrNoNamespace is a namespace that does not exist.
 var ErrNoNamespace = errors.New("no such namespace")
 
-// failed records the outcome of one attempt to list or watch; nil is one that
-// the server accepted, which is not yet data.
-func (f *feed) failed(err error) {
+// failed records the outcome of one attempt to list; nil is one that the
+// server accepted, which is not yet data.
+func (f *feed) failed(err error) { f.fail(err, false) }
+
+// watchFailed is the same for one to watch what has been listed.
+func (f *feed) watchFailed(err error) { f.fail(err, true) }
+
+func (f *feed) fail(err error, watching bool) {
 	if err == nil || f.ctx.Err() != nil {
 		return
 	}
@@ -42,6 +48,7 @@ func (f *feed) failed(err error) {
 		f.trouble.since = now
 	}
 	f.trouble.err = err
+	f.trouble.watching = f.trouble.watching || watching
 	if now.Sub(f.trouble.since) >= warnAfter && now.Sub(f.trouble.warned) >= warnAgain {
 		f.trouble.warned = now
 		f.watcher.log.Warn("watch failing", "watch", f.key.dependency().String(), "err", f.explain(err))
@@ -52,7 +59,27 @@ func (f *feed) failed(err error) {
 	}
 }
 
-// worked records a list, an event or a bookmark. The mutex is held.
+// watching records that the server has accepted a watch. One that lists first
+// has still to do so.
+func (f *feed) watching(lists bool) {
+	f.watcher.mu.Lock()
+	defer f.watcher.mu.Unlock()
+	f.trouble.watching = false
+	if !lists {
+		f.worked()
+	}
+}
+
+// listed records a list. The mutex is held.
+func (f *feed) listed() {
+	if f.trouble.watching {
+		f.progress = time.Now()
+		return
+	}
+	f.worked()
+}
+
+// worked records that all is well. The mutex is held.
 func (f *feed) worked() {
 	f.progress = time.Now()
 	if !f.trouble.warned.IsZero() {
@@ -103,7 +130,7 @@ type WatchStatus struct {
 	Watch    Dependency
 	Listed   bool      // a complete list has been had
 	Objects  int       // held now
-	Progress time.Time // last list, event or bookmark
+	Progress time.Time // last list, watch, event or bookmark
 	Err      error     // why it does not work at the moment, or nil
 }
 

@@ -72,7 +72,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	err := w.source.run(ctx)
-	cancel()
+	w.mu.Lock()
+	cancel() // from here on, nothing is started
+	w.mu.Unlock()
 	w.running.Wait()
 	return err
 }
@@ -145,6 +147,9 @@ func (w *Watcher) add(key watchKey) {
 
 // start runs f until it is stopped or the watcher's context ends.
 func (w *Watcher) start(f *feed) {
+	if w.ctx.Err() != nil {
+		return
+	}
 	f.ctx, f.stop = context.WithCancel(w.ctx)
 	w.log.Debug("watch started", "watch", f.key.dependency().String())
 	w.running.Go(func() { w.source.follow(f.ctx, f) })

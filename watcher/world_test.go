@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -322,12 +323,13 @@ type recorder struct {
 
 	mu       sync.Mutex
 	requests []string
-	open     map[string]int // watches, by request
+	forms    map[string]string // content types of the answers, by request
+	open     map[string]int    // watches, by request
 }
 
 // recordRequests makes the watcher's requests pass through a recorder.
 func recordRequests(w *Watcher) *recorder {
-	r := &recorder{next: w.source.(*cluster).http.Transport, open: map[string]int{}}
+	r := &recorder{next: w.source.(*cluster).http.Transport, forms: map[string]string{}, open: map[string]int{}}
 	w.source.(*cluster).http.Transport = r
 	return r
 }
@@ -339,6 +341,11 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	r.requests = append(r.requests, name)
 	r.mu.Unlock()
 	response, err := r.next.RoundTrip(request)
+	if err == nil {
+		r.mu.Lock()
+		r.forms[name] = response.Header.Get("Content-Type")
+		r.mu.Unlock()
+	}
 	if err == nil && request.URL.Query().Get("watch") != "" {
 		r.count(name, 1)
 		response.Body = &watchBody{response.Body, sync.OnceFunc(func() { r.count(name, -1) })}
@@ -392,11 +399,14 @@ func (r *recorder) asked() []string {
 func (r *recorder) watching() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	open := map[string]int{}
-	for name, n := range r.open {
-		open[name] = n
-	}
-	return open
+	return maps.Clone(r.open)
+}
+
+// form is the content type that a request was answered in.
+func (r *recorder) form(name string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forms[name]
 }
 
 // touch makes the server write an object anew that stays as it is: another
