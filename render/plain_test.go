@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,7 +64,7 @@ func TestPlainLoopPrintsWhatTextTemplatePrints(t *testing.T) {
 		"pipe fails":   "x\n{{range .L | fails}}{{.Name}}{{end}}",
 		"with a break": "{{range .L}}{{.Name}}{{break}}{{end}}",
 	}
-	funcs := template.FuncMap{"same": func(v any) any { return v }, "fails": func(any) (any, error) { return nil, &HeldError{"held"} }}
+	funcs := template.FuncMap{"same": func(v any) any { return v }, "fails": func(any) (any, error) { return nil, errors.New("broken") }}
 	for name, text := range texts {
 		for list, value := range lists {
 			t.Run(name+"/"+list, func(t *testing.T) {
