@@ -45,10 +45,20 @@ func TestDriftIsPutRight(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			files := colourFiles()
-			files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], "[reload]", "mode = \"0640\"\nuid = 0\ngid = 0\n[reload]", 1)
+			files["conf/conf.d/a.toml"] = `
+[[template]]
+src = "a.tmpl"
+dest = "$DIR/live/a"
+mode = "0640"
+uid = 0
+gid = 0
+[reload]
+action = "exec"
+command = "echo told >>$DIR/actions"
+`
 			d := newDir(t, files)
 			k := startIn(d)
-			d.awaitFile("actions", "blue\n")
+			d.awaitFile("actions", "told\n")
 			k.awaitLog("msg=told")
 
 			// Twice: what was put right is watched on.
@@ -64,7 +74,7 @@ func TestDriftIsPutRight(t *testing.T) {
 					return k.count(`level=WARN msg="a live file was touched by somebody else" group=`+d.file("conf/conf.d/a.toml")) > i
 				})
 				if test.acts {
-					d.awaitFile("actions", "blue\n"+strings.Repeat("blue\n", i+1))
+					d.awaitFile("actions", strings.Repeat("told\n", i+2))
 				}
 			}
 			k.stop()
