@@ -10,8 +10,13 @@ import (
 	"syscall"
 )
 
+// ErrNotDurable is a commit after which all files are live, and a power cut
+// could still bring the old ones back.
+var ErrNotDurable = errors.New("live, but perhaps not yet on the disk")
+
 // Commit makes the batch live. When one file fails, those before it are put
-// back as they were, and the error says so if even that fails.
+// back as they were, and the error says so if even that fails. Only after an
+// error that is [ErrNotDurable] are the files live.
 func (b *Batch) Commit() error {
 	for i, s := range b.Files {
 		if err := s.commit(len(b.Files) > 1); err != nil {
@@ -28,7 +33,9 @@ func (b *Batch) Commit() error {
 		s.forget()
 	}
 	for dir := range dirs {
-		errs = append(errs, syncDir(dir))
+		if err := syncDir(dir); err != nil {
+			errs = append(errs, fmt.Errorf("%w: %w", ErrNotDurable, err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -96,7 +97,10 @@ func (e *engine) commit(j *job, batch *render.Batch) error {
 			return err
 		}
 	}
-	if err := batch.Commit(); err != nil {
+	switch err := batch.Commit(); {
+	case errors.Is(err, render.ErrNotDurable):
+		e.log.Warn("written", "err", err) // the process has to be told all the same
+	case err != nil:
 		return err
 	}
 	for _, f := range batch.Files {
