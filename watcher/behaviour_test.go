@@ -569,8 +569,8 @@ func testSelections(t *testing.T, w world) {
 	for selector, want := range map[string][]string{
 		"app=web":               {"web-1", "web-9", "web-10"},
 		" app == web ":          {"web-1", "web-9", "web-10"},
-		"app=web,nr!=n9":         {"web-1", "web-10"},
-		"nr in (n9,n10)":         {"web-9", "web-10"},
+		"app=web,nr!=n9":        {"web-1", "web-10"},
+		"nr in (n9,n10)":        {"web-9", "web-10"},
 		"!app":                  {"other"},
 		"":                      {"other", "web-1", "web-9", "web-10"},
 		"app=web,app notin (a)": {"web-1", "web-9", "web-10"},

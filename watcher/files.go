@@ -1,6 +1,8 @@
 package watcher
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -19,12 +21,13 @@ import (
 type Files struct {
 	log     *slog.Logger
 	notify  *fsnotify.Watcher // nil when inotify is not to be had
-	ticker  *time.Ticker      // instead of it
+	ticker  *time.Ticker      // runs where inotify does not tell all
 	changed chan struct{}
 	done    chan struct{}
 
-	mu   sync.Mutex
-	dirs map[string]names // what matters in each directory that is watched
+	mu    sync.Mutex
+	dirs  map[string]names // what matters in each directory that is watched, by its real path
+	blind bool             // some could not be watched
 }
 
 // names are the entries of a directory that matter; nil means all.
@@ -45,16 +48,15 @@ const withoutInotify = 5 * time.Second
 
 // NewFiles watches nothing yet. Close it.
 func NewFiles(log *slog.Logger) *Files {
-	f := &Files{log: log, changed: make(chan struct{}, 1), done: make(chan struct{})}
+	f := &Files{log: log, ticker: time.NewTicker(withoutInotify), changed: make(chan struct{}, 1), done: make(chan struct{})}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		log.Warn("no inotify, looking at files every few seconds instead", "every", withoutInotify.String(), "err", err,
 			"hint", "raise the sysctl fs.inotify.max_user_instances")
-		f.ticker = time.NewTicker(withoutInotify)
-		go f.tick() // until Close
-		return f
+	} else {
+		f.notify = notify
+		f.ticker.Stop()
 	}
-	f.notify = notify
 	go f.forward() // until Close
 	return f
 }
@@ -76,14 +78,14 @@ func (f *Files) Watch(paths []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	begun := false
+	var failed error
 	for dir := range dirs {
 		if _, ok := f.dirs[dir]; !ok {
 			begun = true
 		}
 		// Also those that are watched already: they may have been replaced.
-		if err := f.notify.Add(dir); err != nil {
-			f.log.Warn("cannot watch directory", "dir", dir, "err", err,
-				"hint", "raise the sysctl fs.inotify.max_user_watches if it is used up")
+		if err := f.notify.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = fmt.Errorf("%s: %w", dir, err)
 		}
 	}
 	for dir := range f.dirs {
@@ -95,6 +97,20 @@ func (f *Files) Watch(paths []string) {
 		f.poke() // what changed before the watch began has to be seen too
 	}
 	f.dirs = dirs
+	f.makeDo(failed)
+}
+
+// makeDo looks at files now and then while some directory cannot be watched.
+func (f *Files) makeDo(failed error) {
+	switch {
+	case failed != nil && !f.blind:
+		f.log.Warn("cannot watch directory, looking at files every few seconds instead", "every", withoutInotify.String(), "err", failed,
+			"hint", "raise the sysctl fs.inotify.max_user_watches if it is used up")
+		f.ticker.Reset(withoutInotify)
+	case failed == nil && f.blind:
+		f.ticker.Stop()
+	}
+	f.blind = failed != nil
 }
 
 // addDirs adds the directories whose entries decide what path is.
@@ -104,23 +120,65 @@ func addDirs(dirs map[string]names, path string) {
 		return
 	}
 	addEntry(dirs, path)
-	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
-		addEntry(dirs, target)
-		path = target
+	for p := path; p != filepath.Dir(p); p = filepath.Dir(p) {
+		if _, err := os.Readlink(p); err == nil { // it may come to point elsewhere
+			addEntry(dirs, p)
+		}
 	}
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		addEntry(dirs, target)
+	}
+	var t tree
+	t.add(path)
+	for dir := range t.dirs {
+		dirs[dir] = nil
+	}
+}
+
+// A tree is what is in and below a directory, behind links too. What begins
+// with a dot is left out: temporary files, and the versions of a ConfigMap
+// mount, which are reached by links.
+type tree struct {
+	dirs  map[string]bool // by their real paths
+	files []string        // as they are reached, in order
+	errs  []error
+}
+
+// add adds the directory; what is not one is an error.
+func (t *tree) add(dir string) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil || t.dirs[real] {
+		t.failed(err)
 		return
 	}
-	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil // unreadable or a file: its directory is watched
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.failed(err)
+		return
+	}
+	if t.dirs == nil {
+		t.dirs = map[string]bool{}
+	}
+	t.dirs[real] = true
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			t.addEntry(filepath.Join(dir, e.Name()))
 		}
-		if p != path && strings.HasPrefix(d.Name(), ".") {
-			return fs.SkipDir
-		}
-		dirs[p] = nil
-		return nil
-	})
+	}
+}
+
+func (t *tree) addEntry(path string) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		t.add(path)
+		return
+	}
+	t.files = append(t.files, path)
+}
+
+func (t *tree) failed(err error) {
+	if err != nil {
+		t.errs = append(t.errs, err)
+	}
 }
 
 // addEntry watches for path in its directory, or for the first directory above
@@ -133,6 +191,9 @@ func addEntry(dirs map[string]names, path string) {
 		}
 		dir, entry = filepath.Dir(dir), filepath.Base(dir)
 	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // one directory has one watch, whatever its names
+	}
 	if all, ok := dirs[dir]; ok && all == nil {
 		return
 	}
@@ -143,20 +204,27 @@ func addEntry(dirs map[string]names, path string) {
 }
 
 func (f *Files) forward() {
+	var events <-chan fsnotify.Event
+	var errs <-chan error
+	if f.notify != nil {
+		events, errs = f.notify.Events, f.notify.Errors
+	}
 	for {
 		select {
 		case <-f.done:
 			return
-		case event, ok := <-f.notify.Events:
+		case <-f.ticker.C:
+			f.poke()
+		case event, ok := <-events:
 			if !ok {
-				return
-			}
-			if f.matters(event.Name) {
+				events = nil
+			} else if f.matters(event.Name) {
 				f.poke()
 			}
-		case err, ok := <-f.notify.Errors:
+		case err, ok := <-errs:
 			if !ok {
-				return
+				errs = nil
+				continue
 			}
 			f.log.Debug("file events lost", "err", err) // an overflow: look at everything
 			f.poke()
@@ -174,17 +242,6 @@ func (f *Files) matters(path string) bool {
 	return ok && entries.matter(filepath.Base(path))
 }
 
-func (f *Files) tick() {
-	for {
-		select {
-		case <-f.done:
-			return
-		case <-f.ticker.C:
-			f.poke()
-		}
-	}
-}
-
 func (f *Files) poke() {
 	select {
 	case f.changed <- struct{}{}:
@@ -195,9 +252,8 @@ func (f *Files) poke() {
 // Close ends the watching.
 func (f *Files) Close() {
 	close(f.done)
+	f.ticker.Stop()
 	if f.notify != nil {
 		_ = f.notify.Close()
-		return
 	}
-	f.ticker.Stop()
 }

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -127,24 +125,10 @@ func manifestFiles(path string) ([]string, error) {
 	if err != nil || !info.IsDir() {
 		return []string{path}, err
 	}
-	if path, err = filepath.EvalSymlinks(path); err != nil { // WalkDir would not follow
-		return nil, err
-	}
-	var files []string
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case p != path && strings.HasPrefix(d.Name(), "."):
-			if d.IsDir() {
-				return fs.SkipDir // a ConfigMap mount keeps its versions in ..2026_01_02
-			}
-		case !d.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(p)):
-			files = append(files, p)
-		}
-		return nil
-	})
-	return files, err
+	var t tree
+	t.add(path)
+	manifest := func(file string) bool { return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) }
+	return slices.DeleteFunc(t.files, func(file string) bool { return !manifest(file) }), errors.Join(t.errs...)
 }
 
 // decode adds the objects in content, which has one document or several.
