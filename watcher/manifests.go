@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,18 +134,18 @@ func manifestFiles(path string) ([]string, error) {
 
 // decode adds the objects in content, which has one document or several.
 func (m *manifests) decode(file string, content []byte, objects map[manifestKey]*unstructured.Unstructured) error {
-	line := 1
+	first := 1
 	for _, doc := range splitDocuments(content) {
-		if err := m.decodeDocument(doc, objects); err != nil {
-			return fmt.Errorf("reading manifests: %s: %w", file, atLine(err, line))
+		if err := m.decodeDocument(doc, first, objects); err != nil {
+			return fmt.Errorf("reading manifests: %s: %w", file, atLine(err, first))
 		}
-		line += bytes.Count(doc, []byte("\n"))
+		first += bytes.Count(doc, []byte("\n"))
 	}
 	return nil
 }
 
 // splitDocuments cuts at the lines that begin with "---". Together, the
-// documents are the content: a place in one is a place in the file.
+// documents are the content.
 func splitDocuments(content []byte) [][]byte {
 	var docs [][]byte
 	start, at := 0, 0
@@ -158,8 +159,7 @@ func splitDocuments(content []byte) [][]byte {
 	return append(docs, content[start:])
 }
 
-// atLine adds to an error where its document starts; the YAML decoder's own
-// line numbers count from there.
+// atLine adds to an error where its document starts.
 func atLine(err error, first int) error {
 	if first == 1 {
 		return err
@@ -167,27 +167,41 @@ func atLine(err error, first int) error {
 	return fmt.Errorf("document from line %d: %w", first, err)
 }
 
-func (m *manifests) decodeDocument(doc []byte, objects map[manifestKey]*unstructured.Unstructured) error {
+// decodeDocument adds the objects in doc, whose first line is that of its file.
+func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKey]*unstructured.Unstructured) error {
+	// Behind as many empty lines, the decoder's line numbers are the file's.
+	placed := append(bytes.Repeat([]byte("\n"), first-1), doc...)
 	var fields map[string]any
-	if err := yaml.Unmarshal(doc, &fields); err != nil {
+	if err := yaml.UnmarshalStrict(placed, &fields); err != nil {
 		return err
 	}
 	if len(fields) == 0 {
 		return nil
 	}
 	o := &unstructured.Unstructured{Object: fields}
-	if o.GetKind() == "" || o.GetAPIVersion() == "" {
-		return errors.New("not a Kubernetes object: no apiVersion or kind")
-	}
-	if o.IsList() {
+	if o.IsList() && o.GetKind() != "" {
 		return o.EachListItem(func(item runtime.Object) error {
-			return m.add(item.(*unstructured.Unstructured), objects)
+			return m.add(ofList(item.(*unstructured.Unstructured), o), objects)
 		})
 	}
 	return m.add(o, objects)
 }
 
+// ofList is an item of a list, which may leave its kind to the list: the API
+// server's own lists do.
+func ofList(item, list *unstructured.Unstructured) *unstructured.Unstructured {
+	kind, ofOne := strings.CutSuffix(list.GetKind(), "List")
+	if ofOne && kind != "" && item.GetKind() == "" {
+		item.SetKind(kind)
+		item.SetAPIVersion(list.GetAPIVersion())
+	}
+	return item
+}
+
 func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*unstructured.Unstructured) error {
+	if o.GetKind() == "" || o.GetAPIVersion() == "" {
+		return errors.New("not a Kubernetes object: no apiVersion or kind")
+	}
 	if o.GetName() == "" {
 		return fmt.Errorf("%s without a name", o.GetKind())
 	}
