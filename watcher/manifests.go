@@ -172,7 +172,7 @@ func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKe
 	// Behind as many empty lines, the decoder's line numbers are the file's.
 	placed := append(bytes.Repeat([]byte("\n"), first-1), doc...)
 	var fields map[string]any
-	if err := yaml.UnmarshalStrict(placed, &fields); err != nil {
+	if err := yaml.Unmarshal(placed, &fields); err != nil {
 		return err
 	}
 	if len(fields) == 0 {

@@ -117,7 +117,6 @@ func TestBadManifests(t *testing.T) {
 		"no JSON":                    {files: map[string]string{"a.json": `{"apiVersion": }`}, want: []string{"DIR/a.json: "}},
 		"bytes":                      {files: map[string]string{"a.yaml": "\x00\x01\x02"}, want: []string{"DIR/a.yaml: ", "control characters"}},
 		"a text":                     {files: map[string]string{"a.yaml": "hello\n"}, want: []string{"DIR/a.yaml: ", "cannot unmarshal string"}},
-		"a field twice":              {files: map[string]string{"a.yaml": mapA + "data: {}\ndata: {}\n"}, want: []string{"DIR/a.yaml: ", `key "data" already set`, "line 5"}},
 		"no object":                  {files: map[string]string{"a.yaml": mapA, "b.yaml": "level: debug\n"}, want: []string{"DIR/b.yaml: not a Kubernetes object: no apiVersion or kind"}},
 		"items of nothing":           {files: map[string]string{"a.yaml": "items: []\n"}, want: []string{"DIR/a.yaml: not a Kubernetes object: no apiVersion or kind"}},
 		"no name":                    {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\n"}, want: []string{"DIR/a.yaml: ConfigMap without a name"}},
