@@ -335,7 +335,7 @@ func testSecrets(t *testing.T, w world) {
 [[template]]
 contents = 'password={{ (secret "db").value }}'
 dest = "$DIR/live/db"
-check_cmd = "cat {{.src}}; echo; echo more; ! grep -q bad {{.src}}"
+check_cmd = "cat {{.src}}; echo; cat {{.dest}}; echo; ! grep -q bad {{.src}}"
 [reload]
 action = "exec"
 command = "echo told >>$DIR/actions"
@@ -348,7 +348,7 @@ command = "echo told >>$DIR/actions"
 	w.secret("db", "second-s3cret")
 	w.awaitFile("live/db", "password=second-s3cret")
 	w.secret("db", "bad-s3cret")
-	k.awaitLog(`msg="not applied" .*err="checking .*more" output="password=\[redacted\]\\nmore"`)
+	k.awaitLog(`msg="not applied" .*err="checking .*\[redacted\]" output="password=\[redacted\]\\npassword=\[redacted\]"`)
 	_, metrics := k.get("/metrics")
 	_, health := k.get("/healthz")
 	k.stop()

@@ -40,6 +40,7 @@ type engine struct {
 	config  *watcher.Files
 	targets *watcher.Files
 	refused string // why the configuration on disk is not in use
+	absent  string // the file for want of which it is not
 }
 
 // A job is one group's files on their way to disk and process.
@@ -165,7 +166,7 @@ func (e *engine) watchFiles(once bool) {
 	if once {
 		return // what is on disk when it starts counts
 	}
-	e.config.Watch(e.configPaths(nil))
+	e.config.Watch(e.configPaths())
 	e.targets.Watch(e.dests())
 }
 
@@ -375,11 +376,17 @@ func (e *engine) stop() error {
 // reconfigure reads the configuration again, because something about it changed
 // on disk, or by order. A bad one is refused: what is at work stays at work.
 func (e *engine) reconfigure(ordered bool) {
+	e.config.Watch(e.configPaths()) // directories may have come or gone: before they are read
 	configs, err := load(e.flags)
 	if err == nil {
 		err = e.configure(configs)
 	}
-	e.config.Watch(e.configPaths(err)) // directories may have come or gone
+	e.absent = ""
+	var absent *fs.PathError
+	if errors.As(err, &absent) {
+		e.absent = absent.Path
+	}
+	e.config.Watch(e.configPaths())
 	e.targets.Watch(e.dests())
 	e.meters.configured(err == nil)
 	if err != nil {
@@ -408,18 +415,16 @@ func (e *engine) refuse(err error, ordered bool) {
 	e.refused = err.Error()
 }
 
-// configPaths are the files and directories whose change may change groups, with
-// the one whose absence was an error.
-func (e *engine) configPaths(err error) []string {
+// configPaths are the files and directories whose change may change groups.
+func (e *engine) configPaths() []string {
 	paths := []string{filepath.Join(e.flags.confDir, "conf.d"), filepath.Join(e.flags.confDir, "templates")}
 	for _, g := range e.groups {
 		for _, t := range g.templates {
 			paths = append(paths, t.config.reads...)
 		}
 	}
-	var absent *fs.PathError
-	if errors.As(err, &absent) {
-		paths = append(paths, absent.Path)
+	if e.absent != "" {
+		paths = append(paths, e.absent)
 	}
 	return paths
 }
@@ -427,11 +432,11 @@ func (e *engine) configPaths(err error) []string {
 // drift looks for live files that somebody else touched, and has them put
 // right.
 func (e *engine) drift() {
+	e.targets.Watch(e.dests()) // a directory may have been replaced
 	for _, g := range e.groups {
 		if !g.busy && g.settled && !g.dirty && g.drifted() {
 			e.log.Warn(touched, "group", g.name)
 			g.dirty = true
-			e.targets.Watch(e.dests()) // its directory may be another one now
 		}
 	}
 }

@@ -386,3 +386,23 @@ func TestManifestsThatTurnBad(t *testing.T) {
 	d.awaitFile("actions", "blue\ngreen\n")
 	k.stop()
 }
+
+// What a template does to the values of its resource file is gone with the run:
+// rendering again gives the same.
+func TestValuesAreNotChangedByTemplates(t *testing.T) {
+	t.Parallel()
+	files := colourFiles()
+	files["conf/conf.d/a.toml"] = `
+values = { list = [{ n = 1 }] }
+[[template]]
+src = "a.tmpl"
+dest = "$DIR/live/a"
+`
+	files["conf/templates/a.tmpl"] = `{{ range .Values.list }}{{ $_ := set . "n" (add1 .n) }}{{ .n }}{{ end }} {{ (configMap "settings").colour }}`
+	d := newDir(t, files)
+	k := startIn(d)
+	d.awaitFile("live/a", "2 blue")
+	d.write("objects.yaml", settings("green"))
+	d.awaitFile("live/a", "2 green")
+	k.stop()
+}

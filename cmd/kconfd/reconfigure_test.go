@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"syscall"
 	"testing"
 )
@@ -96,6 +97,9 @@ func TestGroupsComeAndGo(t *testing.T) {
 	d.write("objects.yaml", settings("green"))
 	d.awaitFile("actions", "blue\ngreen\n")
 	k.stop()
+	if k.count("touched by somebody else") > 0 || d.read("live/b") != "e\n" {
+		t.Errorf("a group that is gone is at work: live/b has %q", d.read("live/b"))
+	}
 }
 
 // A configuration that is bad is refused as a whole, and the one before goes on
@@ -169,6 +173,24 @@ func TestTemplateThatComesLater(t *testing.T) {
 	k.awaitLog("configuration refused.*later/b.tmpl: no such file or directory")
 	d.write("later/b.tmpl", "later\n")
 	d.awaitFile("live/b", "later\n")
+	k.stop()
+}
+
+// The directory of the resource files may be replaced, file by file: what it has in
+// between is refused or taken over, and at the end it is what counts.
+func TestReplacedConfiguration(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, colourFiles())
+	k := startIn(d)
+	d.awaitFile("live/a", "blue\n")
+	for n := range 20 {
+		if err := os.RemoveAll(d.file("conf/conf.d")); err != nil {
+			t.Fatal(err)
+		}
+		content := strconv.Itoa(n)
+		d.write("conf/conf.d/new.toml", "[[template]]\ncontents = \""+content+"\"\ndest = \"$DIR/live/a\"\n")
+		d.awaitFile("live/a", content)
+	}
 	k.stop()
 }
 
