@@ -174,7 +174,7 @@ func (c testcase) render(t *testing.T, dir string, held bool) string {
 // the resource file and the place in the template.
 func reason(stderr string) string {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
-	parts := regexp.MustCompile(`error calling \w+: `).Split(lines[len(lines)-1], -1)
+	parts := regexp.MustCompile(`(error calling \w+|\.tmpl:\d+:\d+): `).Split(lines[len(lines)-1], -1)
 	return parts[len(parts)-1] + "\n"
 }
 
