@@ -136,6 +136,7 @@ func (o *observed) WatchWithContext(ctx context.Context, options metav1.ListOpti
 		return w, err
 	}
 	o.feed.failed(err)
+	o.feed.listing = w
 	if utilnet.IsConnectionRefused(err) || apierrors.IsTooManyRequests(err) {
 		// For these the reflector would sleep here, and sleep on when its
 		// context has ended. Of others it does so outside, where it wakes.

@@ -407,6 +407,29 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}]`)...)
 	p.awaitGot(t, nil)
 }
 
+// Asking again and again for a namespace leaves nothing open on the server.
+func TestMissingNamespaceIsAskedForByOneWatch(t *testing.T) {
+	t.Parallel()
+	w := newClusterWorld(t)
+	watcher := w.watcher(t)
+	recorder := recordRequests(watcher)
+	start(t, watcher)
+	addressesPage(watcher, "web", w.own+"-nowhere").look()
+	poll(t, func() string {
+		open := 0
+		for _, n := range recorder.watching() {
+			open += n
+		}
+		if open > 1 {
+			t.Fatalf("%d watches are open", open)
+		}
+		if asked := recorder.count("GET /api/v1/namespaces/" + w.own + "-nowhere"); asked < 6 {
+			return fmt.Sprintf("asked %d times", asked)
+		}
+		return ""
+	})
+}
+
 const definitionYAML = `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -65,7 +65,7 @@ func (k watchKey) dependency() Dependency {
 		APIVersion: k.gvk.GroupVersion().String(), Kind: k.gvk.Kind,
 		Namespace: k.namespace, Name: k.name, Selector: k.labels,
 	}
-	if service, ok := serviceOfSelector(k.labels); ok {
+	if service, ok := serviceOfSelector(k.labels); ok && k.gvk.Kind == kindEndpointSlice {
 		d.Name, d.Selector = service, ""
 	}
 	return d

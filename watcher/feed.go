@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -31,6 +32,7 @@ type feed struct {
 	cut     func(runtime.Object) (string, any)
 	ctx     context.Context // ends with the feed
 	stop    context.CancelFunc
+	listing watch.Interface // the watch that is listing, or did; its source's own
 
 	records map[string]*record            // by namespace/name
 	groups  map[string]map[string]*record // by group, then namespace/name
@@ -110,18 +112,12 @@ func (f *feed) Delete(o any) error {
 
 // Replace implements [cache.ReflectorStore]: the outcome of a list.
 func (f *feed) Replace(list []any, _ string) error {
-	found := make(map[string]*record, len(list))
-	for _, o := range list {
-		r, err := f.record(o)
-		if err != nil {
-			return err
-		}
-		found[objectKey(r.Namespace, r.Name)] = r
-	}
-	if len(list) == 0 && f.key.namespace != "" && f.watcher.source.namespaceMissing(f.ctx, f.key.namespace) {
-		// A server lists a namespace that does not exist as empty.
-		err := fmt.Errorf("%w: %q", ErrNoNamespace, f.key.namespace)
+	found, err := f.take(list)
+	if err != nil {
 		f.failed(err)
+		if f.listing != nil {
+			f.listing.Stop() // the reflector leaves it open, and lists again by another
+		}
 		return err
 	}
 	f.watcher.mu.Lock()
@@ -144,6 +140,23 @@ func (f *feed) Replace(list []any, _ string) error {
 		f.watcher.poke()
 	}
 	return nil
+}
+
+// take makes records of a list. A server lists a namespace that does not exist
+// as empty: that is an error.
+func (f *feed) take(list []any) (map[string]*record, error) {
+	if len(list) == 0 && f.key.namespace != "" && f.watcher.source.namespaceMissing(f.ctx, f.key.namespace) {
+		return nil, fmt.Errorf("%w: %q", ErrNoNamespace, f.key.namespace)
+	}
+	found := make(map[string]*record, len(list))
+	for _, o := range list {
+		r, err := f.record(o)
+		if err != nil {
+			return nil, err
+		}
+		found[objectKey(r.Namespace, r.Name)] = r
+	}
+	return found, nil
 }
 
 // Bookmark implements [cache.ReflectorBookmarkStore]: nothing happened, and
@@ -185,11 +198,27 @@ func (f *feed) drop(key string) bool {
 	}
 	delete(f.records, key)
 	delete(f.groups[r.group], key)
-	if len(f.groups[r.group]) == 0 {
-		delete(f.groups, r.group)
-	}
 	f.touch(r.group)
+	if len(f.groups[r.group]) == 0 {
+		f.forget(r.group)
+	}
 	return true
+}
+
+// forget drops what is left of a group without objects. Pods come and go: only
+// for those who read it by name is its end of interest.
+func (f *feed) forget(group string) {
+	delete(f.groups, group)
+	n := need{Dependency{
+		APIVersion: f.key.gvk.GroupVersion().String(), Kind: f.key.gvk.Kind, Namespace: f.key.namespace, Name: group,
+	}, f.key.untyped}
+	for r := range f.watcher.readers {
+		if _, reads := r.needs[n]; reads {
+			return
+		}
+	}
+	delete(f.changed, group)
+	delete(f.memberships, group)
 }
 
 func (f *feed) touch(group string) {

@@ -347,13 +347,13 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 		r.mu.Unlock()
 	}
 	if err == nil && request.URL.Query().Get("watch") != "" {
-		r.count(name, 1)
-		response.Body = &watchBody{response.Body, sync.OnceFunc(func() { r.count(name, -1) })}
+		r.note(name, 1)
+		response.Body = &watchBody{response.Body, sync.OnceFunc(func() { r.note(name, -1) })}
 	}
 	return response, err
 }
 
-func (r *recorder) count(name string, n int) {
+func (r *recorder) note(name string, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[name] += n
@@ -393,6 +393,18 @@ func (r *recorder) asked() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Compact(slices.Sorted(slices.Values(r.requests)))
+}
+
+// count is how often something was asked.
+func (r *recorder) count(name string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, request := range r.requests {
+		if request == name {
+			n++
+		}
+	}
+	return n
 }
 
 // watching are the watches that are open now, and how often.
