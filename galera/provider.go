@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/agext/levenshtein"
 )
 
 // galeraOptions are the names that Galera knows in wsrep_provider_options. A
@@ -101,30 +103,9 @@ func providerNames(provider string, mariadb bool) []string {
 func nearest(key string, names []string) string {
 	best, fewest := "", 4
 	for _, name := range names {
-		if d := distance(key, name); d < fewest {
+		if d := levenshtein.Distance(key, name, nil); d < fewest {
 			best, fewest = name, d
 		}
 	}
 	return best
-}
-
-// distance counts the letters to add, remove or change to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0]++
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/template/parse"
+
+	"github.com/agext/levenshtein"
 )
 
 // ErrImpure is the use of a function that kconfd leaves out on purpose.
@@ -75,30 +77,9 @@ func (t *Template) column(text, function string) int {
 func similar(word string, known []string) string {
 	best, least := "", 1+len(word)/3
 	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least || (d == least && best != "" && k < best) {
+		if d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(k), nil); d < least || (d == least && best != "" && k < best) {
 			best, least = k, d
 		}
 	}
 	return best
-}
-
-// distance is Levenshtein's: how many letters to add, drop or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
