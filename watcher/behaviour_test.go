@@ -44,10 +44,6 @@ func TestBehaviour(t *testing.T) {
 	})
 }
 
-func endpointsPage(w *Watcher, service string, namespace ...string) *page[[]*Endpoint] {
-	return newPage(w, func(r *Reader) ([]*Endpoint, error) { return r.endpointsOf(service, namespace...) })
-}
-
 func addressesOf(endpoints []*Endpoint) []string {
 	var all []string
 	for _, e := range endpoints {

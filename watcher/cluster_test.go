@@ -25,6 +25,7 @@ import (
 
 // One namespace, few watches, and no more of each object than is needed.
 func TestWhatIsAskedOfTheServer(t *testing.T) {
+	t.Parallel()
 	const (
 		core, apps = "/api/v1/namespaces/NS", "/apis/apps/v1/namespaces/NS"
 		discovery  = "/apis/discovery.k8s.io/v1/namespaces/NS"
@@ -228,6 +229,7 @@ func watchesOn(t *testing.T, w *clusterWorld, resource string) (n int) {
 // What a Role allows decides what comes, and what does not is told by verb,
 // resource and namespace.
 func TestRoles(t *testing.T) {
+	t.Parallel()
 	const user = "kconfd"
 	tests := map[string]struct {
 		rules   string
@@ -451,6 +453,7 @@ func customYAML(kind, namespace, name, color string) string {
 // A custom resource may be defined after kconfd has started, and be of the
 // cluster or of a namespace.
 func TestCustomResources(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct{ scope, namespace string }{
 		"of a namespace": {"Namespaced", "NS"},
 		"of the cluster": {"Cluster", ""},

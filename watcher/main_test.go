@@ -3,6 +3,7 @@ package watcher
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,6 +30,12 @@ var theCluster struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// They wait more than they work.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if theCluster.cluster != nil {
 		if err := theCluster.cluster.Close(); err != nil {
