@@ -414,10 +414,13 @@ dest = "$DIR/live/a"
 	denied := fmt.Sprintf(says, w.namespace)
 	live := fingerprintOf(w.file("live/a"))
 
-	once := start(t, "-kubeconfig", w.kubeconfig, "-confdir", w.file("conf"), "-onetime", "-timeout", "3s")
+	once := start(t, "-kubeconfig", w.kubeconfig, "-confdir", w.file("conf"), "-onetime", "-timeout", "3s", "-log-level", "debug")
 	<-once.ended
 	if got := once.cmd.ProcessState.ExitCode(); got != 3 {
 		t.Errorf("got exit code %d, want 3", got)
+	}
+	if once.count(`level=DEBUG msg="Failed to watch" .* reflector=`) == 0 {
+		t.Error("client-go's own messages are not in the log of level debug")
 	}
 	for _, pattern := range []string{
 		`kconfd: error: not done after 3s\n`, denied + "\n", "kconfd: hint: `kconfd rbac` prints the Role that the templates need\n",

@@ -58,19 +58,17 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 // supervise runs the actors until one of them ends: a signal, the watcher, the
 // loop, and with -listen the HTTP server.
 func (e *engine) supervise(ctx context.Context, f *flags) error {
+	// Notify before anything else starts: no signal is lost.
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
 	var actors rungroup.Group
 	{
-		// Notify before anything else starts: no signal is lost.
-		term := make(chan os.Signal, 1)
-		signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
-		hup := make(chan os.Signal, 1)
-		signal.Notify(hup, syscall.SIGHUP)
 		poke := make(chan struct{}, 1)
 		e.hup = poke
 		cancelled, cancel := context.WithCancel(ctx)
 		actors.Add(func() error {
-			defer signal.Stop(term)
-			defer signal.Stop(hup)
 			for {
 				select {
 				case s := <-term:
@@ -104,6 +102,17 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 		actors.Add(func() error { return server.Serve(listener) }, func(error) { _ = server.Close() })
 	}
 	err := actors.Run()
+	if f.onetime {
+		// What takes kconfd's place is to get its signals. (The daemon keeps them to
+		// the end: one more is no reason to break off.)
+		signal.Stop(hup)
+		signal.Stop(term)
+		select {
+		case s := <-term: // it came when all was done, and nobody has seen it
+			err = &signalled{s.(syscall.Signal)}
+		default:
+		}
+	}
 	var by *signalled
 	if errors.As(err, &by) {
 		return by.exit(f.onetime)

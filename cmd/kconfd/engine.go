@@ -191,7 +191,7 @@ func (e *engine) poke(now time.Time) {
 		for _, g := range e.groups {
 			switch {
 			case !g.stale(v):
-			case g.settled:
+			case g.settled, g.busy:
 				g.quiet.Poke(now)
 			default:
 				g.dirty = true // nothing is live yet: at once
@@ -278,6 +278,10 @@ func (e *engine) finish(r result, now time.Time) {
 	}
 	g.backoff.Reset()
 }
+
+// contended is how soon after a file was put right the next such event makes
+// two writers of it probable.
+const contended = 10 * time.Second
 
 const touched = "a live file was touched by somebody else"
 
@@ -434,10 +438,18 @@ func (e *engine) configPaths() []string {
 func (e *engine) drift() {
 	e.targets.Watch(e.dests()) // a directory may have been replaced
 	for _, g := range e.groups {
-		if !g.busy && g.settled && !g.dirty && g.drifted() {
-			e.log.Warn(touched, "group", g.name)
-			g.dirty = true
+		if g.busy || !g.settled || g.dirty || !g.retry.IsZero() || !g.drifted() {
+			continue
 		}
+		e.log.Warn(touched, "group", g.name)
+		if now := time.Now(); now.Sub(g.repaired) < contended {
+			// Again, and so soon: not at once, or two writers would keep each
+			// other busy.
+			g.retry = now.Add(g.contest.Next())
+			continue
+		}
+		g.contest.Reset()
+		g.dirty = true
 	}
 }
 

@@ -57,12 +57,14 @@ action = "exec"
 command = "echo told >>$DIR/actions"
 `
 			d := newDir(t, files)
-			k := startIn(d)
-			d.awaitFile("actions", "told\n")
-			k.awaitLog("msg=told")
-
+			k := startIn(d, "-listen", "127.0.0.1:0")
+			jobs := func(outcome string) int {
+				n, _ := strconv.Atoi(k.metric(`kconfd_applies_total{group="` + d.file("conf/conf.d/a.toml") + `",outcome="` + outcome + `"}`))
+				return n
+			}
 			// Twice: what was put right is watched on.
 			for i := range 2 {
+				await(t, "kconfd is at rest", func() bool { return jobs("applied")+jobs("unchanged") > i })
 				if err := test.touch(d.file("live/a")); err != nil {
 					t.Fatal(err)
 				}

@@ -125,6 +125,37 @@ func wantGone(t *testing.T, pids string) {
 	}
 }
 
+// Signals that come while kconfd is about to end change nothing about its end.
+func TestSignalsWhileItEnds(t *testing.T) {
+	t.Parallel()
+	files := colourFiles()
+	files["conf/conf.d/a.toml"] = `
+[[template]]
+src = "a.tmpl"
+dest = "$DIR/live/a"
+check_cmd = "trap '' TERM; echo >$DIR/checking; sleep 600"
+`
+	for range 5 {
+		d := newDir(t, files)
+		k := startIn(d)
+		await(t, "the check runs", func() bool { return d.read("checking") != "" })
+		k.signal(syscall.SIGHUP)
+		k.signal(syscall.SIGTERM)
+		for range 20 {
+			// It may have ended by now.
+			_ = k.cmd.Process.Signal(syscall.SIGHUP)
+			_ = k.cmd.Process.Signal(syscall.SIGTERM)
+			_ = k.cmd.Process.Signal(syscall.SIGINT)
+			time.Sleep(time.Millisecond)
+		}
+		<-k.ended
+		if got := k.cmd.ProcessState.ExitCode(); got != 0 {
+			t.Errorf("got exit code %d, want 0", got)
+		}
+		d.wantNoLeftovers("live")
+	}
+}
+
 // The wait for a retry, for data, or for quiet does not hold up the end.
 func TestEndsWhileItWaits(t *testing.T) {
 	t.Parallel()
