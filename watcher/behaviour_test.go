@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"text/template"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	kube "github.com/kconfd/kconfd/test/cluster"
 )
@@ -907,31 +907,30 @@ func testOneMoment(t *testing.T, w world) {
 	one, two := addressesPage(watcher, "web"), addressesPage(watcher, "web")
 	one.awaitGot(t, []string{"10.0.0.0"})
 	two.awaitGot(t, []string{"10.0.0.0"})
-	var puts []runtime.Object
-	for n := range 20 {
-		puts = append(puts, slice(w, "web", fmt.Sprintf("10.0.0.%d", n+1)))
-	}
 	done := make(chan struct{})
-	go func() { // ends after the last of them
-		defer close(done)
-		for _, o := range puts {
-			w.put(t, o)
+	var reading sync.WaitGroup
+	reading.Go(func() { // until done
+		for {
+			select {
+			case <-done:
+				return
+			case <-watcher.Changed():
+			}
+			watcher.View(func(v *View) {
+				one.run(v)
+				two.run(v)
+			})
+			if d := diff(one.got, two.got); d != "" {
+				t.Errorf("two views of one moment:\n%s", d)
+			}
 		}
-	}()
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		case <-watcher.Changed():
-		}
-		watcher.View(func(v *View) {
-			one.run(v)
-			two.run(v)
-		})
-		if d := diff(one.got, two.got); d != "" {
-			t.Fatalf("two views of one moment:\n%s", d)
-		}
+	})
+	for n := range 20 {
+		w.put(t, slice(w, "web", fmt.Sprintf("10.0.0.%d", n+1)))
 	}
+	close(done)
+	reading.Wait()
+	two.awaitGot(t, []string{"10.0.0.20"})
 }
 
 func testServiceEndpoints(t *testing.T, w world) {

@@ -86,7 +86,9 @@ func TestGrace(t *testing.T) {
 		lives := func() bool { return feedFor(w, podKey("a")) == f && f.ctx.Err() == nil }
 
 		read()
-		time.Sleep(defaultGrace - time.Second)
+		time.Sleep(defaultGrace / 2)
+		read() // still not: that begins no new grace, and ends none
+		time.Sleep(defaultGrace/2 - time.Second)
 		if !lives() {
 			t.Fatal("stopped before the grace was over")
 		}
@@ -484,5 +486,44 @@ func TestOffline(t *testing.T) {
 	}
 	if _, ok := w.NewReader().Funcs()["endpoints"]; !ok {
 		t.Error("no function named endpoints")
+	}
+}
+
+// What is watched for another does not answer unless it holds just what was
+// asked for, not even while the right watch is on its way.
+func TestOtherWatchesDoNotAnswer(t *testing.T) {
+	tests := map[string]struct {
+		known, asked need
+		answers      bool
+	}{
+		"all, for a selection":           {typedNeed(kindPod, "shop", "", ""), typedNeed(kindPod, "shop", "", "app=web"), false},
+		"all, for one":                   {typedNeed(kindPod, "shop", "", ""), typedNeed(kindPod, "shop", "a", ""), true},
+		"a selection, for all":           {typedNeed(kindPod, "shop", "", "app=web"), typedNeed(kindPod, "shop", "", ""), false},
+		"a selection, for one":           {typedNeed(kindPod, "shop", "", "app=web"), typedNeed(kindPod, "shop", "a", ""), false},
+		"one, for all":                   {typedNeed(kindPod, "shop", "a", ""), typedNeed(kindPod, "shop", "", ""), false},
+		"another namespace":              {typedNeed(kindPod, "prod", "", ""), typedNeed(kindPod, "shop", "a", ""), false},
+		"another kind":                   {typedNeed(kindService, "shop", "", ""), typedNeed(kindPod, "shop", "a", ""), false},
+		"a view, for lookup":             {typedNeed(kindPod, "shop", "a", ""), need{typedNeed(kindPod, "shop", "a", "").Dependency, true}, false},
+		"all endpoints, for a service's": {typedNeed(kindEndpointSlice, "shop", "", ""), typedNeed(kindEndpointSlice, "shop", "web", ""), true},
+		"one service's, for another's":   {typedNeed(kindEndpointSlice, "shop", "db", ""), typedNeed(kindEndpointSlice, "shop", "web", ""), false},
+		"the same":                       {typedNeed(kindPod, "shop", "", "app=web"), typedNeed(kindPod, "shop", "", "app=web"), true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *Watcher, _ *logBook) {
+				reads := func(n need) *page[bool] {
+					return newPage(w, func(r *Reader) (bool, error) { return r.feed(n) != nil, nil })
+				}
+				known := reads(test.known)
+				known.look()
+				must(t, feedFor(w, test.known.narrow()).Replace(nil, ""))
+				known.awaitGot(t, true)
+				asked := reads(test.asked)
+				asked.look()
+				if asked.got != test.answers || (asked.err == nil) != test.answers {
+					t.Errorf("got %v, %v, want %v", asked.got, asked.err, test.answers)
+				}
+			})
+		})
 	}
 }
