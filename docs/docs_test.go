@@ -220,6 +220,9 @@ func fields(view reflect.Type) map[string]string {
 		}
 	}
 	for i := range view.NumMethod() {
+		if view.Method(i).Name == "String" {
+			continue // for what is printed whole
+		}
 		all[view.Method(i).Name] = inWords(view.Method(i).Type.Out(0))
 	}
 	return all

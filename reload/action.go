@@ -67,6 +67,9 @@ type Action struct {
 	Body    string
 	Status  []int         // what counts as success; empty means 200 to 299
 	Timeout time.Duration // for the whole request; 0 means 30 s
+
+	// Hide takes secrets out of what an HTTP server answers, before it is shown; nil leaves it.
+	Hide func(string) string
 }
 
 // defaultTimeout is for commands and HTTP requests that name none.

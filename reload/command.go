@@ -23,6 +23,9 @@ type Command struct {
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the deadline, 50 ms when the context ends
 	Dir     string        // working directory; empty means the caller's
 	Env     []string      // KEY=VALUE, added to the caller's environment
+
+	// Hide takes secrets out of the output, before anything of it is cut or shown; nil leaves it.
+	Hide func(string) string
 }
 
 const (
@@ -194,6 +197,9 @@ type CommandError struct {
 }
 
 func (c Command) failed(err error, output string) *CommandError {
+	if c.Hide != nil {
+		output = c.Hide(output)
+	}
 	e := &CommandError{Command: c, ExitCode: -1, TimedOut: errors.Is(err, errTimedOut), Output: output, Err: err}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {

@@ -104,7 +104,7 @@ func (a Action) exchange(ctx context.Context) error {
 	if a.accepts(resp.StatusCode) {
 		return nil
 	}
-	return statusError(resp)
+	return a.statusError(resp)
 }
 
 func (a Action) newRequest(ctx context.Context) (*http.Request, error) {
@@ -139,12 +139,16 @@ func (a Action) accepts(code int) bool {
 	return code >= 200 && code < 300
 }
 
-func statusError(resp *http.Response) error {
+func (a Action) statusError(resp *http.Response) error {
 	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
 		return fmt.Errorf("status %d: redirects to %s, which is not followed", resp.StatusCode, publicURL(location))
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, bodySize)) // whatever came before it broke off
-	if text := shorten(string(body)); text != "" {
+	said := string(body)
+	if a.Hide != nil {
+		said = a.Hide(said)
+	}
+	if text := shorten(said); text != "" {
 		return fmt.Errorf("status %d: %s", resp.StatusCode, text)
 	}
 	return fmt.Errorf("status %d", resp.StatusCode)

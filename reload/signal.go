@@ -100,11 +100,14 @@ func (a Action) target() (process, error) {
 
 // readPIDFile reads a file that holds one decimal process id, with white space around it.
 func readPIDFile(path string) (int, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would hold us up for ever
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return 0, errors.Join(errors.New("it is not a regular file"), err)
+	}
 	content, err := io.ReadAll(io.LimitReader(f, 64))
 	if err != nil {
 		return 0, err

@@ -15,8 +15,8 @@ import (
 var ErrNotDurable = errors.New("live, but perhaps not yet on the disk")
 
 // Commit makes the batch live. When one file fails, those before it are put
-// back as they were, and the error says so if even that fails. Only after an
-// error that is [ErrNotDurable] are the files live.
+// back as they were, and the error says so if even that fails. The files are
+// live when there is no error, or one that is [ErrNotDurable].
 func (b *Batch) Commit() error {
 	for i, s := range b.Files {
 		if err := s.commit(len(b.Files) > 1); err != nil {
@@ -149,7 +149,10 @@ func (s *Staged) overwrite() error {
 			return fmt.Errorf("keeping the old content: %w", err)
 		}
 	}
-	err := write(s.target, s.Content)
+	err := s.tighten()
+	if err == nil {
+		err = write(s.target, s.Content)
+	}
 	if err == nil {
 		err = s.adjust(s.now, s.owner)
 	}
@@ -158,6 +161,15 @@ func (s *Staged) overwrite() error {
 	}
 	_ = s.pending.Cleanup() // the candidate has served for the check
 	return err
+}
+
+// tighten takes away the rights that the file is to lose before it has what
+// they would show.
+func (s *Staged) tighten() error {
+	if !s.existed || s.now.mode&^s.owner.mode == 0 {
+		return nil
+	}
+	return os.Chmod(s.target, s.now.mode&s.owner.mode)
 }
 
 // writeBack undoes overwrite, as far as it came. The backup stays when that

@@ -10,33 +10,34 @@ import (
 	"strings"
 )
 
-// redacted stands where a secret was.
-const redacted = "[redacted]"
+// Redacted stands where a secret was.
+const Redacted = "[redacted]"
+
+// shortest is the length in bytes of the shortest secret that is hidden: to
+// hide a single letter wherever it stands would tell which it is.
+const shortest = 2
 
 // Redactor gives a function that hides secrets in a text: as they are, line by
 // line, and in the forms that templates commonly give them (base64, JSON or
-// quoted, URL).
+// quoted, URL). A single letter is left.
 func Redactor(secrets []string) func(string) string {
 	var forms []string
 	for _, s := range secrets {
 		for _, part := range append(strings.Split(s, "\n"), s) {
-			if part = strings.TrimSpace(part); part != "" {
+			if part = strings.TrimSpace(part); len(part) >= shortest {
 				forms = append(forms, spellings(part)...)
 			}
 		}
-		if s != "" {
+		if len(s) >= shortest {
 			forms = append(forms, base64.StdEncoding.EncodeToString([]byte(s)))
 		}
 	}
 	slices.Sort(forms)
-	forms = slices.Compact(forms)
-	return func(text string) string {
-		var secret []span
-		for _, f := range forms {
-			secret = append(secret, find(text, f)...)
-		}
-		return cover(text, secret)
+	begin := map[string][]string{} // forms by their first bytes
+	for _, f := range slices.Compact(forms) {
+		begin[f[:shortest]] = append(begin[f[:shortest]], f)
 	}
+	return func(text string) string { return cover(text, find(text, begin)) }
 }
 
 func spellings(s string) []string {
@@ -57,17 +58,18 @@ type span struct {
 	start, end int
 }
 
-// find is where s stands in text.
-func find(text, s string) []span {
+// find is where the forms stand in text, found in one pass: a Secret may have
+// as many lines as the text. They may overlap.
+func find(text string, begin map[string][]string) []span {
 	var found []span
-	for from := 0; ; {
-		at := strings.Index(text[from:], s)
-		if at < 0 {
-			return found
+	for at := 0; at+shortest <= len(text); at++ {
+		for _, f := range begin[text[at:at+shortest]] {
+			if strings.HasPrefix(text[at:], f) {
+				found = append(found, span{at, at + len(f)})
+			}
 		}
-		found = append(found, span{from + at, from + at + len(s)})
-		from += at + 1 // it may overlap itself
 	}
+	return found
 }
 
 // cover writes one mark for spans that touch. Secrets may overlap, and the
@@ -78,7 +80,7 @@ func cover(text string, spans []span) string {
 	end := 0
 	for i, s := range spans {
 		if i == 0 || s.start > end {
-			b.WriteString(text[end:s.start] + redacted)
+			b.WriteString(text[end:s.start] + Redacted)
 		}
 		end = max(end, s.end)
 	}

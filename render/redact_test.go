@@ -36,7 +36,7 @@ func TestRedactor(t *testing.T) {
 		"raw JSON, or quoted":     {[]string{`a"b\c<d>&`}, `p = "a\"b\\c<d>&"`, `p = "[redacted]"`},
 		"quoted, not ASCII":       {[]string{"ä\"\x7f\xff"}, strconv.Quote("ä\"\x7f\xff"), `"[redacted]"`},
 		"quotes at its ends":      {[]string{`"x"`}, `\"x\" \x "`, `[redacted] \x "`},
-		"a quote":                 {[]string{`"`}, `\ \" "`, `\ [redacted] [redacted]`},
+		"a quote":                 {[]string{`"`}, `\ \" "`, `\ \" "`},
 		"of a query":              {[]string{"a b/c&d"}, "?p=a+b%2Fc%26d&x", "?p=[redacted]&x"},
 		"of a path":               {[]string{"a b/c&d"}, "/a%20b%2Fc&d/x", "/[redacted]/x"},
 		"one in the other":        {[]string{"root", "rootpass"}, "root rootpass", "[redacted] [redacted]"},
@@ -45,8 +45,8 @@ func TestRedactor(t *testing.T) {
 		"overlapping":             {[]string{"pp", "password"}, "ppassword", "[redacted]"},
 		"overlapping itself":      {[]string{"abab"}, "xabababx", "x[redacted]x"},
 		"next to another":         {[]string{"ab", "cd"}, "abcd", "[redacted]"},
-		"one character":           {[]string{"x"}, "x=xx.yx", "[redacted]=[redacted].y[redacted]"},
-		"one of the mark's":       {[]string{"e", "hunter2"}, "hunter2 e", "[redacted] [redacted]"},
+		"one character":           {[]string{"x"}, "x=xx.yx", "x=xx.yx"},
+		"one of the mark's":       {[]string{"e", "hunter2"}, "hunter2 e", "[redacted] e"},
 		"like the mark":           {[]string{"[redacted]"}, "[redacted]", "[redacted]"},
 		"the same one twice":      {[]string{"abc", "abc"}, "abc", "[redacted]"},
 	} {
@@ -76,7 +76,7 @@ func formsOf(t *testing.T, secret string) []string {
 
 // survives says whether s is in what a Redactor left.
 func survives(redactedText, s string) bool {
-	for _, rest := range strings.Split(redactedText, redacted) {
+	for _, rest := range strings.Split(redactedText, Redacted) {
 		if strings.Contains(rest, s) {
 			return true
 		}
@@ -97,7 +97,7 @@ func FuzzRedactor(f *testing.F) {
 		hide := Redactor([]string{one, two})
 		var all []string
 		for _, secret := range []string{strings.TrimSpace(one), strings.TrimSpace(two)} {
-			if secret != "" {
+			if len(secret) >= shortest {
 				all = append(all, formsOf(t, secret)...)
 			}
 		}
@@ -124,7 +124,7 @@ func FuzzRedactorOfLines(f *testing.F) {
 		lines := strings.Split(secret, "\n")
 		got := Redactor([]string{secret})(indent + strings.Join(lines, "\n"+indent))
 		for _, line := range lines {
-			if line = strings.TrimSpace(line); line != "" && survives(got, line) {
+			if line = strings.TrimSpace(line); len(line) >= shortest && survives(got, line) {
 				t.Fatalf("the line %q of the secret %q is in %q", line, secret, got)
 			}
 		}

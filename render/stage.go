@@ -66,6 +66,12 @@ func (s *Staged) Rewritten() bool { return s.rewritten }
 // InSync says whether content, mode and owner are the live file's.
 func (s *Staged) InSync() bool { return !s.Rewritten() && s.owner == s.now }
 
+// MayBeSecret says whether the live file may hold secrets: the template reads
+// some, or nobody but the owner may read the file.
+func (s *Staged) MayBeSecret() bool {
+	return s.Private || (s.existed && s.now.mode&0o077 == 0)
+}
+
 // Diff is the change in unified form, empty when there is none. It is to be
 // asked for before the commit.
 func (s *Staged) Diff() (string, error) {
@@ -207,6 +213,22 @@ func wanted(f File, now owner, existed bool) owner {
 		o.mode = defaultMode
 	}
 	return o
+}
+
+// Target is the file that Dest names: absolute, with links followed, as far as
+// they can be. It tells whether two names are of one file.
+func Target(dest string) string {
+	path, err := filepath.Abs(dest)
+	if err != nil {
+		return filepath.Clean(dest)
+	}
+	if target, err := follow(path); err == nil {
+		path = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(dir, filepath.Base(path))
+	}
+	return path
 }
 
 // follow resolves links, also those that point at nothing yet.

@@ -73,6 +73,9 @@ func Parse(src Source) (*Template, error) {
 		return nil, t.explainParse(err, src.Text)
 	}
 	t.calls, t.fields = t.readCalls(), t.readFields()
+	if err := t.checkIncludes(); err != nil {
+		return nil, err
+	}
 	return t, t.unroll()
 }
 

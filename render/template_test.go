@@ -32,6 +32,8 @@ func TestParseErrors(t *testing.T) {
 		"not closed":           {Source{Text: "a\n{{ .a"}, `main:2: unclosed action`},
 		"no end":               {Source{Text: "{{if true}}\n"}, `main:2: unexpected EOF`},
 		"a partial without it": {Source{Text: "a", Partials: map[string]string{"_a.tmpl": "", "_p.tmpl": "\n{{range .}}"}}, `_p.tmpl:2: unexpected EOF`},
+		"no such partial":      {Source{Text: `{{ if false }}{{ include "nope" . }}{{ end }}`}, `main: there is no template "nope" to include`},
+		"no such template":     {Source{Text: `{{ if false }}{{ template "nope" . }}{{ end }}`}, `main: there is no template "nope" to include`},
 		"two broken partials":  {Source{Partials: map[string]string{"_a.tmpl": "{{if}}", "_b.tmpl": "{{if}}", "_c.tmpl": "{{if}}"}}, `_a.tmpl:1: missing value for if`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +92,7 @@ func TestExecuteErrors(t *testing.T) {
 		"no such key below":   {"{{ .m.missing }}", `main:1:5: executing "main" at <.m.missing>: map has no entry for key "missing"`},
 		"no such string key":  {"{{ .s.missing }}", `main:1:5: executing "main" at <.s.missing>: map has no entry for key "missing"`},
 		"key of no map":       {"{{ .a.b }}", `main:1:5: executing "main" at <.a.b>: can't evaluate field b in type interface {}`},
-		"no such partial":     {`{{ include "nope" . }}`, `main:1:3: executing "main" at <include "nope" .>: error calling include: there is no template "nope"`},
+		"no such partial":     {`{{ include (print "nope") . }}`, `main:1:3: executing "main" at <include (print "nope") .>: error calling include: there is no template "nope"`},
 		"in an include":       {`{{ include "_fails" . }}`, `main:1:3: executing "main" at <include "_fails" .>: error calling include: template: _fails:2:3: executing "_fails" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
 		"in a template":       {`{{ template "_field" . }}`, `_field:1:3: executing "_field" at <.missing>: map has no entry for key "missing"`},
 		"in tpl":              {`{{ tpl "\n{{ .missing }}" . }}`, `main:1:3: executing "main" at <tpl "\n{{ .missing }}" .>: error calling tpl: template: tpl:2:3: executing "tpl" at <.missing>: map has no entry for key "missing"`},

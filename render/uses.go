@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"text/template"
@@ -12,6 +13,28 @@ import (
 type Call struct {
 	Function string
 	Args     []*string // literal strings; nil for each argument that is computed
+}
+
+// checkIncludes finds the templates that are named and not there: now, rather
+// than when the branch that has them is taken.
+func (t *Template) checkIncludes() error {
+	var missing error
+	check := func(name string) {
+		if t.template.Lookup(name) == nil && missing == nil {
+			missing = fmt.Errorf("parsing template: %s: there is no template %q to include", t.name, name)
+		}
+	}
+	for _, c := range t.calls {
+		if c.Function == "include" && len(c.Args) > 0 && c.Args[0] != nil {
+			check(*c.Args[0])
+		}
+	}
+	t.walk(func(n parse.Node) {
+		if n, ok := n.(*parse.TemplateNode); ok {
+			check(n.Name)
+		}
+	})
+	return missing
 }
 
 // Calls says whether the template or a partial of it calls the function.

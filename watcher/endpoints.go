@@ -29,6 +29,10 @@ type Endpoint struct {
 // Port is the number of the endpoint's port with that name.
 func (e *Endpoint) Port(name string) (int32, error) { return portNamed(e.Ports, name) }
 
+// String is the address: printed whole, an endpoint is not a pointer, which
+// would be another one at every start.
+func (e *Endpoint) String() string { return e.Address }
+
 // name is what endpoints are sorted and recognised by, where they have one.
 func (e *Endpoint) name() string { return cmp.Or(e.Pod, e.Hostname) }
 

@@ -8,10 +8,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Funcs are the template functions. They are to be called within [View.Run] only.
@@ -42,8 +44,8 @@ func (r *Reader) endpointsOf(service string, namespace ...string) ([]*Endpoint, 
 	if err != nil {
 		return nil, err
 	}
-	if service == "" {
-		return nil, errors.New("the name is empty")
+	if err := validName(service); err != nil {
+		return nil, err
 	}
 	return r.endpoints(ns, service), nil
 }
@@ -198,6 +200,12 @@ type Self struct {
 
 func (r *Reader) self() *Self { return &Self{reader: r} }
 
+// String is the name of the pod, or of the host while it has none.
+func (s *Self) String() string {
+	name, _ := s.Name() // a host always has one
+	return name
+}
+
 // Name of the pod.
 func (s *Self) Name() (string, error) {
 	if name := os.Getenv("POD_NAME"); name != "" {
@@ -290,8 +298,8 @@ func named[T any](r *Reader, kind, name string, namespace []string) (*T, error) 
 	if err != nil {
 		return nil, err
 	}
-	if name == "" {
-		return nil, errors.New("the name is empty")
+	if err := validName(name); err != nil {
+		return nil, err
 	}
 	n := typedNeed(kind, ns, name, "")
 	f := r.feed(n)
@@ -302,6 +310,20 @@ func named[T any](r *Reader, kind, name string, namespace []string) (*T, error) 
 		return viewOf[T](found), nil
 	}
 	return nil, &AbsentError{What: n.Dependency.String()}
+}
+
+// validName refuses what no object can be called: awaited, it would be awaited
+// for ever, and in a selector it could select something else.
+func validName(name string) error {
+	faults := validation.IsDNS1123Subdomain(name)
+	switch {
+	case name == "":
+		return errors.New("the name is empty")
+	case len(faults) > 0:
+		why, _, _ := strings.Cut(faults[0], " (e.g.")
+		return fmt.Errorf("%q is no name of an object: %s", name, why)
+	}
+	return nil
 }
 
 // selected are the views of all objects whose labels match.

@@ -311,3 +311,11 @@ func sortedBy[T any](list []T, name func(T) string) []T {
 	slices.SortFunc(list, func(a, b T) int { return compareNames(name(a), name(b)) })
 	return list
 }
+
+// Printed whole, an object is its name: a pointer would be another one at
+// every start.
+
+func (s *Service) String() string     { return s.Name }
+func (p *Pod) String() string         { return p.Name }
+func (n *Node) String() string        { return n.Name }
+func (s *StatefulSet) String() string { return s.Name }

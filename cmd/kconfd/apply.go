@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/reload"
@@ -31,10 +32,15 @@ func (e *engine) write(ctx context.Context, j *job) error {
 		}
 	}
 	if changed {
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // what goes live now could not be told to anybody
+		}
+		candidates := j.candidates(batch)
 		if err := e.commit(j, batch); err != nil {
 			return err
 		}
 		j.look()
+		maps.Copy(j.onDisk, candidates)
 	}
 	j.wrote = rewritten
 	if !rewritten && !j.owed {
@@ -50,6 +56,18 @@ func (j *job) look() {
 	for _, f := range j.files {
 		j.onDisk[f.Dest] = fingerprintOf(f.Dest)
 	}
+}
+
+// candidates are the fingerprints that files will have when they are renamed:
+// what is found in their places afterwards may be somebody else's already.
+func (j *job) candidates(batch *render.Batch) map[string]fingerprint {
+	all := map[string]fingerprint{}
+	for _, f := range batch.Files {
+		if f.Rewritten() && !f.InPlace {
+			all[f.Dest] = fingerprintOf(f.Path)
+		}
+	}
+	return all
 }
 
 // check runs every check on the candidates, which are all staged by now.
@@ -70,24 +88,25 @@ func (e *engine) check(ctx context.Context, j *job, batch *render.Batch) error {
 		if c == nil || !f.Rewritten() {
 			continue
 		}
-		if err := runCommand(ctx, *c, commandData(f.Path, f.Dest), funcs); err != nil {
+		if err := e.runCommand(ctx, *c, commandData(f.Path, f.Dest), funcs); err != nil {
 			return fmt.Errorf("checking %q: %w", f.Dest, err)
 		}
 	}
 	if j.group.check == nil {
 		return nil
 	}
-	if err := runCommand(ctx, *j.group.check, j.group.groupData(staged), funcs); err != nil {
+	if err := e.runCommand(ctx, *j.group.check, j.group.groupData(staged), funcs); err != nil {
 		return fmt.Errorf("checking the files of %q: %w", j.group.name, err)
 	}
 	return nil
 }
 
-func runCommand(ctx context.Context, c reload.Command, data map[string]any, funcs map[string]any) error {
+func (e *engine) runCommand(ctx context.Context, c reload.Command, data map[string]any, funcs map[string]any) error {
 	c, err := c.Expand(data, funcs)
 	if err != nil {
 		return err
 	}
+	c.Hide = e.hider.text
 	return c.Run(ctx)
 }
 
@@ -127,6 +146,7 @@ func (e *engine) act(ctx context.Context, j *job) error {
 			return err
 		}
 	}
+	action.Hide, action.Command.Hide = e.hider.text, e.hider.text
 	if err := action.Do(ctx); err != nil {
 		return fmt.Errorf("written, but the process could not be told: %w", err)
 	}
@@ -162,7 +182,7 @@ func (e *engine) printDiff(j *job, batch *render.Batch) error {
 		if err != nil {
 			return err
 		}
-		if _, err := io.WriteString(e.out, hideDiff(diff, f.Content, e.hider.text)); err != nil {
+		if _, err := io.WriteString(e.out, hideDiff(diff, f.Content, f.MayBeSecret() && !j.known, e.hider.text)); err != nil {
 			return err
 		}
 	}

@@ -70,9 +70,9 @@ func onlyOnce(groups []groupConfig) error {
 	seen := map[string]string{}
 	for _, g := range groups {
 		for _, t := range g.templates {
-			dest := filepath.Clean(t.file.Dest)
+			dest := render.Target(t.file.Dest)
 			if other, ok := seen[dest]; ok {
-				return fmt.Errorf("%s and %s both write %q", other, g.name, dest)
+				return fmt.Errorf("%s and %s both write %q", other, g.name, filepath.Clean(t.file.Dest))
 			}
 			seen[dest] = g.name
 		}

@@ -25,6 +25,11 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	if len(f.args) > 0 && !f.onetime {
 		return &usageError{errors.New("a command is run behind -onetime only")}
 	}
+	if len(f.args) > 0 {
+		if err := findCommand(f.args[0]); err != nil {
+			return err // before anything is written
+		}
+	}
 	e, err := f.newEngine(s)
 	if err != nil {
 		return err
@@ -101,7 +106,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 		e.log.Info("listening", "addr", listener.Addr().String())
 		actors.Add(func() error { return server.Serve(listener) }, func(error) { _ = server.Close() })
 	}
-	err := actors.Run()
+	err := e.untilEnd(ctx, &actors)
 	if f.onetime {
 		// What takes kconfd's place is to get its signals. (The daemon keeps them to
 		// the end: one more is no reason to break off.)
@@ -120,6 +125,46 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	return e.hider.error(err)
 }
 
+// untilEnd runs the actors. A template that takes minutes cannot be broken off,
+// and is not waited for: once all else has been told to end and no job is at
+// work, there is nothing to lose.
+func (e *engine) untilEnd(ctx context.Context, actors *rungroup.Group) error {
+	told := make(chan error, 1)
+	ending, cancel := context.WithCancel(ctx)
+	actors.Add(func() error {
+		<-ending.Done()
+		return nil
+	}, func(err error) {
+		told <- err
+		cancel()
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- actors.Run() }() // or until the process ends, see above
+	select {
+	case err := <-ended:
+		return err
+	case err := <-told:
+		return e.orStuck(err, ended)
+	}
+}
+
+// orStuck waits for the actors' end, or for only a template to be still at work.
+func (e *engine) orStuck(why error, ended <-chan error) error {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-look.C:
+			if e.rendering.Load() && e.working.Load() == 0 {
+				e.log.Warn("ending in the middle of a template")
+				return why
+			}
+		}
+	}
+}
+
 // signalled is the end by a signal.
 type signalled struct {
 	signal syscall.Signal
@@ -132,6 +177,18 @@ func (s *signalled) Error() string { return "ended by signal: " + s.signal.Strin
 func (s *signalled) exit(onetime bool) error {
 	if onetime {
 		return &codeError{128 + int(s.signal), s}
+	}
+	return nil
+}
+
+// findCommand looks for the command that is to be run.
+func findCommand(name string) error {
+	_, err := exec.LookPath(name)
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return &codeError{exitNotFound, fmt.Errorf("running %q: %w", name, err)}
+	case err != nil:
+		return &codeError{exitNotRunnable, fmt.Errorf("running %q: %w", name, err)}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/kconfd/kconfd/render"
@@ -29,9 +30,14 @@ type engine struct {
 	apply   func(context.Context, *job) error // what becomes of rendered files
 	hup     <-chan struct{}                   // read the configuration again
 	meters  *meters
-	out     io.Writer         // for diffs
-	still   bool              // the data will not change: what is held now stays held
-	enough  func(*group) bool // when set, says that -onetime need not wait for a group
+	out     io.Writer // for diffs
+
+	// For whoever waits for the end of the loop.
+	rendering atomic.Bool  // templates are being run, which nothing can break off
+	working   atomic.Int32 // jobs that have not ended
+
+	still  bool              // the data will not change: what is held now stays held
+	enough func(*group) bool // when set, says that -onetime need not wait for a group
 
 	groups  []*group
 	results chan result
@@ -48,6 +54,7 @@ type job struct {
 	group *groupConfig
 	files []render.File
 	owed  bool // tell the process even when no file changes
+	known bool // what is live was rendered by this process
 
 	// What the job did.
 	wrote  bool
@@ -97,6 +104,7 @@ func (e *engine) configure(configs []groupConfig) error {
 	}
 	for _, g := range old {
 		g.close()
+		e.meters.forget(g.name)
 		for _, a := range added {
 			a.follow(g)
 		}
@@ -220,15 +228,18 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	}
 	errs := map[*group]error{}
 	// All in one view, so that the watches are chosen for all of them at once.
+	e.rendering.Store(true)
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range groups {
 			errs[g] = g.render(v)
 		}
 	})
+	e.rendering.Store(false)
 	e.hideSecrets()
 	for _, g := range groups {
 		if err := errs[g]; err != nil {
 			g.failed(err, now)
+			e.meters.group(g.name, false)
 			continue
 		}
 		e.start(ctx, g)
@@ -241,8 +252,13 @@ func (e *engine) start(ctx context.Context, g *group) {
 	g.busy = true
 	g.takeOver()
 	e.jobs++
-	j := &job{group: &g.groupConfig, files: g.files(), owed: g.owed}
-	go func() { e.results <- result{g, j, e.apply(ctx, j)} }()
+	j := &job{group: &g.groupConfig, files: g.files(), owed: g.owed, known: g.settled && !g.drifted()}
+	e.working.Add(1)
+	go func() {
+		err := e.apply(ctx, j)
+		e.working.Add(-1)
+		e.results <- result{g, j, err}
+	}()
 }
 
 // finish takes a job's result.
@@ -251,6 +267,7 @@ func (e *engine) finish(r result, now time.Time) {
 	g := r.group
 	g.busy = false
 	if r.job.wrote {
+		g.written = now
 		g.owed = !r.job.acted
 		if g.err != nil {
 			g.backoff.Reset() // it got further than before
@@ -260,6 +277,7 @@ func (e *engine) finish(r result, now time.Time) {
 	}
 	g.onDisk = r.job.onDisk
 	e.meters.job(r)
+	e.meters.group(g.name, r.err == nil)
 	if r.err != nil {
 		g.failed(r.err, now)
 		g.retry = now.Add(g.backoff.Next())
@@ -442,7 +460,7 @@ func (e *engine) drift() {
 			continue
 		}
 		e.log.Warn(touched, "group", g.name)
-		if now := time.Now(); now.Sub(g.repaired) < contended {
+		if now := time.Now(); now.Sub(g.written) < contended {
 			// Again, and so soon: not at once, or two writers would keep each
 			// other busy.
 			g.retry = now.Add(g.contest.Next())

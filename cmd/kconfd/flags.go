@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -126,7 +127,7 @@ func (f *flags) check() error {
 // newWatcher is the source that the flags name.
 func (f *flags) newWatcher(s streams, log *slog.Logger) (*watcher.Watcher, error) {
 	if len(f.manifests) > 0 {
-		return watcher.NewManifests(f.manifests, f.cluster.Namespace, s.in, log)
+		return watcher.NewManifests(f.manifests, cmp.Or(f.cluster.Namespace, os.Getenv("POD_NAMESPACE")), s.in, log)
 	}
 	if f.cluster.Kubeconfig != "" {
 		// client-go would say why it cannot be read in words only, too late for a hint.

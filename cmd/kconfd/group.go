@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -33,7 +32,9 @@ type group struct {
 	backoff reload.Backoff
 	retry   time.Time // when to try again, zero when only news can help
 
-	onDisk map[string]fingerprint // of the files as they were written
+	onDisk  map[string]fingerprint // of the files as they were written
+	written time.Time              // when that was
+	contest reload.Backoff         // with whoever else writes them
 }
 
 // A groupTemplate is one template of a group with what it gave last.
@@ -86,7 +87,7 @@ func (g *group) follow(gone *group) {
 func (g *group) writes(templates []*groupTemplate) bool {
 	for _, t := range g.templates {
 		for _, other := range templates {
-			if filepath.Clean(t.config.file.Dest) == filepath.Clean(other.config.file.Dest) {
+			if render.Target(t.config.file.Dest) == render.Target(other.config.file.Dest) {
 				return true
 			}
 		}

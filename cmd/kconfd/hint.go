@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kconfd/kconfd/reload"
@@ -28,6 +29,8 @@ func hint(err error) string {
 		return "see kconfd -help"
 	case errors.As(err, &denied):
 		return "`kconfd rbac` prints the Role that the templates need"
+	case apierrors.IsUnauthorized(err):
+		return "the credentials are not accepted: look at the kubeconfig, or the service account's token"
 	case errors.As(err, &unknown):
 		if unknown.Similar != "" {
 			return fmt.Sprintf("did you mean %q?", unknown.Similar)
@@ -37,7 +40,7 @@ func hint(err error) string {
 		return "name another one with -namespace, or create it"
 	case errors.Is(err, render.ErrMountPoint):
 		return `mount its directory instead, or set write = "inplace" for the template`
-	case errors.Is(err, exec.ErrNotFound):
+	case errors.Is(err, exec.ErrNotFound), errors.As(err, &command) && command.ExitCode == exitNotFound:
 		return "install it in the image, or give its full path"
 	case errors.As(err, &command) && command.TimedOut:
 		return "raise its timeout if it needs longer"

@@ -43,6 +43,23 @@ func (m *meters) job(r result) {
 	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", r.group.name, outcome)).Inc()
 }
 
+// group says whether what a group's data asks for is live and the process
+// told. It is 0 as well while a render is held or data is missing.
+func (m *meters) group(name string, applied bool) {
+	value := 0.0
+	if applied {
+		value = 1
+	}
+	m.set.GetOrCreateGauge(groupApplied(name), nil).Set(value)
+}
+
+// forget ends the metrics of a group that is gone.
+func (m *meters) forget(name string) {
+	m.set.UnregisterMetric(groupApplied(name))
+}
+
+func groupApplied(name string) string { return fmt.Sprintf("kconfd_group_applied{group=%q}", name) }
+
 func (m *meters) configured(good bool) {
 	m.refused.Set(1)
 	if good {

@@ -207,6 +207,7 @@ func TestReferenceNamesTheMetrics(t *testing.T) {
 	}
 	m := newMeters(watcher.NewOffline())
 	m.job(result{group: &group{}, job: &job{}})
+	m.group("", true)
 	var text bytes.Buffer
 	m.set.WritePrometheus(&text)
 	var existing []string

@@ -123,7 +123,7 @@ func (p *printer) printDiffs(e *engine, files []render.File, out io.Writer) (dif
 		if err != nil {
 			return differs, err
 		}
-		if _, err := io.WriteString(out, hideDiff(diff, f.Content, e.hider.text)); err != nil {
+		if _, err := io.WriteString(out, hideDiff(diff, f.Content, f.MayBeSecret(), e.hider.text)); err != nil {
 			return differs, err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+
+	"github.com/kconfd/kconfd/render"
 )
 
 // hider hides secrets. Its zero value knows none.
@@ -22,7 +24,10 @@ func (h *hider) text(s string) string {
 	return s
 }
 
-func (h *hider) attr(_ []string, a slog.Attr) slog.Attr {
+func (h *hider) attr(groups []string, a slog.Attr) slog.Attr {
+	if own := a.Key == slog.MessageKey || a.Key == slog.LevelKey || a.Key == slog.TimeKey; own && len(groups) == 0 {
+		return a // kconfd's own words
+	}
 	switch v := a.Value.Resolve(); v.Kind() {
 	case slog.KindString:
 		a.Value = slog.StringValue(h.text(v.String()))
@@ -59,17 +64,15 @@ func hideIn(text string, err error) string {
 	return text
 }
 
-// mark stands where a secret was.
-const mark = "[redacted]"
-
 // hideDiff hides the secrets in a diff: those that are known, and those that may
-// have been in their places before. A file that an earlier kconfd wrote has
-// secrets that this one never read, so a line that goes shows no more than what
-// stands before the secret in a line of the new content.
-func hideDiff(diff string, content []byte, hide func(string) string) string {
+// have been there before. A file that is for its owner only, and that somebody
+// else or an earlier kconfd wrote, may have secrets that this one never read:
+// of a line that goes, no more is shown than stands before the first sign that
+// a value follows, or before the secret in a line of the new content.
+func hideDiff(diff string, content []byte, private bool, hide func(string) string) string {
 	var before []string // what lines with a secret begin with
 	for line := range strings.Lines(hide(string(content))) {
-		if start, _, secret := strings.Cut(line, mark); secret {
+		if start, _, secret := strings.Cut(line, render.Redacted); secret {
 			before = append(before, start)
 		}
 	}
@@ -77,7 +80,7 @@ func hideDiff(diff string, content []byte, hide func(string) string) string {
 	header := 2
 	for line := range strings.Lines(hide(diff)) {
 		if header--; header < 0 {
-			line = hideRemoved(line, before)
+			line = hideRemoved(line, before, private)
 		}
 		out.WriteString(line)
 	}
@@ -85,15 +88,20 @@ func hideDiff(diff string, content []byte, hide func(string) string) string {
 }
 
 // hideRemoved hides the end of a removed line that begins as one with a secret.
-func hideRemoved(line string, before []string) string {
+func hideRemoved(line string, before []string, private bool) string {
 	removed, ok := strings.CutPrefix(line, "-")
 	if !ok {
 		return line
 	}
 	for _, start := range before {
 		if strings.HasPrefix(removed, start) {
-			return "-" + start + mark + "\n"
+			return "-" + start + render.Redacted + "\n"
 		}
 	}
-	return line
+	word := strings.TrimLeft(removed, " \t")
+	if !private || strings.TrimSpace(word) == "" {
+		return line
+	}
+	end := len(removed) - len(word) + max(0, strings.IndexAny(word, "=:\"' \t"))
+	return "-" + removed[:end] + render.Redacted + "\n"
 }
