@@ -1,0 +1,71 @@
+package reload
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hideIt hides one secret, as it is and nothing like it.
+func hideIt(secret string) func(string) string {
+	return func(text string) string { return strings.ReplaceAll(text, secret, "[hidden]") }
+}
+
+// hideCases are secrets that are not to be recognised any more once a line is made fit to be shown.
+func hideCases() map[string]struct{ secret, said, want string } {
+	atTheCut := strings.Repeat("x", lineSize-4)
+	return map[string]struct{ secret, said, want string }{
+		"two blanks":    {"hunter  two", "bad: hunter  two!", "bad: [hidden]!"},
+		"a tab":         {"hunter\ttwo", "bad: hunter\ttwo!", "bad: [hidden]!"},
+		"cut in two":    {"hunter2", atTheCut + "hunter2", atTheCut + "[hid…"},
+		"not printable": {"hunter\x01two", "bad: hunter\x01two!", "bad: [hidden]!"},
+	}
+}
+
+// What a command or a server says is searched for secrets as it came. In a line that has been squeezed and
+// cut for an error they would not be found.
+func TestSecretsInOutputAreHidden(t *testing.T) {
+	for name, tt := range hideCases() {
+		t.Run(name, func(t *testing.T) {
+			c := Command{Shell: `printf %s "$SAID"; exit 1`, Env: []string{"SAID=" + tt.said}, Hide: hideIt(tt.secret)}
+			err := c.Run(t.Context())
+			if err == nil || !strings.HasSuffix(err.Error(), "exit status 1: "+tt.want) {
+				t.Errorf("got %v, want an error that ends in %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSecretsInAnswersAreHidden(t *testing.T) {
+	for name, tt := range hideCases() {
+		t.Run(name, func(t *testing.T) {
+			s := startWeb(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusInternalServerError)
+				_, _ = io.WriteString(w, tt.said) // the test sees what came
+			})
+			err := Action{Kind: HTTP, URL: s.URL, Hide: hideIt(tt.secret)}.Do(t.Context())
+			if err == nil || !strings.HasSuffix(err.Error(), "status 500: "+tt.want) {
+				t.Errorf("got %v, want an error that ends in %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// A FIFO in the place of the pid file holds nobody up until somebody writes to it.
+func TestPIDFileThatIsAFIFO(t *testing.T) {
+	path := t.TempDir() + "/pid"
+	fatal(t, syscall.Mkfifo(path, 0o600))
+	told := make(chan error, 1)
+	go func() { told <- hup(path, "").Do(t.Context()) }() // until the error, or the test binary's end
+	select {
+	case err := <-told:
+		if err == nil || !strings.Contains(err.Error(), "it is not a regular file") {
+			t.Errorf("got %v, want that it is not a regular file", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("still at work after 5 s")
+	}
+}
