@@ -33,11 +33,60 @@ func Redactor(secrets []string) func(string) string {
 		}
 	}
 	slices.Sort(forms)
-	begin := map[string][]string{} // forms by their first bytes
-	for _, f := range slices.Compact(forms) {
-		begin[f[:shortest]] = append(begin[f[:shortest]], f)
+	d := newDictionary(slices.Compact(forms))
+	return func(text string) string { return cover(text, d.find(text)) }
+}
+
+// A dictionary finds many words in a text in one pass: a Secret may have as many
+// lines as the text, and they may begin alike.
+type dictionary struct {
+	begin map[string][]string // words by their first bytes, sorted
+	inner map[string]string   // of a word, the longest other that it begins with
+}
+
+func newDictionary(sorted []string) dictionary {
+	d := dictionary{map[string][]string{}, map[string]string{}}
+	var open []string // each begins with the one before
+	for _, word := range sorted {
+		d.begin[word[:shortest]] = append(d.begin[word[:shortest]], word)
+		for len(open) > 0 && !strings.HasPrefix(word, open[len(open)-1]) {
+			open = open[:len(open)-1]
+		}
+		if len(open) > 0 {
+			d.inner[word] = open[len(open)-1]
+		}
+		open = append(open, word)
 	}
-	return func(text string) string { return cover(text, find(text, begin)) }
+	return d
+}
+
+// longest is the longest word that text begins with, or empty. Sorted, there is
+// nothing between it and text but what begins with it too.
+func (d dictionary) longest(text string) string {
+	words := d.begin[text[:shortest]]
+	i, same := slices.BinarySearch(words, text)
+	if same {
+		return text
+	}
+	if i == 0 {
+		return ""
+	}
+	word := words[i-1]
+	for !strings.HasPrefix(text, word) {
+		word = d.inner[word]
+	}
+	return word
+}
+
+// find is where the words stand in text. They may overlap.
+func (d dictionary) find(text string) []span {
+	var found []span
+	for at := 0; at+shortest <= len(text); at++ {
+		if word := d.longest(text[at:]); word != "" {
+			found = append(found, span{at, at + len(word)})
+		}
+	}
+	return found
 }
 
 func spellings(s string) []string {
@@ -56,20 +105,6 @@ func spellings(s string) []string {
 // A span is a part of a text, without its end.
 type span struct {
 	start, end int
-}
-
-// find is where the forms stand in text, found in one pass: a Secret may have
-// as many lines as the text. They may overlap.
-func find(text string, begin map[string][]string) []span {
-	var found []span
-	for at := 0; at+shortest <= len(text); at++ {
-		for _, f := range begin[text[at:at+shortest]] {
-			if strings.HasPrefix(text[at:], f) {
-				found = append(found, span{at, at + len(f)})
-			}
-		}
-	}
-	return found
 }
 
 // cover writes one mark for spans that touch. Secrets may overlap, and the
