@@ -69,6 +69,7 @@ func TestPlan(t *testing.T) {
 		"two Secrets":                 {byName(kindSecret, "a", "b"), []string{"Secret  a", "Secret  b"}},
 		"two ConfigMaps":              {byName(kindConfigMap, "a", "b"), []string{"ConfigMap  a", "ConfigMap  b"}},
 		"two of lookup":               {lookup("Pod", "a", "b"), []string{"Pod  a untyped", "Pod  b untyped"}},
+		"a slice of lookup":           {lookup(kindEndpointSlice, "web-x"), []string{"EndpointSlice  web-x untyped"}},
 		"all of lookup, and one":      {lookup("Pod", "a", ""), []string{"Pod   untyped", "Pod  a untyped"}},
 		"lookup and a view":           {slices.Concat(lookup("Pod", "a"), byName(kindPod, "a")), []string{"Pod  a", "Pod  a untyped"}},
 		"a selection and one by name": {append(byName(kindPod, "a"), typedNeed(kindPod, "shop", "", "app=web")), []string{"Pod  a", "Pod app=web "}},

@@ -174,6 +174,15 @@ func endpointsCases() map[string]endpointsCase {
 				}
 			})},
 		},
+		"ports of one pod in several slices": {
+			[]*discoveryv1.EndpointSlice{
+				edit(podNames(sliceOf("a", "10.0.0.1"), "web-0"), func(s *discoveryv1.EndpointSlice) { s.Ports = []discoveryv1.EndpointPort{port("metrics", 9090)} }),
+				edit(podNames(sliceOf("b", "10.0.0.1"), "web-0"), func(s *discoveryv1.EndpointSlice) { kube.NotReady(&s.Endpoints[0]) }),
+			},
+			[]*Endpoint{seenWith(seen("web-0", "10.0.0.1"), func(e *Endpoint) {
+				e.Ports = append(e.Ports, Port{Name: "metrics", Port: 9090, Protocol: "TCP"})
+			})},
+		},
 		"names instead of addresses": {
 			[]*discoveryv1.EndpointSlice{edit(bare(sliceOf("a", "10.0.0.1", "10.0.0.2")), func(s *discoveryv1.EndpointSlice) {
 				s.AddressType = discoveryv1.AddressTypeFQDN
@@ -429,6 +438,37 @@ func TestMergeLeavesSlicesAlone(t *testing.T) {
 	}
 	if len(m.members) != 0 || len(m.slices) != 0 {
 		t.Errorf("%d members and %d slices are left of a service without any", len(m.members), len(m.slices))
+	}
+}
+
+// What is joined is made anew: the same entry may be joined with another next.
+func TestJoinLeavesItsPartsAlone(t *testing.T) {
+	spare := func(e *Endpoint) *Endpoint { // as decoders leave it
+		e.Addresses = append(make([]string, 0, 8), e.Addresses...)
+		e.Ports = append(make([]Port, 0, 8), e.Ports...)
+		return e
+	}
+	a := spare(seen("web-0", "10.0.0.1"))
+	b, c := seen("web-0", "fd00::1"), seen("web-0", "fd00::2")
+	b.Ports, c.Ports = []Port{{Name: "b", Port: 1}}, []Port{{Name: "c", Port: 2}}
+	first := join(a, b)
+	want := []any{[]string{"10.0.0.1", "fd00::1"}, []Port{{Name: "b", Port: 1}, a.Ports[0]}}
+	join(a, c)
+	if d := diff(want, []any{first.Addresses, first.Ports}); d != "" {
+		t.Errorf("after another join (-want +got):\n%s", d)
+	}
+	if d := diff(spare(seen("web-0", "10.0.0.1")), a); d != "" {
+		t.Errorf("the part itself (-want +got):\n%s", d)
+	}
+}
+
+// A controller that lists the same endpoints in another order has no news.
+func TestOrderWithinASliceIsNoNews(t *testing.T) {
+	s := podNames(sliceOf("a", "10.0.0.1", "10.0.0.2", "10.0.0.3"), "web-0", "web-1", "web-2")
+	_, before := viewEndpointSlice(s)
+	slices.Reverse(s.Endpoints)
+	if _, after := viewEndpointSlice(s); !reflect.DeepEqual(before, after) {
+		t.Errorf("(-before +after):\n%s", diff(before, after))
 	}
 }
 

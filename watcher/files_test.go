@@ -78,6 +78,8 @@ func fileCases() map[string]fileCase {
 		"file: missing, and another is made":       {[]string{"missing"}, write("more"), false},
 		"file: its directory is missing, and made": {[]string{"missing/sub/file"}, func(t *testing.T, dir string) { must(t, os.Mkdir(dir+"/missing", 0o755)) }, true},
 		"file: the directory it is in is removed":  {[]string{"sub/file"}, remove("sub"), true},
+		"file: the directory it is in moves":       {[]string{"sub/file"}, rename("sub", "moved"), true},
+		"file: missing, its directory is removed":  {[]string{"sub/missing"}, remove("sub"), true},
 		"mount: its data are swapped":              {[]string{"mount"}, relink("mount/..data", "..2"), true},
 		"mount: the data of one file are swapped":  {[]string{"mount/file"}, relink("mount/..data", "..2"), true},
 		"mount: below a link in it":                {[]string{"mount"}, write("mount/..1/dir/file"), true},
@@ -112,34 +114,71 @@ func makeFileCase(t *testing.T) string {
 func TestFilesThatMatter(t *testing.T) {
 	for name, c := range fileCases() {
 		t.Run(name, func(t *testing.T) {
-			dir, marks := makeFileCase(t), t.TempDir()
-			notify, err := fsnotify.NewWatcher()
-			must(t, err)
-			f := &Files{log: (&logBook{}).logger(), notify: notify, ticker: time.NewTicker(time.Hour), changed: make(chan struct{}, 1), done: make(chan struct{})}
-			defer f.Close()
+			dir := makeFileCase(t)
+			f, marks := judged(t)
 			var paths []string
 			for _, p := range c.watch {
 				paths = append(paths, filepath.Join(dir, p))
 			}
 			f.Watch(paths)
-			must(t, notify.Add(marks))
-
+			must(t, f.notify.Add(marks))
 			c.act(t, dir)
-			mark := filepath.Join(marks, "mark")
-			writeFile(t, mark, "")
-			matters := false
-			var events []string
-			for event := range notify.Events {
-				if event.Name == mark {
-					break
-				}
-				events = append(events, event.String())
-				matters = matters || f.matters(event.Name)
-			}
+			matters, events := judge(t, f, marks)
 			if matters != c.want {
 				t.Errorf("got %v, want %v; events: %q", matters, c.want, events)
 			}
 		})
+	}
+}
+
+// judged are Files whose events are left to the test, and a directory for
+// marks between them.
+func judged(t *testing.T) (f *Files, marks string) {
+	t.Helper()
+	notify, err := fsnotify.NewWatcher()
+	must(t, err)
+	f = &Files{
+		log: (&logBook{}).logger(), notify: notify, ticker: time.NewTicker(time.Hour),
+		changed: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	t.Cleanup(f.Close)
+	return f, t.TempDir()
+}
+
+// judge says whether any of the events so far matters.
+func judge(t *testing.T, f *Files, marks string) (matters bool, events []string) {
+	t.Helper()
+	made, err := os.CreateTemp(marks, "mark")
+	must(t, err)
+	must(t, made.Close())
+	for event := range f.notify.Events {
+		if event.Name == made.Name() {
+			break
+		}
+		events = append(events, event.String())
+		matters = matters || f.matters(event.Name)
+	}
+	return matters, events
+}
+
+// A directory that was replaced by another of the same name looks the same,
+// and is watched nonetheless.
+func TestFilesFollowAReplacedDirectory(t *testing.T) {
+	f, marks := judged(t)
+	dir := t.TempDir() + "/dir"
+	must(t, os.Mkdir(dir, 0o755))
+	f.Watch([]string{dir})
+	must(t, f.notify.Add(marks))
+	must(t, os.Rename(dir, dir+".old"))
+	must(t, os.Mkdir(dir, 0o755))
+	if matters, events := judge(t, f, marks); !matters {
+		t.Errorf("not seen to be replaced: %q", events)
+	}
+	f.Watch([]string{dir})
+	judge(t, f, marks)
+	writeFile(t, dir+"/file", "new")
+	if matters, events := judge(t, f, marks); !matters {
+		t.Errorf("not watched after that: %q", events)
 	}
 }
 

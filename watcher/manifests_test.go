@@ -331,7 +331,7 @@ func TestStandardInputStays(t *testing.T) {
 // Nothing that a template does can change the manifests.
 func TestManifestsAreGivenAsCopies(t *testing.T) {
 	dir := t.TempDir()
-	writeFile(t, dir+"/a.yaml", mapA+"data: {a: b}\n")
+	writeFile(t, dir+"/a.yaml", strings.ReplaceAll(mapA, "name: a", `name: a, resourceVersion: "7"`)+"data: {a: b}\n")
 	w := manifestWatcher(t, &logBook{}, dir)
 	m := w.source.(*manifests)
 	before := map[manifestKey]string{}
