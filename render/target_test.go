@@ -104,8 +104,8 @@ func TestRedactorOfManyLines(t *testing.T) {
 			got := Redactor([]string{secrets.String()})(text.String())
 			took := time.Since(began)
 			t.Logf("%d bytes in %v", text.Len(), took)
-			if took > time.Second {
-				t.Errorf("took %v for %d bytes, want less than a second", took, text.Len())
+			if limit := 5 * time.Second; took > limit { // a tenth of a second, but for the race detector
+				t.Errorf("took %v for %d bytes, want less than %v", took, text.Len(), limit)
 			}
 			if n := strings.Count(got, Redacted); n != 14000 || strings.Contains(got, "secret") {
 				t.Errorf("hid %d values, want 14000", n)
