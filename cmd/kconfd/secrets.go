@@ -66,42 +66,52 @@ func hideIn(text string, err error) string {
 
 // hideDiff hides the secrets in a diff: those that are known, and those that may
 // have been there before. A file that is for its owner only, and that somebody
-// else or an earlier kconfd wrote, may have secrets that this one never read:
-// of a line that goes, no more is shown than stands before the first sign that
-// a value follows, or before the secret in a line of the new content.
+// else or an earlier kconfd wrote, may have secrets that this one never read: of
+// a line that goes, no more is shown than the key that it shares with a line of
+// the new content, or than stands before the secret in one.
 func hideDiff(diff string, content []byte, private bool, hide func(string) string) string {
-	var before []string // what lines with a secret begin with
-	for line := range strings.Lines(hide(string(content))) {
-		if start, _, secret := strings.Cut(line, render.Redacted); secret {
-			before = append(before, start)
-		}
-	}
+	lines := strings.SplitAfter(hide(string(content)), "\n")
 	var out strings.Builder
 	header := 2
 	for line := range strings.Lines(hide(diff)) {
 		if header--; header < 0 {
-			line = hideRemoved(line, before, private)
+			line = hideRemoved(line, lines, private)
 		}
 		out.WriteString(line)
 	}
 	return out.String()
 }
 
-// hideRemoved hides the end of a removed line that begins as one with a secret.
-func hideRemoved(line string, before []string, private bool) string {
+// hideRemoved hides the end of a removed line that may have a secret, given the
+// lines of the new content.
+func hideRemoved(line string, lines []string, private bool) string {
 	removed, ok := strings.CutPrefix(line, "-")
 	if !ok {
 		return line
 	}
-	for _, start := range before {
-		if strings.HasPrefix(removed, start) {
+	for _, l := range lines {
+		if start, _, secret := strings.Cut(l, render.Redacted); secret && strings.HasPrefix(removed, start) {
 			return "-" + start + render.Redacted + "\n"
 		}
 	}
-	word := strings.TrimLeft(removed, " \t")
-	if !private || strings.TrimSpace(word) == "" {
+	if !private || strings.TrimSpace(removed) == "" {
 		return line
 	}
-	end := len(removed) - len(word) + max(0, strings.IndexAny(word, "=:\"' \t"))
-	return "-" + removed[:end] + render.Redacted + "\n"
+	key := keyOf(removed)
+	for _, l := range lines {
+		if key != "" && strings.HasPrefix(l, key) {
+			return "-" + key + render.Redacted + "\n"
+		}
+	}
+	return "-" + render.Redacted + "\n" // what looks like a key may be the secret's own beginning
+}
+
+// keyOf is what a line begins with, up to the first sign that a value follows.
+func keyOf(line string) string {
+	word := strings.TrimLeft(line, " \t")
+	end := strings.IndexAny(word, "=:\"' \t")
+	if end <= 0 {
+		return ""
+	}
+	return line[:len(line)-len(word)+end+1]
 }

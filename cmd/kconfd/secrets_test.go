@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// secretOf is a manifest of the Secret that these tests read.
+func secretOf(value string) string {
+	return "{apiVersion: v1, kind: Secret, metadata: {name: db}, stringData: {value: " + strconv.Quote(value) + "}}\n"
+}
+
+// wantHidden fails when a piece of a secret is in a text.
+func wantHidden(t *testing.T, text string, pieces ...string) {
+	t.Helper()
+	for _, piece := range pieces {
+		if strings.Contains(text, piece) {
+			t.Errorf("%q is shown in:\n%s", piece, text)
+		}
+	}
+}
+
+// onetime runs kconfd once on the directory's manifests and configuration, and
+// gives its output, its log and its exit code.
+func onetime(d dir, flags ...string) (out, log string, code int) {
+	d.t.Helper()
+	k := startIn(d, append([]string{"-onetime"}, flags...)...)
+	<-k.ended
+	return k.out.String(), k.log.String(), k.cmd.ProcessState.ExitCode()
+}
+
+// What a check says of the candidate is shown without its secrets, also where the
+// check, or kconfd for its one line of error, leaves nothing of white space and
+// length as it was.
+func TestSecretsInWhatACheckSays(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		value  string
+		check  string
+		pieces []string
+	}{
+		"lines squeezed into one": {"first-line\nsecond-line", `cat {{.src}} | tr '\\n' '|'; false`, []string{"first-line", "second-line"}},
+		"two blanks":              {"hunter  twofold", `cat {{.src}}; false`, []string{"hunter", "twofold"}},
+		"a tab":                   {"hunter\ttwofold", `cat {{.src}}; false`, []string{"hunter", "twofold"}},
+		"a line that is cut":      {"hunter-twofold", `printf '%0295d' 0; cat {{.src}}; false`, []string{"hunt"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t, map[string]string{
+				"objects.yaml": secretOf(test.value),
+				"conf/conf.d/a.toml": "[[template]]\ncontents = '{{ (secret \"db\").value }}'\ndest = \"$DIR/live/a\"\n" +
+					"check_cmd = \"" + test.check + "\"\n",
+				"live/keep": "",
+			})
+			_, log, code := onetime(d)
+			if code != 1 || !strings.Contains(log, "checking ") {
+				t.Errorf("got exit code %d, want 1 for the check:\n%s", code, log)
+			}
+			wantHidden(t, log, test.pieces...)
+		})
+	}
+}
+
+// A private file of an earlier kconfd may have secrets that this one never reads:
+// in a diff, nothing of them is in the lines that go.
+func TestDiffOfAnEarlierFile(t *testing.T) {
+	t.Parallel()
+	const live = "user = app\nold_password = s3cret\nmy s3cret phrase\nczNjcmV0czNjcmV0=\n  nested: s3cret\nname: x-s3cret\n\"app\" \"s3cret\"\n"
+	tests := map[string]struct {
+		template string
+		mode     os.FileMode
+	}{
+		"the key has another name":       {`password = {{ (secret "db").value }}`, 0o644},
+		"no Secret is read any more":     {`password_file = /run/db`, 0o600},
+		"the key stays, for nothing now": {`old_password = from-a-file`, 0o400},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t, map[string]string{
+				"objects.yaml": secretOf("n3wer"), "live/a": live,
+				"conf/conf.d/a.toml": "[[template]]\ncontents = '''\nuser = other\n" + test.template + "\n'''\ndest = \"$DIR/live/a\"\n",
+			})
+			if err := os.Chmod(d.file("live/a"), test.mode); err != nil {
+				t.Fatal(err)
+			}
+			rendered, err := exec.Command("kconfd", "render", "-diff", "-manifests", d.file("objects.yaml"), "-confdir", d.file("conf")).Output()
+			if err == nil {
+				t.Error("render -diff found no difference")
+			}
+			planned, _, _ := onetime(d, "-noop", "-diff")
+			written, log, code := onetime(d, "-diff")
+			if code != 0 {
+				t.Errorf("got exit code %d: %s", code, log)
+			}
+			for _, diff := range []string{string(rendered), planned, written} {
+				wantHidden(t, diff, "s3cret", "phrase", "my", "czNj", "n3wer")
+				if !strings.Contains(diff, "-user [redacted]\n") {
+					t.Errorf("the key that stays is not shown:\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// What a daemon wrote itself it knows: its next diff shows what changed.
+func TestDiffOfItsOwnFile(t *testing.T) {
+	t.Parallel()
+	object := func(address string) string { return secretOf("s3cret") + "---\n" + settings(address) }
+	d := newDir(t, map[string]string{
+		"objects.yaml": object("one"), "live/keep": "",
+		"conf/conf.d/a.toml": "[[template]]\ncontents = '''\npassword = {{ (secret \"db\").value }}\nmembers = {{ (configMap \"settings\").colour }}\n'''\ndest = \"$DIR/live/a\"\n",
+	})
+	k := startIn(d, "-diff")
+	d.awaitFile("live/a", "password = s3cret\nmembers = one\n")
+	d.write("objects.yaml", object("two"))
+	d.awaitFile("live/a", "password = s3cret\nmembers = two\n")
+	k.stop()
+	if want := " password = [redacted]\n-members = one\n+members = two\n"; !strings.HasSuffix(k.out.String(), want) {
+		t.Errorf("got diffs\n%s\nwant the last to end in\n%s", k.out, want)
+	}
+	wantHidden(t, k.out.String(), "s3cret")
+}
+
+// The end does not wait long for a large Secret to be hidden in a diff.
+func TestEndsWhileALargeSecretIsHidden(t *testing.T) {
+	t.Parallel()
+	var value strings.Builder
+	for i := range 10000 {
+		fmt.Fprintf(&value, "the-same-beginning-of-every-line-%d-and-its-end\n", i)
+	}
+	d := newDir(t, map[string]string{
+		"objects.yaml": secretOf(value.String()), "live/a": "old\n",
+		"conf/conf.d/a.toml": "[[template]]\ncontents = '{{ (secret \"db\").value }}'\ndest = \"$DIR/live/a\"\n",
+	})
+	k := startIn(d, "-diff")
+	await(t, "the candidate is there", func() bool { return len(candidatesIn(d)) > 0 || d.read("live/a") != "old\n" })
+	took, code := k.end(syscall.SIGTERM)
+	t.Logf("ended after %v", took)
+	if limit := 3 * time.Second; took > limit || code != 0 {
+		t.Errorf("ended after %v with %d, want less than %v and 0", took, code, limit)
+	}
+	wantHidden(t, k.out.String(), "the-same")
+	d.wantNoLeftovers("live")
+}
+
+// candidatesIn are the candidates beside the live files.
+func candidatesIn(d dir) []string {
+	entries, _ := os.ReadDir(d.file("live")) // none when it is not there
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
