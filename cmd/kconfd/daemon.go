@@ -14,6 +14,8 @@ import (
 	"time"
 
 	rungroup "github.com/oklog/run"
+
+	"github.com/kconfd/kconfd/render"
 )
 
 // runMain is kconfd without a subcommand: -onetime and the daemon.
@@ -33,6 +35,9 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	e, err := f.newEngine(s)
 	if err != nil {
 		return err
+	}
+	if !f.noop {
+		e.sweep()
 	}
 	if err := e.supervise(ctx, f); err != nil {
 		return err
@@ -58,6 +63,22 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 	e := newEngine(f, log, w, hide)
 	e.out = s.out
 	return e, e.configure(configs)
+}
+
+// abandoned is how old a candidate is that nobody is at work on any more.
+const abandoned = 10 * time.Minute
+
+// sweep removes what a kconfd that was killed left beside the files.
+func (e *engine) sweep() {
+	for _, dest := range e.dests() {
+		removed, err := render.Sweep(dest, abandoned)
+		if len(removed) > 0 {
+			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
+		}
+		if err != nil {
+			e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
+		}
+	}
 }
 
 // supervise runs the actors until one of them ends: a signal, the watcher, the
