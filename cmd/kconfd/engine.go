@@ -277,7 +277,9 @@ func (e *engine) finish(r result, now time.Time) {
 	}
 	g.onDisk = r.job.onDisk
 	e.meters.job(r)
-	e.meters.group(g.name, r.err == nil)
+	if slices.Contains(e.groups, g) { // and not gone while the job ran
+		e.meters.group(g.name, r.err == nil)
+	}
 	if r.err != nil {
 		g.failed(r.err, now)
 		g.retry = now.Add(g.backoff.Next())

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -189,4 +190,40 @@ func TestGroupAppliedMetric(t *testing.T) {
 			k.stop()
 		})
 	}
+}
+
+// A group that goes while its job runs leaves no gauge behind when that ends.
+func TestGroupAppliedMetricOfAGroupThatWent(t *testing.T) {
+	t.Parallel()
+	files := colourFiles()
+	files["conf/conf.d/a.toml"] = `
+[[template]]
+src = "a.tmpl"
+dest = "$DIR/live/a"
+[reload]
+action = "exec"
+command = "echo >$DIR/acting; until test -e $DIR/go; do sleep 0.01; done"
+`
+	d := newDir(t, files)
+	k := startIn(d, "-listen", "127.0.0.1:0")
+	await(t, "the action runs", func() bool { return d.read("acting") != "" })
+	d.write("conf/conf.d/b.toml", "[[template]]\ncontents = 'x'\ndest = \"$DIR/live/b\"\n")
+	if err := os.Remove(d.file("conf/conf.d/a.toml")); err != nil {
+		t.Fatal(err)
+	}
+	d.awaitFile("live/b", "x")
+	k.signal(syscall.SIGHUP)
+	k.awaitLog(`msg="configuration read" groups=1`)
+	d.write("go", "")
+	group := d.file("conf/conf.d/a.toml")
+	await(t, "the job is over", func() bool {
+		return k.metric(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", group, "applied")) == "1"
+	})
+	await(t, "the other group is applied", func() bool {
+		return k.metric(fmt.Sprintf("kconfd_group_applied{group=%q}", d.file("conf/conf.d/b.toml"))) == "1"
+	})
+	if got := k.metric(fmt.Sprintf("kconfd_group_applied{group=%q}", group)); got != "" {
+		t.Errorf("got %q, want none for a group that is gone", got)
+	}
+	k.stop()
 }
