@@ -69,11 +69,11 @@ func testUnknown(t *testing.T, w world) {
 	w.put(t, slice(w, "web", "10.0.0.1"), object(t, w.namespace(), `{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {a: "1"}}`))
 	watcher := w.watcher(t)
 	p := newPage(watcher, func(r *Reader) (int, error) {
-		endpoints, err := r.endpointsOf("web")
+		settings, err := r.configMap("settings")
 		if err != nil {
 			return 0, err
 		}
-		settings, err := r.configMap("settings")
+		endpoints, err := r.endpointsOf("web")
 		return len(endpoints) + len(settings), err
 	})
 	p.look()

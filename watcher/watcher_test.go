@@ -268,21 +268,19 @@ func TestWhatIsGoneLeavesNothing(t *testing.T) {
 		one := ipsPage(w, &names)
 		all.look()
 		f := feedFor(w, podKey(""))
-		fill(t, f)
-		all.awaitGot(t, nil)
-		one.look() // of all pods, one has a reader by name
+		fill(t, f, aPod("kept", "10.0.0.1"))
+		all.awaitGot(t, []string{"kept"})
+		one.awaitGot(t, []string{"10.0.0.1"}) // of all pods, one has a reader by name
 		for n := range 100 {
 			name := fmt.Sprintf("job-%d", n)
-			must(t, f.Update(aPod(name, "10.0.0.1")))
-			all.awaitGot(t, []string{name})
+			must(t, f.Update(aPod(name, "10.0.0.2")))
+			all.awaitGot(t, []string{name, "kept"})
 			must(t, f.Delete(aPod(name, "")))
-			all.awaitGot(t, nil)
+			all.awaitGot(t, []string{"kept"})
 		}
-		if len(f.changed)+len(f.groups)+len(f.records) > 0 {
-			t.Errorf("%d changes, %d groups and %d records are kept", len(f.changed), len(f.groups), len(f.records))
+		if len(f.changed) != 1 || len(f.groups) != 1 || len(f.records) != 1 {
+			t.Errorf("of one that is there, %d changes, %d groups and %d records are kept", len(f.changed), len(f.groups), len(f.records))
 		}
-		must(t, f.Update(aPod("kept", "10.0.0.1")))
-		one.awaitGot(t, []string{"10.0.0.1"})
 		must(t, f.Delete(aPod("kept", "")))
 		one.awaitErr(t, "does not exist")
 	})
