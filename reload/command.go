@@ -108,7 +108,7 @@ func (c Command) Run(ctx context.Context) error {
 	err = waitOrStop(ctx, cmd, c.Grace)
 	out.wait(outputWait)
 	if err != nil {
-		return c.failed(err, out.tail())
+		return c.failed(err, out.tail(c.Hide != nil)) // the end of a secret would not be known for one
 	}
 	return nil
 }

@@ -264,7 +264,7 @@ func TestOutputKeepsTheEnd(t *testing.T) {
 				t.Fatalf("%s: Write gave %d, %v", what, n, err)
 			}
 		}
-		if got := o.tail(); got != tt.want {
+		if got := o.tail(false); got != tt.want {
 			t.Errorf("%s: got %d bytes %.20q…, want %d bytes %.20q…", what, len(got), got, len(tt.want), tt.want)
 		}
 	}

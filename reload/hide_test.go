@@ -1,6 +1,7 @@
 package reload
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -34,6 +35,25 @@ func TestSecretsInOutputAreHidden(t *testing.T) {
 			err := c.Run(t.Context())
 			if err == nil || !strings.HasSuffix(err.Error(), "exit status 1: "+tt.want) {
 				t.Errorf("got %v, want an error that ends in %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Where so much was said that its beginning is lost, what is left may begin in the middle of a secret, and is
+// not shown before the next line.
+func TestCutSecretsInOutputAreNotShown(t *testing.T) {
+	secret := "hunter" + strings.Repeat("2", 100)
+	long := secret + strings.Repeat("x", tailSize-50)
+	for name, tt := range map[string]struct{ said, want string }{
+		"one long line":       {long, ""},
+		"and a line after it": {long + "\nbad: " + secret + "\n", "bad: [hidden]\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Command{Shell: `cat "$FILE"; exit 1`, Env: []string{"FILE=" + writeFile(t, tt.said)}, Hide: hideIt(secret)}
+			var failed *CommandError
+			if err := c.Run(t.Context()); !errors.As(err, &failed) || failed.Output != tt.want {
+				t.Errorf("got %.200v, want an error with the output %q", err, tt.want)
 			}
 		})
 	}

@@ -60,12 +60,13 @@ func (o *output) wait(limit time.Duration) {
 	}
 }
 
-// tail is the end of the output. It begins with a whole line when it holds one.
-func (o *output) tail() string {
+// tail is the end of the output. It begins with a whole line when it holds one. When it does not, and only
+// whole lines are wanted, it is empty.
+func (o *output) tail(wholeLines bool) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := string(o.buf)
-	if _, rest, found := strings.Cut(s, "\n"); o.dropped && found {
+	if _, rest, found := strings.Cut(s, "\n"); o.dropped && (found || wholeLines) {
 		return rest
 	}
 	return s
