@@ -715,13 +715,19 @@ func TestRunEndsWhileTheServerIsAway(t *testing.T) {
 	}
 	closed.Close()
 	watcher := watcherWith(t, w.kubeconfigFor(t, "https://"+closed.Addr().String(), ""), &logBook{})
+	recorder := recordRequests(watcher)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- watcher.Run(ctx) }() // until cancel
-	for _, name := range []string{"a", "b", "c"} {
-		addressesPage(watcher, name).look()
-	}
-	poll(t, func() string { return problemWith(watcher, "connection refused") })
+	addressesPage(watcher, "web").look()
+	// By the fifth time, it has just begun to wait for seconds.
+	request := "WATCH /apis/discovery.k8s.io/v1/namespaces/" + w.own + "/endpointslices labelSelector=kubernetes.io/service-name=web"
+	poll(t, func() string {
+		if n := recorder.count(request); n < 5 {
+			return fmt.Sprintf("asked %d times", n)
+		}
+		return problemWith(watcher, "connection refused")
+	})
 	cancel()
 	told := time.Now()
 	if err := <-done; err != nil {

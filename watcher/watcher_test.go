@@ -306,6 +306,15 @@ func TestRunMayEndAtAnyMoment(t *testing.T) {
 			t.Fatalf("Run returned %v", err)
 		}
 		asking.Wait()
+		podNamesPage(w, "late=yes").look()
+		for _, f := range w.feeds {
+			if f.ctx != nil && f.ctx.Err() == nil {
+				t.Fatalf("the watch of %s outlives Run", f.key.dependency())
+			}
+		}
+		if late := feedFor(w, typedNeed(kindPod, "shop", "", "late=yes").narrow()); late.ctx != nil {
+			t.Fatal("a watch was started after Run")
+		}
 	}
 }
 
