@@ -16,7 +16,7 @@ KUBERNETES_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=v$(KUBER
 TOOL := go tool -modfile=tools/go.mod
 
 .DELETE_ON_ERROR:
-.PHONY: help build run test check bench packages mariadb kubernetes clean
+.PHONY: help build run test stress check bench packages mariadb kubernetes clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ run: build mariadb ## the demo
 
 test: packages check kubernetes build ## all that must hold before a change goes in
 	CGO_ENABLED=1 go test -race -count=1 ./...
+
+stress: ## the supervisor's deaths and adoptions, again and again: longer than CI waits
+	CGO_ENABLED=1 go test -race -count=1 -tags stress ./reload
 
 check: ## formatting, vet, staticcheck, tidy modules
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; \

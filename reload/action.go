@@ -14,10 +14,11 @@ type Kind int
 
 // The kinds of action. The zero value does nothing.
 const (
-	None   Kind = iota // nothing: the process reads its files by itself
-	Signal             // send a signal to a process
-	Exec               // run a command
-	HTTP               // make an HTTP request
+	None    Kind = iota // nothing: the process reads its files by itself
+	Signal              // send a signal to a process
+	Exec                // run a command
+	HTTP                // make an HTTP request
+	Restart             // end the supervised child and start it again
 )
 
 // String is the word that [ParseKind] reads.
@@ -31,18 +32,20 @@ func (k Kind) String() string {
 		return "exec"
 	case HTTP:
 		return "http"
+	case Restart:
+		return "restart"
 	}
 	return fmt.Sprintf("kind %d", int(k))
 }
 
-// ParseKind reads none, signal, exec or http.
+// ParseKind reads none, signal, exec, http or restart.
 func ParseKind(s string) (Kind, error) {
-	for k := None; k <= HTTP; k++ {
+	for k := None; k <= Restart; k++ {
 		if s == k.String() {
 			return k, nil
 		}
 	}
-	return None, fmt.Errorf("action %q: not one of none, signal, exec, http", s)
+	return None, fmt.Errorf("action %q: not one of none, signal, exec, http, restart", s)
 }
 
 // An Action is what a process is told when its files have changed. The zero value is an action that
@@ -52,10 +55,11 @@ type Action struct {
 
 	// For Signal: the signal, and whom it goes to. With PIDFile alone it is the process of the file;
 	// with Process alone the one found by name (see [ErrNoProcess]); with both the process of the
-	// file, which must bear the name.
+	// file, which must bear the name; with neither the supervised child (see [Action.ForChild]).
 	Signal  syscall.Signal // from ParseSignal
 	PIDFile string
 	Process string // a base name: the program's, or what the process calls itself
+	Group   bool   // the whole process group, where it is the supervised child
 
 	// For Exec: run as it is. Expand it first if it holds {{ }}.
 	Command Command
@@ -91,7 +95,7 @@ func (a Action) validate() error {
 		return err
 	}
 	switch a.Kind {
-	case None:
+	case None, Restart:
 		return nil
 	case Signal:
 		return a.validateSignal()
@@ -113,6 +117,7 @@ func (a Action) validateUnused() error {
 		{"signal", Signal, a.Signal != 0},
 		{"pid_file", Signal, a.PIDFile != ""},
 		{"process", Signal, a.Process != ""},
+		{"group", Signal, a.Group},
 		{"command", Exec, !a.Command.isZero()},
 		{"url", HTTP, a.URL != ""},
 		{"method", HTTP, a.Method != ""},
@@ -129,12 +134,21 @@ func (a Action) validateUnused() error {
 	return nil
 }
 
+// ForChild says whether the action is the supervised child's, and so a
+// [Supervisor]'s to do: a restart, and a signal that names nobody.
+func (a Action) ForChild() bool {
+	return a.Kind == Restart || (a.Kind == Signal && a.PIDFile == "" && a.Process == "")
+}
+
 // Do makes one attempt. It returns when the process has been told, which is not to say that the process
 // is done with what it was told. An action that [Action.Validate] refuses is not attempted. Ending ctx
 // ends the attempt.
 func (a Action) Do(ctx context.Context) error {
 	if err := a.Validate(); err != nil {
 		return err
+	}
+	if a.ForChild() {
+		return fmt.Errorf("%v: there is no child", a)
 	}
 	switch a.Kind {
 	case Signal:
@@ -169,5 +183,11 @@ func (a Action) addressee() string {
 	if a.PIDFile != "" {
 		parts = append(parts, fmt.Sprintf("pid file %q", a.PIDFile))
 	}
-	return strings.Join(parts, " of ")
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, " of ")
+	case a.Group:
+		return "the child's group"
+	}
+	return "the child"
 }

@@ -25,7 +25,7 @@ type Command struct {
 	Env     []string      // KEY=VALUE, added to the caller's environment
 
 	// Hide takes secrets out of the output, before anything of it is cut or shown; nil leaves it.
-	Hide func(string) string
+	Hide func(string) string `json:"-"`
 }
 
 const (

@@ -17,13 +17,15 @@ import (
 // It is read by hand, not with a library such as prometheus/procfs: six words of three files are
 // needed, and with them the rule that what cannot be read (another user's exe) is merely unknown.
 type process struct {
-	pid    int
-	parent int
-	group  int
-	start  string // in clock ticks since boot; together with pid it identifies a process
-	comm   string // what it calls itself, at most 15 bytes
-	argv0  string // base name of its first argument
-	exe    string // base name of its program; empty when that may not be read
+	pid     int
+	parent  int
+	group   int
+	session int
+	stopped bool   // by a signal
+	start   string // in clock ticks since boot; together with pid it identifies a process
+	comm    string // what it calls itself, at most 15 bytes
+	argv0   string // base name of its first argument
+	exe     string // base name of its program; empty when that may not be read
 }
 
 // named tells whether the process goes by that name.
@@ -58,7 +60,7 @@ func readStat(pid int) (process, error) {
 
 // parseStat reads "PID (COMM) STATE PPID PGRP …", where COMM may hold anything, brackets included.
 func parseStat(pid int, stat string) (process, error) {
-	const startField = 19 // counted from the state
+	const threadsField, startField = 17, 19 // counted from the state
 	from, to := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if from < 0 || to < from {
 		return process{}, fmt.Errorf("reading /proc/%d/stat: no name in %q", pid, stat)
@@ -67,12 +69,13 @@ func parseStat(pid int, stat string) (process, error) {
 	if len(fields) <= startField {
 		return process{}, fmt.Errorf("reading /proc/%d/stat: too few fields in %q", pid, stat)
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
+	// A first thread that has ended looks like a zombie while others live.
+	if state := fields[0]; state == "X" || state == "Z" && fields[threadsField] <= "1" {
 		return process{}, ErrNoProcess
 	}
-	p := process{pid: pid, start: fields[startField], comm: stat[from+1 : to]}
-	if _, err := fmt.Sscan(strings.Join(fields[1:3], " "), &p.parent, &p.group); err != nil {
-		return process{}, fmt.Errorf("reading /proc/%d/stat: parent and group: %w", pid, err)
+	p := process{pid: pid, start: fields[startField], comm: stat[from+1 : to], stopped: fields[0] == "T"}
+	if _, err := fmt.Sscan(strings.Join(fields[1:4], " "), &p.parent, &p.group, &p.session); err != nil {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: parent, group and session: %w", pid, err)
 	}
 	return p, nil
 }

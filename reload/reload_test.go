@@ -27,6 +27,18 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "master", "worker", "zombie":
 		play(part)
+	case "namespace":
+		playNamespace()
+	case "init":
+		playInit()
+	case "supervisor":
+		playSupervisor()
+	case "child":
+		playChild()
+	case "teller":
+		ready()
+	case "shell":
+		playShell()
 	default:
 		panic("unknown part " + part)
 	}

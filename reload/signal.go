@@ -49,8 +49,8 @@ func (a Action) validateSignal() error {
 		return errors.New(`field "signal": missing`)
 	case a.Signal < 0 || a.Signal > maxSignal:
 		return fmt.Errorf(`field "signal": %d is not a number from 1 to %d`, int(a.Signal), maxSignal)
-	case a.PIDFile == "" && a.Process == "":
-		return errors.New(`field "pid_file" or "process": missing`)
+	case a.Group && !a.ForChild():
+		return errors.New(`field "group": does nothing with pid_file or process`)
 	case strings.Contains(a.Process, "/"):
 		return fmt.Errorf(`field "process": %q is a path, want the base name`, a.Process)
 	}

@@ -149,14 +149,31 @@ func TestProcessNames(t *testing.T) {
 
 // The names of bracketed, spaced and bracket-closing processes are in the way of the other fields.
 func TestParseStat(t *testing.T) {
-	const fields = " S 41 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1"
+	const fields = " S 41 42 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1"
 	for _, comm := range []string{"nginx", "a b", "(sd-pam)", ") S 1 (", ""} {
 		got, err := parseStat(43, "43 ("+comm+")"+fields)
 		fatal(t, err)
-		want := process{pid: 43, parent: 41, group: 42, start: "98765", comm: comm}
+		want := process{pid: 43, parent: 41, group: 42, session: 40, start: "98765", comm: comm}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(process{})); diff != "" {
 			t.Errorf("%q: (-want +got)\n%s", comm, diff)
 		}
+	}
+	for state, want := range map[string]struct {
+		stopped bool
+		err     error
+	}{
+		" T": {stopped: true},
+		" Z": {err: ErrNoProcess},
+		" X": {err: ErrNoProcess},
+	} {
+		got, err := parseStat(43, "43 (x)"+state+fields[2:])
+		if got.stopped != want.stopped || err != want.err {
+			t.Errorf("state%s: got %+v, %v, want %+v", state, got, err, want)
+		}
+	}
+	threads := strings.Replace(fields, "20 0 1 0", "20 0 2 0", 1)
+	if _, err := parseStat(43, "43 (x) Z"+threads[2:]); err != nil {
+		t.Errorf("the first thread has ended, another lives: got error %v, want none", err)
 	}
 	for _, stat := range []string{"", "43", "43 (x", "43 x) S 1", "43 (x) S 1 2", ")(", "43 (x) S y" + fields[5:], "43 (x) S 41 y" + fields[8:]} {
 		if got, err := parseStat(43, stat); err == nil {
@@ -193,9 +210,13 @@ func TestSeveralMasters(t *testing.T) {
 
 // Neither the caller nor the dead count as bearers of the name.
 func TestNobodyOfThatName(t *testing.T) {
-	zombie := uniqueName("d")
+	zombie, own := uniqueName("d"), uniqueName("o")
 	startZombie(t, zombie)
-	for _, name := range []string{uniqueName("x"), zombie, baseName(testBinary(t))} {
+	before, err := os.ReadFile("/proc/self/comm")
+	fatal(t, err)
+	fatal(t, os.WriteFile("/proc/self/comm", []byte(own), 0))
+	defer func() { fatal(t, os.WriteFile("/proc/self/comm", before, 0)) }()
+	for _, name := range []string{uniqueName("x"), zombie, own} {
 		err := hup("", name).Do(t.Context())
 		want := fmt.Sprintf("signal HUP to process %q: no such process in this PID namespace", name)
 		if !errors.Is(err, ErrNoProcess) || err.Error() != want {

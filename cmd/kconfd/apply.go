@@ -140,6 +140,11 @@ func (e *engine) act(ctx context.Context, j *job) error {
 		j.acted = true
 		return nil
 	}
+	if action.ForChild() {
+		// Without a child there is none to tell: with -onetime it is started later.
+		j.wants, j.acted = e.child != nil, e.child == nil
+		return nil
+	}
 	var err error
 	if action.Kind == reload.Exec {
 		if action.Command, err = action.Command.Expand(j.group.groupData(nil), j.group.commandFuncs(nil)); err != nil {

@@ -26,6 +26,7 @@ type groupConfig struct {
 	check     *reload.Command // of the files together
 	action    reload.Action
 	schedule  reload.Backoff // between attempts to check, write and act
+	process   *rawProcess    // of the command behind the flags, in one group at most
 	unused    []string       // what confd reads and kconfd has no use for
 	print     [32]byte       // of all that was read: equal means the same
 }
@@ -59,10 +60,35 @@ func load(f *flags) ([]groupConfig, error) {
 		}
 		groups = append(groups, g)
 	}
-	if len(groups) == 0 {
+	if len(groups) == 0 && !f.hasChild() {
 		return nil, &usageError{fmt.Errorf("nothing to render: no resource file in %s and no -template", filepath.Join(f.confDir, "conf.d"))}
 	}
-	return groups, onlyOnce(groups)
+	if err := onlyOnce(groups); err != nil {
+		return nil, err
+	}
+	if err := f.refuseForChild(groups); err != nil {
+		return nil, err
+	}
+	_, err = processOf(f, groups)
+	return groups, err
+}
+
+// hasTemplates says whether anything of the group may read a cluster.
+func (g groupConfig) hasTemplates() bool {
+	return len(g.templates) > 0 || g.process != nil && len(g.process.Args)+len(g.process.Env) > 0
+}
+
+// refuseForChild refuses actions for the child where there will never be one.
+func (f *flags) refuseForChild(groups []groupConfig) error {
+	if !f.daemon || f.hasChild() || f.onetime || f.noop {
+		return nil
+	}
+	for _, g := range groups {
+		if g.action.ForChild() {
+			return fmt.Errorf("reading %s: [reload]: %s is for the command that kconfd runs, and there is none: kconfd [flags] -- COMMAND, or say pid_file or process", g.name, g.action.Kind)
+		}
+	}
+	return nil
 }
 
 // onlyOnce refuses two templates for one file.

@@ -24,8 +24,9 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	if f == nil {
 		return err
 	}
-	if len(f.args) > 0 && !f.onetime {
-		return &usageError{errors.New("a command is run behind -onetime only")}
+	f.daemon = true
+	if f.hasChild() {
+		return runChild(ctx, f, s)
 	}
 	if len(f.args) > 0 {
 		if err := findCommand(f.args[0]); err != nil {
@@ -34,6 +35,9 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	}
 	e, err := f.newEngine(s)
 	if err != nil {
+		return err
+	}
+	if err := e.listen(); err != nil {
 		return err
 	}
 	if !f.noop {
@@ -56,13 +60,26 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := f.newWatcher(s, log)
+	w, err := f.newWatcher(configs, s, log)
 	if err != nil {
 		return nil, err
 	}
 	e := newEngine(f, log, w, hide)
 	e.out = s.out
 	return e, e.configure(configs)
+}
+
+// listen opens what -listen names.
+func (e *engine) listen() error {
+	if e.flags.listen == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", e.flags.listen)
+	if err != nil {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	e.listener = listener
+	return nil
 }
 
 // abandoned is how old a candidate is that nobody is at work on any more.
@@ -84,31 +101,12 @@ func (e *engine) sweep() {
 // supervise runs the actors until one of them ends: a signal, the watcher, the
 // loop, and with -listen the HTTP server.
 func (e *engine) supervise(ctx context.Context, f *flags) error {
-	// Notify before anything else starts: no signal is lost.
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
 	var actors rungroup.Group
-	{
-		poke := make(chan struct{}, 1)
-		e.hup = poke
-		cancelled, cancel := context.WithCancel(ctx)
-		actors.Add(func() error {
-			for {
-				select {
-				case s := <-term:
-					return &signalled{s.(syscall.Signal)}
-				case <-hup:
-					select {
-					case poke <- struct{}{}:
-					default: // one is waiting, and stands for this one too
-					}
-				case <-cancelled.Done():
-					return cancelled.Err()
-				}
-			}
-		}, func(error) { cancel() })
+	unseen := func() error { return nil }
+	if e.child != nil {
+		e.superviseChild(ctx, &actors)
+	} else {
+		unseen = e.heedSignals(ctx, &actors)
 	}
 	{
 		ctx, cancel := context.WithCancel(ctx)
@@ -118,32 +116,76 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 		ctx, cancel := context.WithCancel(ctx)
 		actors.Add(func() error { return e.run(ctx, f.onetime) }, func(error) { cancel() })
 	}
-	if f.listen != "" {
-		listener, err := net.Listen("tcp", f.listen)
-		if err != nil {
-			return fmt.Errorf("-listen: %w", err)
-		}
+	if e.listener != nil {
 		server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 10 * time.Second}
-		e.log.Info("listening", "addr", listener.Addr().String())
-		actors.Add(func() error { return server.Serve(listener) }, func(error) { _ = server.Close() })
+		e.log.Info("listening", "addr", e.listener.Addr().String())
+		actors.Add(func() error { return e.serve(server) }, func(error) { _ = server.Close() })
 	}
 	err := e.untilEnd(ctx, &actors)
-	if f.onetime {
-		// What takes kconfd's place is to get its signals. (The daemon keeps them to
-		// the end: one more is no reason to break off.)
-		signal.Stop(hup)
-		signal.Stop(term)
-		select {
-		case s := <-term: // it came when all was done, and nobody has seen it
-			err = &signalled{s.(syscall.Signal)}
-		default:
-		}
+	if e.child != nil {
+		return e.child.result()
+	}
+	if late := unseen(); late != nil {
+		err = late
 	}
 	var by *signalled
 	if errors.As(err, &by) {
 		return by.exit(f.onetime)
 	}
 	return e.hider.error(err)
+}
+
+// heedSignals adds the actor that heeds signals, which are notified from now on:
+// none is lost. What it returns ends that, for what takes kconfd's place is to
+// get its signals, and gives the one that came when all was done. (A daemon keeps
+// them to its end: one more is no reason to break off.)
+func (e *engine) heedSignals(ctx context.Context, actors *rungroup.Group) (unseen func() error) {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	poke := make(chan struct{}, 1)
+	e.hup = poke
+	cancelled, cancel := context.WithCancel(ctx)
+	actors.Add(func() error {
+		for {
+			select {
+			case s := <-term:
+				return &signalled{s.(syscall.Signal)}
+			case <-hup:
+				select {
+				case poke <- struct{}{}:
+				default: // one is waiting, and stands for this one too
+				}
+			case <-cancelled.Done():
+				return cancelled.Err()
+			}
+		}
+	}, func(error) { cancel() })
+	return func() error {
+		if !e.flags.onetime {
+			return nil
+		}
+		signal.Stop(hup)
+		signal.Stop(term)
+		select {
+		case s := <-term:
+			return &signalled{s.(syscall.Signal)}
+		default:
+			return nil
+		}
+	}
+}
+
+// serve serves until the server is closed. With a child, nothing that happens
+// here is a reason to end.
+func (e *engine) serve(server *http.Server) error {
+	err := server.Serve(e.listener)
+	if e.child != nil && !errors.Is(err, http.ErrServerClosed) {
+		e.log.Error("no longer listening", "err", err)
+		<-e.child.ended
+	}
+	return err
 }
 
 // untilEnd runs the actors. A template that takes minutes cannot be broken off,
@@ -178,7 +220,7 @@ func (e *engine) orStuck(why error, ended <-chan error) error {
 		case err := <-ended:
 			return err
 		case <-look.C:
-			if e.rendering.Load() && e.working.Load() == 0 {
+			if e.rendering.Load() && e.working.Load() == 0 && !e.child.alive() {
 				e.log.Warn("ending in the middle of a template")
 				return why
 			}

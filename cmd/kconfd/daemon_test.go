@@ -142,7 +142,12 @@ type daemon struct {
 // start starts kconfd; the test's end kills it if it is still there.
 func start(t *testing.T, args ...string) *daemon {
 	t.Helper()
-	k := &daemon{t: t, cmd: exec.Command("kconfd", args...), out: &output{}, log: &output{}, ended: make(chan struct{})}
+	return startCmd(t, exec.Command("kconfd", args...))
+}
+
+func startCmd(t *testing.T, cmd *exec.Cmd) *daemon {
+	t.Helper()
+	k := &daemon{t: t, cmd: cmd, out: &output{}, log: &output{}, ended: make(chan struct{})}
 	k.cmd.Stdout, k.cmd.Stderr = k.out, k.log
 	k.cmd.WaitDelay = time.Second // for what it might leave with its standard output
 	if err := k.cmd.Start(); err != nil {
@@ -155,7 +160,7 @@ func start(t *testing.T, args ...string) *daemon {
 	t.Cleanup(func() {
 		k.kill()
 		if t.Failed() {
-			t.Logf("kconfd %s\nstandard output:\n%s\nlog:\n%s", strings.Join(args, " "), k.out, k.log)
+			t.Logf("%s\nstandard output:\n%s\nlog:\n%s", strings.Join(cmd.Args, " "), k.out, k.log)
 		}
 	})
 	return k

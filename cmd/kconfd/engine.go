@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -32,12 +33,15 @@ type engine struct {
 	meters  *meters
 	out     io.Writer // for diffs
 
+	listener net.Listener // for HTTP; nil without -listen
+
 	// For whoever waits for the end of the loop.
 	rendering atomic.Bool  // templates are being run, which nothing can break off
 	working   atomic.Int32 // jobs that have not ended
 
 	still  bool              // the data will not change: what is held now stays held
 	enough func(*group) bool // when set, says that -onetime need not wait for a group
+	child  *child            // nil when there is no command to supervise
 
 	groups  []*group
 	results chan result
@@ -59,6 +63,7 @@ type job struct {
 	// What the job did.
 	wrote  bool
 	acted  bool
+	wants  bool                   // the action is the child's, and so not the job's to do
 	onDisk map[string]fingerprint // of the files as it left them
 }
 
@@ -115,6 +120,9 @@ func (e *engine) configure(configs []groupConfig) error {
 		}
 	}
 	e.groups = groups
+	if e.child != nil {
+		return e.child.reconfigure(e, configs)
+	}
 	return nil
 }
 
@@ -123,9 +131,10 @@ func (e *engine) configure(configs []groupConfig) error {
 func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
+	e.child.takeOver(e.flags.args)
 	var deadline <-chan time.Time
 	late := false
-	if once {
+	if once || e.child != nil {
 		deadline = time.After(e.flags.timeout)
 	}
 	timer := time.NewTimer(0)
@@ -139,6 +148,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 				return err
 			}
 		}
+		e.attend(ctx, late)
 		e.remind(time.Now())
 		timer.Reset(e.sleep(time.Now()))
 		select {
@@ -155,6 +165,10 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case r := <-e.results: // a job ended
 			e.finish(r, time.Now())
 			idle.Reset(idleAfter)
+		case o := <-e.child.order(): // the supervisor prepares a start
+			e.takeOrder(o)
+		case err := <-e.child.answer(): // the child has been restarted or signalled
+			e.childTold(err, time.Now())
 		case <-idle.C: // nothing is being written
 			debug.FreeOSMemory()
 		case <-timer.C: // quiet is over, a retry or a message is due
@@ -264,6 +278,15 @@ func (e *engine) start(ctx context.Context, g *group) {
 // finish takes a job's result.
 func (e *engine) finish(r result, now time.Time) {
 	e.jobs--
+	if r.err == nil && r.job.wants {
+		e.wantsChild(r, now)
+		return
+	}
+	e.settle(r, now)
+}
+
+// settle takes the end of all that was to be done for a group.
+func (e *engine) settle(r result, now time.Time) {
 	g := r.group
 	g.busy = false
 	if r.job.wrote {

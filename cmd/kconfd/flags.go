@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +44,16 @@ type flags struct {
 	logFormat  string
 	version    bool
 	args       []string // behind the flags
+	daemon     bool     // no subcommand
+
+	// How the command behind the flags is run.
+	process    rawProcess
+	forwardHUP bool
+	adopt      bool
 }
+
+// hasChild says whether there is a command to supervise.
+func (f *flags) hasChild() bool { return !f.onetime && len(f.args) > 0 }
 
 // repeated is a flag that may be given several times.
 type repeated []string
@@ -67,6 +78,9 @@ func parseFlags(name string, args []string, extra ...func(*flag.FlagSet)) (*flag
 	set.SetOutput(io.Discard) // errors are returned, and the help is hand-written
 	set.Usage = func() {}
 	f.common(set)
+	if name == "kconfd" {
+		f.processFlags(set)
+	}
 	for _, add := range extra {
 		add(set)
 	}
@@ -120,12 +134,19 @@ func (f *flags) check() error {
 	case len(f.manifests) > 0 && (f.cluster.Kubeconfig != "" || f.cluster.Context != ""):
 		return &usageError{errors.New("-manifests and -kubeconfig or -context are two sources: one of them")}
 	}
+	if !f.hasChild() && (!reflect.ValueOf(f.process).IsZero() || f.adopt || f.forwardHUP) {
+		return &usageError{errors.New("the flags say how to run a command, and there is none: kconfd [flags] -- COMMAND")}
+	}
 	f.quiet = reload.Quiet{Min: quiet, Max: ceiling}
 	return nil
 }
 
-// newWatcher is the source that the flags name.
-func (f *flags) newWatcher(s streams, log *slog.Logger) (*watcher.Watcher, error) {
+// newWatcher is the source that the flags name. A command without templates
+// needs none.
+func (f *flags) newWatcher(groups []groupConfig, s streams, log *slog.Logger) (*watcher.Watcher, error) {
+	if !slices.ContainsFunc(groups, groupConfig.hasTemplates) {
+		return watcher.NewOffline(), nil
+	}
 	if len(f.manifests) > 0 {
 		return watcher.NewManifests(f.manifests, cmp.Or(f.cluster.Namespace, os.Getenv("POD_NAMESPACE")), s.in, log)
 	}

@@ -22,6 +22,8 @@ type group struct {
 	quiet   reload.Quiet
 	settled bool     // has been applied once; from then on changes wait for quiet
 	busy    bool     // a job is under way
+	acting  bool     // its files are live, and it waits for the child's action
+	told    *job     // that waits for it
 	owed    bool     // written, and the process not told yet
 	dirty   bool     // to be applied, though no template changed: a retry or drift
 	after   []*group // whose files are this group's now; they are gone

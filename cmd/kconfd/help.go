@@ -13,6 +13,7 @@ process that reads them in step with the files.
 
 Usage:
   kconfd [flags]                       keep files in step until SIGTERM
+  kconfd [flags] -- CMD …              the same, and start CMD and supervise it
   kconfd -onetime [flags] [-- CMD …]   once; with a command, then run it in kconfd's place
   kconfd render [flags] [FILE …]       print the rendered files; -diff: what differs on disk
   kconfd lint [flags]                  look for mistakes in resource files and templates
@@ -23,6 +24,7 @@ Usage:
 Example:
   $ kconfd render -manifests three-nodes.yaml -template nodes.tmpl:/tmp/nodes
   $ kconfd -onetime -template nodes.tmpl:/etc/nodes:'kill -HUP 1'
+  $ kconfd -stop-grace none -- mariadbd --defaults-file=/etc/mysql/my.cnf
 
 What to render:
   -confdir DIR                 resource files in DIR/conf.d, templates in DIR/templates
@@ -34,7 +36,8 @@ Where from:
                                as kubectl; in a pod the service account's
   -manifests PATH              Kubernetes manifests instead of a cluster: a file, a
                                directory or - for standard input; may be repeated
-  -timeout DURATION            how long to wait for complete data (default 1m)
+  -timeout DURATION            how long to wait for complete data (default 1m); then
+                               CMD starts with the files of before, if they exist
 
 How:
   -onetime                     render, check, write, act once, and exit
@@ -48,6 +51,23 @@ How:
   -log-format text|json        (default text)
   -version, -help
 
+How CMD is run; [process] of a resource file has these too, and more:
+  -user USER[:GROUP], -group GROUP, -chdir DIR
+  -stop-signal SIGNAL          what stops it (default TERM)
+  -stop-grace DURATION         from then to SIGKILL (default 10s); none is no limit
+  -stop-before-ready kill|wait a stop before it is ready kills it, or waits
+  -ready notify                it is ready when it says READY=1 on NOTIFY_SOCKET,
+  -ready-cmd CMD               or when this command succeeds
+  -ready-timeout DURATION      kill it when it is not ready by then
+  -pre-start CMD, -post-start CMD
+                               before and after each start
+  -pre-stop CMD                to succeed before it is stopped
+  -restart POLICY              when it ends by itself: never (default; end with its
+                               code), on-failure or always
+  -restart-wait MIN[:MAX]      how long to wait before that (default 1s:1m)
+  -forward-hup                 pass SIGHUP on instead of reading the configuration
+  -adopt                       when kconfd's worker dies, let CMD go on under a new one
+
 Of single commands:
   -name NAME, -service-account NAME
                                rbac: of the Role (default kconfd), and whom to bind it
@@ -59,7 +79,8 @@ Each flag is also an environment variable: -log-level is KCONFD_LOG_LEVEL; the
 values of one that may be repeated stand on lines of their own.
 
 Exit codes: 0, or 1 error, 2 usage, 3 the timeout passed with data missing or a
-render held; render -diff: 0 same, 1 differs, 2 trouble.
+render held; render -diff: 0 same, 1 differs, 2 trouble. With CMD its own, 128+n
+for its signal n, 126 and 127 when it cannot be run or found.
 `
 
 func runHelp(_ context.Context, _ []string, s streams) error {

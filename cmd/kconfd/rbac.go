@@ -66,6 +66,30 @@ func (e *engine) uses() []watcher.Use {
 			}
 		}
 	}
+	return append(uses, e.processUses()...)
+}
+
+// processUses are the calls in the arguments and the environment of [process].
+func (e *engine) processUses() []watcher.Use {
+	var uses []watcher.Use
+	for _, g := range e.groups {
+		if g.process == nil {
+			continue
+		}
+		config, err := g.process.parse()
+		if err != nil {
+			continue // it was good when it was read
+		}
+		line := &commandLine{reader: e.watcher.NewReader()}
+		if line.parse(config) == nil {
+			for _, t := range slices.Concat(line.args, line.values) {
+				for _, c := range t.AllCalls() {
+					uses = append(uses, watcher.Use(c))
+				}
+			}
+		}
+		line.reader.Close()
+	}
 	return uses
 }
 

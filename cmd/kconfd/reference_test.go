@@ -36,10 +36,11 @@ func section(t *testing.T, heading string) [][]string {
 	return rows
 }
 
-// commonFlags are those that all commands have, with their defaults.
-func commonFlags() map[string]string {
+// mainFlags are those of kconfd without a subcommand, with their defaults.
+func mainFlags() map[string]string {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	(&flags{}).common(set)
+	(&flags{}).processFlags(set)
 	defaults := map[string]string{"help": ""} // package flag's own
 	set.VisitAll(func(f *flag.Flag) { defaults[f.Name] = strings.ToLower(f.DefValue) })
 	return defaults
@@ -73,10 +74,12 @@ func TestReferenceNamesTheFlags(t *testing.T) {
 			delete(documented, name)
 		}
 	}
-	existing := commonFlags()
+	existing := mainFlags()
 	// What these are when they are not given is told in words.
 	for name, words := range map[string]string{
 		"kubeconfig": "as kubectl", "context": "the current one", "namespace": "the pod's", "listen": "off", "timeout": "1m", "version": "",
+		"user": "kconfd's", "group": "kconfd's", "chdir": "kconfd's", "stop-signal": "TERM", "stop-grace": "10s",
+		"ready-timeout": "none", "restart": "never", "restart-wait": "1s:1m",
 	} {
 		existing[name] = words
 	}
@@ -95,7 +98,7 @@ func TestHelpNamesTheFlags(t *testing.T) {
 		inHelp = append(inHelp, match[1])
 	}
 	want := []string{}
-	for name := range commonFlags() {
+	for name := range mainFlags() {
 		want = append(want, name)
 	}
 	for _, names := range ownFlags() {
@@ -129,6 +132,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 		"### The group":      rawFile[any]{},
 		"### `[[template]]`": rawTemplate{},
 		"### `[reload]`":     rawReload{},
+		"### `[process]`":    rawProcess{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			var documented, existing []string

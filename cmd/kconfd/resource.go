@@ -30,6 +30,7 @@ type rawFile[T any] struct {
 	Values       map[string]any `toml:"values" yaml:"values"`
 	Templates    T              `toml:"template" yaml:"template"`
 	Reload       *rawReload     `toml:"reload" yaml:"reload"`
+	Process      *rawProcess    `toml:"process" yaml:"process"`
 }
 
 type rawResource rawFile[[]rawTemplate]
@@ -59,6 +60,7 @@ type rawReload struct {
 	Signal  string            `toml:"signal" yaml:"signal"`
 	PIDFile string            `toml:"pid_file" yaml:"pid_file"`
 	Process string            `toml:"process" yaml:"process"`
+	Group   bool              `toml:"group" yaml:"group"`
 	Command any               `toml:"command" yaml:"command"`
 	URL     string            `toml:"url" yaml:"url"`
 	Method  string            `toml:"method" yaml:"method"`
@@ -88,7 +90,7 @@ func decodeResource(name string, content []byte) (*rawResource, error) {
 	}
 	var one rawFile[rawTemplate]
 	err := decode(content, &one, true)
-	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Values, []rawTemplate{one.Templates}, one.Reload}, err
+	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Values, []rawTemplate{one.Templates}, one.Reload, one.Process}, err
 }
 
 func decodeTOML(content []byte, into any, strict bool) error {
@@ -149,7 +151,7 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	if g.values == nil {
 		g.values = map[string]any{}
 	}
-	if len(raw.Templates) == 0 {
+	if len(raw.Templates) == 0 && raw.Process == nil {
 		return g, errors.New("there is no [[template]]")
 	}
 	if raw.Wait != "" {
@@ -181,6 +183,12 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	}
 	if g.schedule, err = raw.backoff(); err != nil {
 		return g, err
+	}
+	if raw.Process != nil {
+		g.process = raw.Process
+		if _, err := raw.Process.parse(); err != nil {
+			return g, fmt.Errorf("[process]: %w", err)
+		}
 	}
 	return g, g.tryCommands()
 }
@@ -416,7 +424,7 @@ func (r *rawReload) parse() (reload.Action, error) {
 		return reload.Action{}, fmt.Errorf("[reload]: %w", err)
 	}
 	a := reload.Action{
-		Kind: kind, PIDFile: r.PIDFile, Process: r.Process,
+		Kind: kind, PIDFile: r.PIDFile, Process: r.Process, Group: r.Group,
 		URL: r.URL, Method: r.Method, Header: r.Header, Body: r.Body, Status: r.Status,
 	}
 	if r.Signal != "" {

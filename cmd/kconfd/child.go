@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+// A child is the command behind the flags, supervised. The loop owns all of it
+// but the supervisor, which has a loop of its own: it asks this one for files
+// and arguments before every start, and is asked by it to restart or signal.
+type child struct {
+	supervisor *reload.Supervisor
+	adopt      reload.Starter                // for one that runs already
+	config     atomic.Pointer[processConfig] // also read when a signal comes
+	line       *commandLine
+
+	orders  chan order // of the supervisor
+	waiting []order    // for groups to be written
+	asking  []*group   // groups that wait for their action, not yet asked for
+	telling []*group   // those that the action under way is for
+	told    chan error // the end of the action under way
+	started bool       // the first start has been ordered
+	lineErr error      // why the command line cannot be rendered
+
+	link  *reload.Link
+	ended chan struct{} // closed when the supervisor is done
+	exit  reload.Exit
+	err   error // of a start that did not come about
+}
+
+// An order asks for what the next instance is to be.
+type order chan ordered
+
+type ordered struct {
+	child reload.Child
+	err   error
+}
+
+// describe has the loop bring all files up to date and render the command
+// line. It is what the supervisor asks before every start.
+func (c *child) describe(ctx context.Context) (reload.Child, error) {
+	o := make(order, 1)
+	select {
+	case c.orders <- o:
+	case <-ctx.Done():
+		return reload.Child{}, context.Cause(ctx)
+	}
+	select {
+	case answer := <-o:
+		return answer.child, answer.err
+	case <-ctx.Done():
+		return reload.Child{}, context.Cause(ctx)
+	}
+}
+
+// newChild makes a child of the flags' command.
+func (e *engine) newChild(l reload.Launcher) error {
+	var configs []groupConfig
+	for _, g := range e.groups {
+		configs = append(configs, g.groupConfig)
+	}
+	config, err := processOf(e.flags, configs)
+	if err != nil {
+		return err
+	}
+	line, err := newCommandLine(e.flags.args, config, e.watcher)
+	if err != nil {
+		return err
+	}
+	c := &child{line: line, link: l.Link, orders: make(chan order), told: make(chan error), ended: make(chan struct{})}
+	c.config.Store(config)
+	c.supervisor = reload.NewSupervisor(c.describe, launch(l, reload.Launcher.Start), e.log)
+	c.adopt = launch(l, reload.Launcher.Adopt)
+	e.child = c
+	return nil
+}
+
+// takeOver takes over the child that an earlier worker left, if there is one.
+// How it is to be ended is what the configuration says now.
+func (c *child) takeOver(command []string) {
+	if c == nil || c.link.Adopted == 0 {
+		return
+	}
+	instance := c.config.Load().child
+	instance.Argv, instance.Env = command, childEnvironment()
+	c.started = true
+	c.supervisor.Adopt(instance, c.adopt)
+}
+
+// takeOrder begins to bring all files up to date for a start.
+func (e *engine) takeOrder(o order) {
+	e.child.waiting = append(e.child.waiting, o)
+	for _, g := range e.groups {
+		g.dirty = true
+	}
+}
+
+// attend does for the child what is due, after each round of the loop.
+func (e *engine) attend(ctx context.Context, late bool) {
+	c := e.child
+	if c == nil {
+		return
+	}
+	if e.writing() {
+		return
+	}
+	e.answerOrders()
+	e.startChild(late)
+	e.tellChild(ctx)
+}
+
+// writing says whether the files of a group are on their way to disk.
+func (e *engine) writing() bool {
+	return slices.ContainsFunc(e.groups, func(g *group) bool { return g.busy && !g.acting })
+}
+
+// answerOrders hands out the next instance: what there is on disk now is as
+// new as can be.
+func (e *engine) answerOrders() {
+	c := e.child
+	for _, o := range c.waiting {
+		e.renderLine()
+		if c.line.last == nil {
+			o <- ordered{err: c.lineErr}
+			continue
+		}
+		if c.lineErr != nil {
+			e.log.Warn("the command line is as before", "err", c.lineErr)
+		}
+		instance := c.config.Load().child
+		instance.Argv, instance.Env = c.line.last.argv, c.line.last.env
+		o <- ordered{child: instance}
+	}
+	c.waiting = nil
+}
+
+func (e *engine) renderLine() {
+	e.rendering.Store(true)
+	defer e.rendering.Store(false)
+	e.watcher.View(func(v *watcher.View) { _, e.child.lineErr = e.child.line.render(v) })
+	e.hideSecrets()
+}
+
+// startChild orders the first start, once the first files are live: rendered
+// now, or when that takes too long, those of before. An action that is owed may
+// well have failed because there is no child yet.
+func (e *engine) startChild(late bool) {
+	c := e.child
+	if c.started {
+		return
+	}
+	for _, g := range e.groups {
+		if !g.live() && !(late && g.onDiskAlready()) {
+			return
+		}
+	}
+	before := c.lineErr
+	if e.renderLine(); c.lineErr != nil {
+		var incomplete *watcher.IncompleteError
+		if news := before == nil || before.Error() != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
+			e.log.Error("the child is not started, for the command line cannot be rendered", "err", c.lineErr)
+		}
+		return
+	}
+	for _, g := range e.groups {
+		if !g.live() {
+			e.log.Warn("starting the child with the files of before", "group", g.name, "err", e.explain(g))
+		}
+	}
+	c.started = true
+	c.supervisor.Start()
+}
+
+// live says whether what the group's data asks for has been written once.
+func (g *group) live() bool { return g.settled || g.owed }
+
+// onDiskAlready says whether all files of the group exist.
+func (g *group) onDiskAlready() bool {
+	for _, t := range g.templates {
+		if _, err := os.Stat(t.config.file.Dest); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// tellChild does one action for all groups that wait for one: the strongest.
+func (e *engine) tellChild(ctx context.Context) {
+	c := e.child
+	if len(c.asking) == 0 || len(c.telling) > 0 {
+		return
+	}
+	c.telling, c.asking = c.asking, nil
+	actions := strongest(c.telling)
+	go func() { // until the action is done, or ctx ends
+		var errs []error
+		for _, a := range actions {
+			errs = append(errs, c.do(ctx, a))
+		}
+		err := errors.Join(errs...)
+		if err == nil {
+			for _, a := range actions {
+				e.log.Info("told", "action", a.String())
+			}
+		}
+		select {
+		case c.told <- err:
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// strongest are the actions that serve all groups: a restart serves whoever
+// wants a signal as well.
+func strongest(groups []*group) []reload.Action {
+	var signals []reload.Action
+	for _, g := range groups {
+		same := func(a reload.Action) bool { return a.Signal == g.action.Signal && a.Group == g.action.Group }
+		switch {
+		case g.action.Kind == reload.Restart:
+			return []reload.Action{g.action}
+		case !slices.ContainsFunc(signals, same):
+			signals = append(signals, g.action)
+		}
+	}
+	return signals
+}
+
+func (c *child) do(ctx context.Context, a reload.Action) error {
+	if a.Kind == reload.Restart {
+		return c.supervisor.Restart(ctx)
+	}
+	return c.supervisor.Signal(a.Signal, a.Group)
+}
+
+// wantsChild notes that a group's files are live and its action is the
+// child's. A start that is to come is as good.
+func (e *engine) wantsChild(r result, now time.Time) {
+	if len(e.child.waiting) > 0 || !e.child.started {
+		r.job.acted = true
+		e.settle(r, now)
+		return
+	}
+	r.group.acting, r.group.told = true, r.job
+	e.child.asking = append(e.child.asking, r.group)
+}
+
+// childTold takes the end of an action for the groups that asked for it.
+func (e *engine) childTold(err error, now time.Time) {
+	if err != nil {
+		err = fmt.Errorf("written, but the process could not be told: %w", err)
+	}
+	for _, g := range e.child.telling {
+		j := g.told
+		g.acting, g.told = false, nil
+		j.acted = err == nil
+		e.settle(result{group: g, job: j, err: err}, now)
+	}
+	e.child.telling = nil
+}
+
+// order and answer are channels of the loop; without a child nothing comes.
+func (c *child) order() <-chan order {
+	if c == nil {
+		return nil
+	}
+	return c.orders
+}
+
+func (c *child) answer() <-chan error {
+	if c == nil {
+		return nil
+	}
+	return c.told
+}
+
+// reconfigure makes the new settings those of the next start. They have been
+// found good when they were read.
+func (c *child) reconfigure(e *engine, groups []groupConfig) error {
+	config, err := processOf(e.flags, groups)
+	if err != nil {
+		return err
+	}
+	line, err := newCommandLine(e.flags.args, config, e.watcher)
+	if err != nil {
+		return err
+	}
+	c.line.reader.Close()
+	line.last = c.line.last
+	c.line = line
+	c.config.Store(config)
+	return nil
+}

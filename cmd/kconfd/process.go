@@ -1,0 +1,352 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+// rawProcess is [process] of a resource file: how the command behind the flags
+// is run. One resource file at most has it.
+type rawProcess struct {
+	User             string            `toml:"user" yaml:"user"`
+	Group            string            `toml:"group" yaml:"group"`
+	Dir              string            `toml:"dir" yaml:"dir"`
+	Args             []string          `toml:"args" yaml:"args"`
+	Env              map[string]string `toml:"env" yaml:"env"`
+	StopSignal       string            `toml:"stop_signal" yaml:"stop_signal"`
+	StopGrace        string            `toml:"stop_grace" yaml:"stop_grace"`
+	StopBeforeReady  string            `toml:"stop_before_ready" yaml:"stop_before_ready"`
+	PreStart         any               `toml:"pre_start" yaml:"pre_start"`
+	PreStartTimeout  string            `toml:"pre_start_timeout" yaml:"pre_start_timeout"`
+	PostStart        any               `toml:"post_start" yaml:"post_start"`
+	PostStartTimeout string            `toml:"post_start_timeout" yaml:"post_start_timeout"`
+	PreStop          any               `toml:"pre_stop" yaml:"pre_stop"`
+	PreStopTimeout   string            `toml:"pre_stop_timeout" yaml:"pre_stop_timeout"`
+	Ready            string            `toml:"ready" yaml:"ready"`
+	ReadyCmd         any               `toml:"ready_cmd" yaml:"ready_cmd"`
+	ReadyTimeout     string            `toml:"ready_timeout" yaml:"ready_timeout"`
+	Restart          string            `toml:"restart" yaml:"restart"`
+	RestartWait      string            `toml:"restart_wait" yaml:"restart_wait"`
+	Forward          []string          `toml:"forward" yaml:"forward"`
+}
+
+// A processConfig is how the command is run, and what of it is a template.
+type processConfig struct {
+	child   reload.Child      // without arguments and environment
+	args    []string          // behind the command's own; templates
+	env     map[string]string // added to kconfd's own; the values are templates
+	forward []syscall.Signal  // what is passed on; nil for all that can be but SIGHUP
+
+	forwardHUP bool // SIGHUP too, rather than read the configuration again
+}
+
+// forwards says whether a signal is passed on to the command.
+func (p *processConfig) forwards(s syscall.Signal) bool {
+	switch s {
+	case syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT:
+		return true // a terminal's, which stop and continue all of a job
+	case syscall.SIGHUP:
+		return p.forwardHUP || slices.Contains(p.forward, s)
+	}
+	return p.forward == nil || slices.Contains(p.forward, s)
+}
+
+// processOf is how the command is run: [process] of the one group that has it,
+// with what the flags say in its place.
+func processOf(f *flags, groups []groupConfig) (*processConfig, error) {
+	raw, from := rawProcess{}, ""
+	for _, g := range groups {
+		if g.process == nil {
+			continue
+		}
+		if from != "" {
+			return nil, fmt.Errorf("%s and %s both have [process]", from, g.name)
+		}
+		raw, from = *g.process, g.name
+	}
+	raw.overlay(f.process)
+	p, err := raw.parse()
+	if err != nil {
+		return nil, &usageError{err} // the file has been found good by itself
+	}
+	p.forwardHUP = f.forwardHUP
+	return p, nil
+}
+
+// overlay takes over what is set in o.
+func (r *rawProcess) overlay(o rawProcess) {
+	for at, value := range map[*string]string{
+		&r.User: o.User, &r.Group: o.Group, &r.Dir: o.Dir, &r.StopSignal: o.StopSignal, &r.StopGrace: o.StopGrace,
+		&r.StopBeforeReady: o.StopBeforeReady, &r.Ready: o.Ready, &r.ReadyTimeout: o.ReadyTimeout,
+		&r.Restart: o.Restart, &r.RestartWait: o.RestartWait,
+	} {
+		*at = cmp.Or(value, *at)
+	}
+	for at, value := range map[*any]any{&r.PreStart: o.PreStart, &r.PostStart: o.PostStart, &r.PreStop: o.PreStop, &r.ReadyCmd: o.ReadyCmd} {
+		if value != nil {
+			*at = value
+		}
+	}
+}
+
+// processFlags are the settings of the command as flags.
+func (f *flags) processFlags(set *flag.FlagSet) {
+	p := &f.process
+	command := func(name string, to *any) {
+		set.Func(name, "", func(s string) error { *to = s; return nil })
+	}
+	set.StringVar(&p.User, "user", "", "")
+	set.StringVar(&p.Group, "group", "", "")
+	set.StringVar(&p.Dir, "chdir", "", "")
+	set.StringVar(&p.StopSignal, "stop-signal", "", "")
+	set.StringVar(&p.StopGrace, "stop-grace", "", "")
+	set.StringVar(&p.StopBeforeReady, "stop-before-ready", "", "")
+	set.StringVar(&p.Ready, "ready", "", "")
+	command("ready-cmd", &p.ReadyCmd)
+	set.StringVar(&p.ReadyTimeout, "ready-timeout", "", "")
+	command("pre-start", &p.PreStart)
+	command("post-start", &p.PostStart)
+	command("pre-stop", &p.PreStop)
+	set.StringVar(&p.Restart, "restart", "", "")
+	set.StringVar(&p.RestartWait, "restart-wait", "", "")
+	set.BoolVar(&f.forwardHUP, "forward-hup", false, "")
+	set.BoolVar(&f.adopt, "adopt", false, "")
+}
+
+func (r *rawProcess) parse() (*processConfig, error) {
+	p := &processConfig{args: r.Args, env: r.Env, child: reload.Child{
+		Dir:             r.Dir,
+		StopBeforeReady: reload.BeforeReady(r.StopBeforeReady),
+		Ready:           reload.Readiness(r.Ready),
+		Restart:         reload.RestartPolicy(r.Restart),
+	}}
+	for _, parse := range []func(*reload.Child) error{r.parseAccount, r.parseStop, r.parseCommands, r.parseReady, r.parseRestart} {
+		if err := parse(&p.child); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range r.Forward {
+		sig, err := reload.ParseSignal(name)
+		if err != nil {
+			return nil, fmt.Errorf("forward: %w", err)
+		}
+		p.forward = append(p.forward, sig)
+	}
+	if r.Forward != nil && p.forward == nil {
+		p.forward = []syscall.Signal{} // none, rather than all
+	}
+	example := p.child
+	example.Argv = []string{"command"}
+	if err := example.Validate(); err != nil {
+		return nil, err
+	}
+	_, err := newCommandLine(nil, p, watcher.NewOffline()) // for mistakes in the templates
+	return p, err
+}
+
+// parseAccount reads user ("mysql", "999", "mysql:mysql") and group.
+func (r *rawProcess) parseAccount(c *reload.Child) error {
+	name, group, both := strings.Cut(r.User, ":")
+	switch {
+	case both && r.Group != "":
+		return errors.New("user and group both name a group")
+	case !both:
+		group = r.Group
+	}
+	if name == "" && group == "" {
+		return nil
+	}
+	c.User = &reload.Account{UID: os.Getuid(), GID: os.Getgid()}
+	if name != "" {
+		if err := lookupAccount(name, c.User); err != nil {
+			return err // it says unknown user
+		}
+	}
+	if group == "" {
+		return nil
+	}
+	gid, err := strconv.Atoi(group)
+	if err != nil {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return err // it says unknown group
+		}
+		gid, _ = strconv.Atoi(g.Gid) // a number on every system that kconfd runs on
+	}
+	c.User.GID = gid
+	return nil
+}
+
+// lookupAccount finds a user by name. A number that nobody has is taken as it
+// is, with no groups.
+func lookupAccount(name string, a *reload.Account) error {
+	u, err := user.Lookup(name)
+	if id, numeric := strconv.Atoi(name); err != nil && numeric == nil {
+		if u, err = user.LookupId(name); err != nil {
+			a.UID, a.GID = id, id
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	a.UID, _ = strconv.Atoi(u.Uid) // numbers, as above
+	a.GID, _ = strconv.Atoi(u.Gid)
+	groups, err := u.GroupIds()
+	for _, g := range groups {
+		gid, _ := strconv.Atoi(g)
+		a.Groups = append(a.Groups, gid)
+	}
+	return err
+}
+
+func (r *rawProcess) parseStop(c *reload.Child) (err error) {
+	if r.StopSignal != "" {
+		if c.StopSignal, err = reload.ParseSignal(r.StopSignal); err != nil {
+			return fmt.Errorf("stop_signal: %w", err)
+		}
+	}
+	c.StopGrace, err = parseGrace(r.StopGrace)
+	return err
+}
+
+// parseGrace reads a duration, or "none" for no limit.
+func parseGrace(s string) (time.Duration, error) {
+	if s == "none" {
+		return -1, nil
+	}
+	return parseTimeout("stop_grace", s)
+}
+
+func (r *rawProcess) parseCommands(c *reload.Child) (err error) {
+	if c.PreStart, err = parseCommand("pre_start", r.PreStart, "pre_start_timeout", r.PreStartTimeout); err != nil {
+		return err
+	}
+	if c.PostStart, err = parseCommand("post_start", r.PostStart, "post_start_timeout", r.PostStartTimeout); err != nil {
+		return err
+	}
+	if c.PreStop, err = parseCommand("pre_stop", r.PreStop, "", ""); err != nil {
+		return err
+	}
+	if c.PreStop == nil && r.PreStopTimeout != "" {
+		return errors.New("pre_stop_timeout without pre_stop")
+	}
+	c.PreStopTimeout, err = parseTimeout("pre_stop_timeout", r.PreStopTimeout)
+	return err
+}
+
+func (r *rawProcess) parseReady(c *reload.Child) (err error) {
+	if c.ReadyCmd, err = parseCommand("ready_cmd", r.ReadyCmd, "", ""); err != nil {
+		return err
+	}
+	if c.ReadyCmd != nil && r.Ready == "" {
+		c.Ready = reload.ReadyByCommand
+	}
+	c.ReadyTimeout, err = parseTimeout("ready_timeout", r.ReadyTimeout)
+	return err
+}
+
+func (r *rawProcess) parseRestart(c *reload.Child) error {
+	if r.RestartWait == "" {
+		return nil
+	}
+	first, longest, err := reload.ParseWait(r.RestartWait)
+	if err != nil || first <= 0 {
+		return fmt.Errorf("restart_wait: want two durations such as 1s:1m, not %q", r.RestartWait)
+	}
+	c.Backoff = reload.Backoff{Initial: first, Max: longest}
+	return nil
+}
+
+// A commandLine is the child's arguments and environment. What [process] adds
+// to the command is made of templates, rendered before every start; the
+// command itself stays as it was given, braces and all.
+type commandLine struct {
+	reader  *watcher.Reader
+	command []string
+	args    []*render.Template
+	names   []string // of the variables, in order
+	values  []*render.Template
+	last    *rendered // what the last good run gave
+}
+
+type rendered struct {
+	argv, env []string
+}
+
+func newCommandLine(command []string, p *processConfig, w *watcher.Watcher) (*commandLine, error) {
+	l := &commandLine{reader: w.NewReader(), command: command}
+	if err := l.parse(p); err != nil {
+		l.reader.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *commandLine) parse(p *processConfig) error {
+	l.names = slices.Sorted(maps.Keys(p.env))
+	for i, arg := range p.args {
+		t, err := render.Parse(render.Source{Name: fmt.Sprintf("args %d", i+1), Text: arg, Funcs: l.reader.Funcs()})
+		if err != nil {
+			return err
+		}
+		l.args = append(l.args, t)
+	}
+	for _, name := range l.names {
+		t, err := render.Parse(render.Source{Name: "env " + name, Text: p.env[name], Funcs: l.reader.Funcs()})
+		if err != nil {
+			return err
+		}
+		l.values = append(l.values, t)
+	}
+	return nil
+}
+
+// render fills in the templates.
+func (l *commandLine) render(v *watcher.View) (*rendered, error) {
+	r := &rendered{argv: slices.Clone(l.command), env: childEnvironment()}
+	err := v.Run(l.reader, func() error {
+		for _, t := range l.args {
+			text, err := t.Execute(nil)
+			if err != nil {
+				return err
+			}
+			r.argv = append(r.argv, string(text))
+		}
+		for i, t := range l.values {
+			text, err := t.Execute(nil)
+			if err != nil {
+				return err
+			}
+			r.env = append(r.env, l.names[i]+"="+string(text))
+		}
+		return nil
+	})
+	if err == nil {
+		l.last = r
+	}
+	return r, err
+}
+
+// childEnvironment is kconfd's own without what is meant for kconfd alone.
+func childEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		own := []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+		return strings.HasPrefix(name, "KCONFD_") || slices.Contains(own, name)
+	})
+}

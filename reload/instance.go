@@ -1,0 +1,518 @@
+package reload
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// What follows is the life of an instance, in order. All of it is run by the
+// goroutine of Supervisor.Run, but for the functions given to beside.
+
+// prepare gets ready for the next instance.
+func (s *Supervisor) prepare() {
+	s.enter(Preparing)
+	s.number++
+	s.goal = goalPolicy
+	s.stale = false
+	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
+		child, err := s.describe(ctx)
+		described := err == nil
+		if described {
+			child, err = child.prepared(ctx)
+		}
+		s.of(number, func() {
+			if described {
+				s.child = child
+			}
+			s.launch(err)
+		}, Preparing)
+	})
+}
+
+func (s *Supervisor) launch(err error) {
+	switch {
+	case s.stale:
+		s.prepare() // for who has asked since
+	case err != nil:
+		s.failed(fmt.Errorf("before the start: %w", err))
+	case s.begin(s.start):
+		s.log.Info("child started", "command", s.child.Argv[0], "instance", s.number)
+		s.afterStart()
+	}
+}
+
+// begin starts the instance, and says whether it came about.
+func (s *Supervisor) begin(start Starter) bool {
+	number := s.number
+	var sayer readySayer
+	process, err := start(s.child, func() {
+		if sayer.say() {
+			s.of(number, s.becameReady, Running, Stopping)
+		}
+	})
+	if err != nil {
+		s.failed(err)
+		return false
+	}
+	s.enter(Running)
+	s.process, s.since, s.failure = process, time.Now(), nil
+	go func() { // until the process ends
+		exit := process.Wait()
+		s.do(func() { s.exited(number, exit) })
+	}()
+	s.answer(nil)
+	s.watchReadiness(sayer.listen())
+	return true
+}
+
+// A readySayer keeps what is said before somebody listens. Whoever says it may
+// be the one who is to listen later.
+type readySayer struct {
+	mu              sync.Mutex
+	said, listening bool
+}
+
+// say tells whether somebody listens by now.
+func (r *readySayer) say() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = true
+	return r.listening
+}
+
+// listen tells whether it has been said before.
+func (r *readySayer) listen() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listening = true
+	return r.said
+}
+
+// failed is a start that did not come about.
+func (s *Supervisor) failed(err error) {
+	s.log.Error("child not started", "err", err)
+	s.failure = err
+	s.answer(err)
+	if s.child.Restart == RestartOnFailure || s.child.Restart == RestartAlways {
+		s.pause()
+		return
+	}
+	s.enter(Ended)
+}
+
+func (s *Supervisor) afterStart() {
+	c := s.child.PostStart
+	if c == nil {
+		return
+	}
+	s.beside(func(ctx context.Context, _ int) { // until ctx ends or it is done
+		if err := c.Run(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("post_start failed, the child goes on", "err", err)
+		}
+	})
+}
+
+func (s *Supervisor) watchReadiness(known bool) {
+	if known || s.child.Ready == ReadyAtOnce {
+		s.becameReady()
+		return
+	}
+	if s.child.Ready == ReadyByCommand {
+		s.tryReadyCmd()
+	}
+	if s.child.ReadyTimeout > 0 {
+		s.timer.Reset(s.child.ReadyTimeout)
+	}
+}
+
+func (s *Supervisor) tryReadyCmd() {
+	command := *s.child.ReadyCmd
+	s.beside(func(ctx context.Context, number int) { // until ctx ends or the command succeeds
+		if untilSuccess(ctx, command) == nil {
+			s.of(number, s.becameReady, Running, Stopping)
+		}
+	})
+}
+
+func (s *Supervisor) becameReady() {
+	if s.ready {
+		return
+	}
+	s.ready = true
+	s.process.Ready()
+	if s.child.Ready != ReadyAtOnce {
+		s.log.Info("child ready", "instance", s.number, "after", time.Since(s.since).Round(time.Millisecond).String())
+	}
+	switch {
+	case s.state == Running:
+		s.timer.Stop() // the watchdog's
+		s.releaseSignals()
+	case s.child.StopBeforeReady == StopWaits:
+		s.end() // what was waiting for this
+	}
+}
+
+func (s *Supervisor) restart(answer chan<- error) {
+	switch {
+	case s.goal == goalStop:
+		answer <- ErrStopping
+		return
+	case s.state == Waiting:
+		answer <- nil // the first start is to come, and finds what is new
+		return
+	}
+	s.asked = append(s.asked, answer)
+	switch s.state {
+	case Preparing:
+		s.stale = true // what it has read by now may be older than the request
+	case Running:
+		s.tryDescription()
+	case Stopping, Draining:
+		s.goal = goalRestart
+	case Pausing:
+		s.prepare() // what is new may be what it takes
+	}
+}
+
+// tryDescription finds out whether there is a next instance to start, before
+// the one that runs is ended for it.
+func (s *Supervisor) tryDescription() {
+	s.goal = goalRestart
+	if s.checking {
+		return
+	}
+	s.checking = true
+	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
+		_, err := s.describe(ctx)
+		s.of(number, func() {
+			s.checking = false
+			if err == nil {
+				s.end()
+				return
+			}
+			s.goal = goalPolicy
+			s.answer(fmt.Errorf("the child is not restarted: %w", err))
+		}, Running)
+	})
+}
+
+func (s *Supervisor) stop() {
+	if s.goal == goalStop {
+		return
+	}
+	s.goal = goalStop
+	s.answer(ErrStopping)
+	switch s.state {
+	case Waiting, Preparing, Pausing:
+		s.enter(Ended)
+	case Running:
+		s.end()
+		fallthrough
+	case Stopping:
+		// There is no next one to keep them for.
+		s.forgetOwnSignals()
+		s.releaseSignals()
+	}
+}
+
+// end begins to end the instance.
+func (s *Supervisor) end() {
+	s.enter(Stopping)
+	s.deadline = time.Time{}
+	switch {
+	case s.ready && s.child.PreStop != nil:
+		s.awaitPreStop()
+	case s.ready || s.child.StopBeforeReady == StopAlways:
+		s.sendStop()
+	case s.child.StopBeforeReady == StopKills:
+		s.kill("it is not ready, and would not stop well")
+	default:
+		s.awaitReadyToStop()
+	}
+}
+
+// awaitPreStop waits for the condition to stop.
+func (s *Supervisor) awaitPreStop() {
+	command, limit := *s.child.PreStop, cmp.Or(s.child.PreStopTimeout, defaultPreStopTimeout)
+	s.beside(func(ctx context.Context, number int) { // until ctx ends, the command succeeds, or the limit passes
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		if err := untilSuccess(ctx, command); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			s.log.Warn("pre_stop did not succeed, stopping all the same", "after", limit.String(), "err", err)
+		}
+		s.of(number, s.sendStop, Stopping)
+	})
+}
+
+// awaitReadyToStop waits until the child can be stopped, within the grace. With
+// no grace, the watchdog sees to one that never gets there.
+func (s *Supervisor) awaitReadyToStop() {
+	s.log.Info("child is not ready, waiting with the stop signal", "instance", s.number)
+	if s.child.Ready == ReadyByCommand {
+		s.tryReadyCmd()
+	}
+	s.startGrace()
+	if s.child.grace() < 0 && s.child.ReadyTimeout > 0 {
+		s.timer.Reset(time.Until(s.since.Add(s.child.ReadyTimeout)))
+	}
+}
+
+func (s *Supervisor) sendStop() {
+	s.log.Info("stopping child", "signal", signalName(s.child.stopSignal()), "instance", s.number)
+	s.send(s.child.stopSignal(), false)
+	s.startGrace()
+}
+
+func (s *Supervisor) startGrace() {
+	if grace := s.child.grace(); grace >= 0 {
+		s.deadline = time.Now().Add(grace)
+		s.timer.Reset(grace)
+	}
+}
+
+// timeUp is the end of the state's timer.
+func (s *Supervisor) timeUp() {
+	switch s.state {
+	case Running:
+		s.kill("alive, but not ready after " + s.child.ReadyTimeout.String())
+	case Stopping:
+		s.kill("the time to stop has passed")
+	case Pausing:
+		s.prepare()
+	}
+}
+
+// kill ends the instance and its group at once.
+func (s *Supervisor) kill(why string) {
+	if s.process == nil {
+		return
+	}
+	s.log.Warn("killing child", "why", why, "instance", s.number)
+	s.send(syscall.SIGKILL, true)
+}
+
+// exited is the end of the instance's own process; others of its group may
+// live on.
+func (s *Supervisor) exited(number int, exit Exit) {
+	if number != s.number {
+		return
+	}
+	s.log.Info("child ended", "how", exit.String(), "instance", number)
+	process, stop, grace := s.process, s.child.stopSignal(), s.drainGrace()
+	s.exit, s.ready = exit, false
+	if time.Since(s.since) >= steadyAfter {
+		s.backoff = nil
+	}
+	s.forgetOwnSignals()
+	s.enter(Draining)
+	s.beside(func(_ context.Context, number int) { // until the group is gone, which SIGKILL sees to
+		drain(process, stop, grace)
+		s.of(number, s.drained, Draining)
+	})
+}
+
+// drainGrace is for what is left of the group when its leader is gone: what is
+// left of the leader's own. A child with no limit may take its time, but what
+// it leaves behind is no child.
+func (s *Supervisor) drainGrace() time.Duration {
+	if s.state == Stopping && !s.deadline.IsZero() {
+		return max(0, time.Until(s.deadline))
+	}
+	if grace := s.child.grace(); grace >= 0 {
+		return grace
+	}
+	return defaultStopGrace
+}
+
+// drain ends what is left of a group: politely, and after the grace for good.
+func drain(p Process, stop syscall.Signal, grace time.Duration) {
+	moment, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if p.Gone(moment) == nil {
+		return
+	}
+	_ = p.Signal(stop, true) // it may be gone by now
+	limit, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if p.Gone(limit) == nil {
+		return
+	}
+	_ = p.Signal(syscall.SIGKILL, true)
+	_ = p.Gone(context.Background())
+}
+
+// drained is the end of the instance and all that it started.
+func (s *Supervisor) drained() {
+	s.process = nil
+	switch {
+	case s.goal == goalStop:
+		s.enter(Ended)
+	case s.goal == goalRestart:
+		s.prepare()
+	case s.child.restarts(s.exit):
+		s.pause()
+	default:
+		s.enter(Ended)
+	}
+}
+
+// pause waits before the next instance, longer each time until one has run
+// steadily.
+func (s *Supervisor) pause() {
+	s.enter(Pausing)
+	if s.backoff == nil {
+		s.backoff = &Backoff{Initial: s.child.Backoff.Initial, Max: s.child.Backoff.Max}
+	}
+	delay := s.backoff.Next()
+	s.log.Warn("child is started again", "in", delay.Round(time.Millisecond).String())
+	s.timer.Reset(delay)
+}
+
+// untilSuccess repeats a command until it succeeds. The error is the last one
+// when ctx ends.
+func untilSuccess(ctx context.Context, c Command) error {
+	for {
+		err := c.Run(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pollPause):
+		}
+	}
+}
+
+// A keptSignal waits for an instance that can take it.
+type keptSignal struct {
+	sig   syscall.Signal
+	group bool
+	own   bool // kconfd's own, for this instance only
+}
+
+func (s *Supervisor) forward(sig syscall.Signal) {
+	switch {
+	case sig == syscall.SIGQUIT && (s.state == Stopping || s.state == Draining):
+		s.kill("SIGQUIT ends the grace")
+	case s.takes(sig):
+		// SIGCONT is for all that the terminal may have stopped.
+		s.sendOrKeep(keptSignal{sig: sig, group: sig == syscall.SIGCONT})
+	case isJobControl(sig):
+		// Out of order, it would stop the next one with nobody to continue it.
+		s.log.Debug("signal dropped, nothing runs", "signal", signalName(sig))
+	default:
+		s.keep(keptSignal{sig: sig})
+	}
+}
+
+func (s *Supervisor) tell(sig syscall.Signal, group bool) error {
+	switch {
+	case s.state != Running:
+		return nil
+	case !s.ready || !s.settled(sig):
+		s.keep(keptSignal{sig, group, true})
+		return nil
+	}
+	err := s.process.Signal(sig, group)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// takes says whether a signal goes to the instance that runs, rather than to
+// the next. What was kept goes first.
+func (s *Supervisor) takes(sig syscall.Signal) bool {
+	switch s.state {
+	case Running:
+		return isJobControl(sig) || len(s.kept) == 0 && s.ready && s.settled(sig)
+	case Stopping:
+		return isJobControl(sig) || len(s.kept) == 0 && s.goal == goalStop
+	}
+	return false
+}
+
+// settled says whether the instance can be sent a signal. One that has just
+// been started would die of a signal which it handles a moment later.
+func (s *Supervisor) settled(sig syscall.Signal) bool {
+	return time.Since(s.since) >= handleWait || s.process.Handles(sig)
+}
+
+func (s *Supervisor) keep(k keptSignal) {
+	s.kept = append(s.kept, k)
+	if s.state == Running && s.ready {
+		s.releaseSignals()
+	}
+}
+
+// releaseSignals sends what was kept as soon as the child would live through
+// it, or handleWait has passed.
+func (s *Supervisor) releaseSignals() {
+	if len(s.kept) == 0 {
+		return
+	}
+	process, signals := s.process, slices.Clone(s.kept)
+	s.beside(func(state context.Context, number int) { // until state ends, all are handled, or handleWait has passed
+		ctx, cancel := context.WithTimeout(state, handleWait)
+		defer cancel()
+		for _, k := range signals {
+			awaitHandler(ctx, process, k.sig)
+		}
+		s.of(number, func() {
+			if state.Err() == nil {
+				s.sendKept()
+			}
+		}, Running, Stopping)
+	})
+}
+
+func awaitHandler(ctx context.Context, p Process, sig syscall.Signal) {
+	for ctx.Err() == nil && !p.Handles(sig) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(handlePoll):
+		}
+	}
+}
+
+func (s *Supervisor) sendKept() {
+	signals := s.kept
+	s.kept = nil
+	for _, k := range signals {
+		s.sendOrKeep(k)
+	}
+}
+
+// sendOrKeep keeps a signal for the next instance if this one has ended, which
+// Run is about to be told.
+func (s *Supervisor) sendOrKeep(k keptSignal) {
+	err := s.process.Signal(k.sig, k.group)
+	switch {
+	case err == nil:
+		s.log.Debug("signal passed on", "signal", signalName(k.sig), "instance", s.number)
+	case errors.Is(err, os.ErrProcessDone):
+		s.kept = append(s.kept, k)
+	default:
+		s.log.Error("signal not passed on", "signal", signalName(k.sig), "err", err)
+	}
+}
+
+// forgetOwnSignals drops what the next instance need not be told.
+func (s *Supervisor) forgetOwnSignals() {
+	s.kept = slices.DeleteFunc(s.kept, func(k keptSignal) bool { return k.own })
+}
+
+// send is for signals that a child which has ended does not need any more.
+func (s *Supervisor) send(sig syscall.Signal, group bool) {
+	if err := s.process.Signal(sig, group); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		s.log.Error("child not signalled", "signal", signalName(sig), "err", err)
+	}
+}

@@ -1,0 +1,68 @@
+package reload
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// startFile is the environment variable that names the file in which a
+// pre_start command leaves arguments and environment for the one start that it
+// comes before.
+const startFile = "KCONFD_START_FILE"
+
+// prepared runs PreStart and takes over what it left: lines `arg VALUE`, in
+// order behind the arguments that are there, and `env NAME=VALUE`.
+func (c Child) prepared(ctx context.Context) (Child, error) {
+	if c.PreStart == nil {
+		return c, nil
+	}
+	file, err := newStartFile()
+	if err != nil {
+		return c, fmt.Errorf("pre_start: %w", err)
+	}
+	defer file.Close()
+	command := *c.PreStart
+	command.Env = append(slices.Clone(command.Env), fmt.Sprintf("%s=/proc/%d/fd/%d", startFile, os.Getpid(), file.Fd()))
+	if err := command.Run(ctx); err != nil {
+		return c, fmt.Errorf("pre_start: %w", err)
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return c, fmt.Errorf("pre_start: reading $%s: %w", startFile, err)
+	}
+	return c.with(string(text))
+}
+
+// newStartFile makes a file that needs no directory to be writable.
+func newStartFile() (*os.File, error) {
+	fd, err := unix.MemfdCreate("kconfd-start", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "$"+startFile), nil
+}
+
+// with is the child with what a start file holds added.
+func (c Child) with(text string) (Child, error) {
+	c.Argv, c.Env = slices.Clone(c.Argv), slices.Clone(c.Env)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		what, value, _ := strings.Cut(line, " ")
+		switch {
+		case line == "":
+		case what == "arg":
+			c.Argv = append(c.Argv, value)
+		case what == "env" && strings.Index(value, "=") > 0:
+			c.Env = append(c.Env, value)
+		default:
+			return c, fmt.Errorf("pre_start: want lines `arg VALUE` or `env NAME=VALUE` in $%s, not %q", startFile, line)
+		}
+	}
+	return c, nil
+}

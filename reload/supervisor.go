@@ -1,0 +1,265 @@
+package reload
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Supervisor starts a child, restarts it and ends it. One goroutine, that of
+// [Supervisor.Run], owns its state; everybody else sends it requests.
+//
+//	waiting ──Start──► preparing ──────► running ──Stop, Restart──► stopping
+//	                      ▲                 │ exit                     │ exit
+//	                      │                 ▼                          │
+//	          pausing ────┴──────────── draining ◄─────────────────────┘
+//	             ▲                          │
+//	             └──────────────────────────┴─ nothing more to run ─► ended
+//
+// Preparing runs what comes before a start. Draining waits until the child's
+// whole process group is gone, so that two instances never run side by side.
+// Every instance has a number, by which what comes late from an old one is
+// known.
+type Supervisor struct {
+	log      *slog.Logger
+	describe func(context.Context) (Child, error)
+	start    Starter
+	work     chan func()
+	ended    chan struct{}  // closed when Run takes no more work
+	besides  sync.WaitGroup // what runs beside Run
+
+	// Owned by Run.
+	ctx      context.Context
+	state    State
+	number   int // of the instance that runs, or ran last
+	child    Child
+	process  Process
+	ready    bool
+	since    time.Time // of the start
+	deadline time.Time // of the grace; zero when there is none
+	goal     goal
+	checking bool // a restart is asked for, and the description is being tried
+	stale    bool // a restart was asked for while preparing
+	exit     Exit
+	failure  error              // why the last start did not come about
+	asked    []chan<- error     // who waits for the next instance
+	kept     []keptSignal       // until an instance can take them
+	timer    *time.Timer        // of the state: grace, pause or watchdog
+	cancel   context.CancelFunc // of what runs beside in this state
+	backoff  *Backoff           // nil after a steady run
+}
+
+// State is where a supervised child stands.
+type State string
+
+// The states; see [Supervisor].
+const (
+	Waiting   State = "waiting"
+	Preparing State = "preparing"
+	Running   State = "running"
+	Stopping  State = "stopping"
+	Draining  State = "draining"
+	Pausing   State = "pausing"
+	Ended     State = "ended"
+)
+
+// goal is what follows the end of the instance that runs.
+type goal int
+
+const (
+	goalPolicy  goal = iota // what the restart policy says
+	goalRestart             // the next instance
+	goalStop                // nothing
+)
+
+// A Process is a started child. Its id is not given to another process before
+// Gone has returned nil.
+type Process interface {
+	// Signal sends a signal to the process, or to its whole group. The error is
+	// os.ErrProcessDone when it has ended.
+	Signal(sig syscall.Signal, group bool) error
+	// Handles tells whether the process would live through a signal, because it
+	// catches or ignores it.
+	Handles(sig syscall.Signal) bool
+	// Ready is called when the process is known to be ready.
+	Ready()
+	// Wait returns when the process has ended, and says how.
+	Wait() Exit
+	// Gone returns nil when nothing of its group is left, else ctx's error.
+	Gone(ctx context.Context) error
+}
+
+// A Starter starts an instance. Ready is to be called when the child says that
+// it is ready; it may be called at any time, by anyone, and more than once.
+type Starter func(c Child, ready func()) (Process, error)
+
+// ErrStopping is a request that comes too late: the child is being stopped for
+// good.
+var ErrStopping = errors.New("the child is being stopped")
+
+// NewSupervisor makes a supervisor of the child that describe gives. It is
+// asked before every start, so that it can render files and arguments afresh,
+// and before a restart ends what runs: an error then leaves the child alone.
+// It must return soon when its context ends.
+func NewSupervisor(describe func(context.Context) (Child, error), start Starter, log *slog.Logger) *Supervisor {
+	return &Supervisor{
+		log: log, describe: describe, start: start, state: Waiting,
+		work: make(chan func()), ended: make(chan struct{}), cancel: func() {},
+	}
+}
+
+// Run supervises until the child has ended and nothing asks for another
+// instance. The error is that of a start that did not come about. Ending ctx
+// kills the child; Stop ends it well.
+func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
+	defer s.besides.Wait()
+	defer close(s.ended)
+	s.ctx = context.WithoutCancel(ctx)
+	s.timer = time.NewTimer(time.Hour)
+	s.timer.Stop()
+	done := ctx.Done()
+	for s.state != Ended {
+		select {
+		case do := <-s.work:
+			do()
+		case <-s.timer.C:
+			s.timeUp()
+		case <-done:
+			done = nil
+			s.stop()
+			s.kill("the supervisor is ending")
+		}
+	}
+	s.answer(ErrStopping)
+	for _, k := range s.kept {
+		s.log.Warn("signal not passed on, there is no child any more", "signal", signalName(k.sig))
+	}
+	return s.exit, s.failure
+}
+
+// Start starts the first instance. Later calls do nothing.
+func (s *Supervisor) Start() {
+	s.do(func() {
+		if s.state == Waiting {
+			s.prepare()
+		}
+	})
+}
+
+// Adopt takes over, instead of the first start, a child that runs already.
+func (s *Supervisor) Adopt(c Child, take Starter) {
+	s.do(func() {
+		if s.state != Waiting {
+			return
+		}
+		s.number++
+		s.child = c
+		if s.begin(take) {
+			s.log.Info("child taken over", "command", c.Argv[0], "instance", s.number)
+		}
+	})
+}
+
+// Stop ends the child well: the stop signal, the grace, SIGKILL. It returns at
+// once; [Supervisor.Run] returns when it is over. A second one changes nothing.
+func (s *Supervisor) Stop() { s.do(s.stop) }
+
+// Restart ends the child well and starts it again. It returns when an instance
+// has been started that was prepared after the call, or could not be. Of
+// several that ask before that, one is served for all.
+func (s *Supervisor) Restart(ctx context.Context) error {
+	answer := make(chan error, 1)
+	s.do(func() { s.restart(answer) })
+	select {
+	case err := <-answer:
+		return err
+	case <-s.ended:
+		return ErrStopping
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Signal tells the child or its group that something has changed. One that is
+// not ready yet is told when it is. While there is none that would be told,
+// nothing needs to be sent: the next start does all that a signal could.
+func (s *Supervisor) Signal(sig syscall.Signal, group bool) error {
+	answer := make(chan error, 1)
+	s.do(func() { answer <- s.tell(sig, group) })
+	select {
+	case err := <-answer:
+		return err
+	case <-s.ended:
+		return ErrStopping
+	}
+}
+
+// Forward passes a signal on that somebody sent. While no instance can take it,
+// because none runs, or the one that runs is not ready or is being restarted,
+// it is kept until one can, so that none is lost. Those of job control are not
+// kept. SIGQUIT ends the grace of a child that is being stopped.
+func (s *Supervisor) Forward(sig syscall.Signal) { s.do(func() { s.forward(sig) }) }
+
+// State is where the child stands, and whether it is ready.
+func (s *Supervisor) State() (State, bool) {
+	type view struct {
+		state State
+		ready bool
+	}
+	answer := make(chan view, 1)
+	s.do(func() { answer <- view{s.state, s.ready} })
+	select {
+	case v := <-answer:
+		return v.state, v.ready
+	case <-s.ended:
+		return Ended, false
+	}
+}
+
+// do has Run execute f, unless it has returned.
+func (s *Supervisor) do(f func()) {
+	select {
+	case s.work <- f:
+	case <-s.ended:
+	}
+}
+
+// of has Run execute f, if instance number is still the one that it is about
+// and the state one that f is for.
+func (s *Supervisor) of(number int, f func(), states ...State) {
+	s.do(func() {
+		if s.number == number && slices.Contains(states, s.state) {
+			f()
+		}
+	})
+}
+
+// beside runs f until it returns; its ctx ends with the state.
+func (s *Supervisor) beside(f func(ctx context.Context, number int)) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	before := s.cancel
+	s.cancel = func() { before(); cancel() }
+	number := s.number
+	s.besides.Go(func() { f(ctx, number) })
+}
+
+func (s *Supervisor) enter(state State) {
+	s.cancel()
+	s.cancel = func() {}
+	s.timer.Stop()
+	s.checking = false
+	s.state = state
+	s.log.Debug("child", "state", string(state), "instance", s.number)
+}
+
+// answer tells everybody who waits for the next instance.
+func (s *Supervisor) answer(err error) {
+	for _, a := range s.asked {
+		a <- err
+	}
+	s.asked = nil
+}
