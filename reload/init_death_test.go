@@ -139,11 +139,16 @@ func TestNothingOfTheGroupIsLeft(t *testing.T) {
 	})
 }
 
-// graceful is a child that says in a file when it was stopped well, and when it
-// was not alone in its group.
+// graceful is a child that says in a file when it was stopped well. It is not
+// alone in its group. No shell here is signalled while it starts a command: dash
+// would lose that.
 func graceful(dir string) Child {
-	return shell(fmt.Sprintf(`cd %s; trap "echo well >>stopped; exit 0" TERM; sleep 60 & touch ready.$$
-while :; do sleep 0.01; done`, dir))
+	return shell(fmt.Sprintf(`cd %s; trap "echo well >>stopped; exit 0" TERM; sleep 60 & : >ready; wait`, dir))
+}
+
+// deaf is a child that says in a file when it was asked to stop, and does not.
+func deaf(dir string) Child {
+	return shell(fmt.Sprintf(`cd %s; trap ": >asked" TERM; sleep 60 & : >ready; wait; wait`, dir))
 }
 
 func (m *member) kill() {
@@ -159,7 +164,8 @@ func TestWorkerIsKilled(t *testing.T) {
 			dir := t.TempDir()
 			w := startCrew(t, way, graceful(dir))
 			worker := w.next("worker")
-			awaitFile(t, dir+"/ready.*")
+			worker.await(`log msg="child started"`)
+			awaitFile(t, dir+"/ready")
 			worker.kill()
 			w.wait(killed)
 			if got := content(t, dir+"/stopped"); got != "well\n" {
@@ -177,10 +183,11 @@ func TestWorkerIsKilled(t *testing.T) {
 		})
 		t.Run("no limit, and SIGQUIT", func(t *testing.T) {
 			dir := t.TempDir()
-			c := shell("cd " + dir + `; trap "touch asked" TERM; touch ready; while :; do sleep 0.01; done`)
+			c := deaf(dir)
 			c.StopGrace = -1
 			w := startCrew(t, way, c)
 			worker := w.next("worker")
+			worker.await(`log msg="child started"`)
 			awaitFile(t, dir+"/ready")
 			worker.kill()
 			awaitFile(t, dir+"/asked")
@@ -193,11 +200,43 @@ func TestWorkerIsKilled(t *testing.T) {
 			c.Ready, c.StopBeforeReady, c.StopGrace = ReadyByNotify, StopKills, -1
 			w := startCrew(t, way, c)
 			worker := w.next("worker")
-			awaitFile(t, dir+"/ready.*")
+			worker.await(`log msg="child started"`)
+			awaitFile(t, dir+"/ready")
 			worker.kill()
 			w.wait(killed)
 			if got := content(t, dir+"/stopped"); got != "" {
 				t.Errorf("the child got the stop signal, want SIGKILL")
+			}
+		})
+		// A socket that nobody reads any more would hold up who writes to it.
+		t.Run("a child that says how it ends", func(t *testing.T) {
+			w := startCrew(t, way, Child{Argv: itself(), Ready: ReadyByNotify}, chattyEnv+"=1")
+			worker := w.next("worker")
+			worker.await(`log msg="child ready"`)
+			worker.kill()
+			w.next("child").await("leaving")
+			w.wait(killed)
+		})
+		t.Run("and nobody reads standard error", func(t *testing.T) {
+			dir := t.TempDir()
+			w := newCrew(t, way, graceful(dir))
+			w.listen()
+			r, stderr, err := os.Pipe()
+			fatal(t, err)
+			w.cmd.Stderr = stderr
+			w.start()
+			r.Close()
+			stderr.Close()
+			worker := w.next("worker")
+			worker.await(`log msg="child started"`)
+			awaitFile(t, dir+"/ready")
+			worker.do("print")
+			worker.do("state")
+			worker.await("state") // so it lives
+			worker.kill()
+			w.wait(killed)
+			if got := content(t, dir+"/stopped"); got != "well\n" {
+				t.Errorf("the child wrote %q, want that it was stopped well, once", got)
 			}
 		})
 		t.Run("and a command of its own", func(t *testing.T) {
@@ -215,7 +254,8 @@ func TestWorkerIsKilled(t *testing.T) {
 				dir := t.TempDir()
 				w := startCrew(t, way, graceful(dir))
 				worker := w.next("worker")
-				awaitFile(t, dir+"/ready.*")
+				worker.await(`log msg="child started"`)
+				awaitFile(t, dir+"/ready")
 				worker.do(order)
 				w.wait(want)
 				if got := content(t, dir+"/stopped"); got != "well\n" {
@@ -346,10 +386,11 @@ func TestAdoptionAtAnyMoment(t *testing.T) {
 func TestAdoptionNotWhileStopping(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		dir := t.TempDir()
-		c := shell("cd " + dir + `; trap "touch asked" TERM; touch ready; while :; do sleep 0.01; done`)
+		c := deaf(dir)
 		c.StopGrace = 500 * time.Millisecond
 		w := startCrew(t, way, c, adoptEnv+"=1")
 		worker := w.next("worker")
+		worker.await(`log msg="child started"`)
 		awaitFile(t, dir+"/ready")
 		w.signal(syscall.SIGTERM)
 		awaitFile(t, dir+"/asked")
@@ -364,7 +405,8 @@ func TestInitIsKilled(t *testing.T) {
 	dir := t.TempDir()
 	w := startCrew(t, asReaper, graceful(dir))
 	worker := w.next("worker")
-	awaitFile(t, dir+"/ready.*")
+	worker.await(`log msg="child started"`)
+	awaitFile(t, dir+"/ready")
 	fatal(t, w.cmd.Process.Kill())
 	if got := worker.await("ended"); got != "0" {
 		t.Errorf("the worker ended with %s, want 0", got)
@@ -382,7 +424,8 @@ func TestInitIsKilledAfterAdoption(t *testing.T) {
 	dir := t.TempDir()
 	w := startCrew(t, asReaper, graceful(dir), adoptEnv+"=1")
 	worker := w.next("worker")
-	awaitFile(t, dir+"/ready.*")
+	worker.await(`log msg="child started"`)
+	awaitFile(t, dir+"/ready")
 	worker.kill()
 	worker = w.next("worker")
 	worker.await(`log msg="child taken over"`)

@@ -2,7 +2,9 @@ package reload
 
 import (
 	"bufio"
-	"encoding/json"
+	"bytes"
+	"encoding/gob"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
@@ -64,8 +66,8 @@ func newCrew(t *testing.T, way string, c Child, env ...string) *crew {
 		t: t, dir: t.TempDir(), joined: make(chan *member, 100),
 		mark: fmt.Sprintf("MARK=%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano()), ended: make(chan struct{}),
 	}
-	description, err := json.Marshal(c)
-	fatal(t, err)
+	var description bytes.Buffer
+	fatal(t, gob.NewEncoder(hex.NewEncoder(&description)).Encode(c))
 	w.cmd = exec.Command(testBinary(t))
 	w.cmd.Stderr = os.Stderr
 	part := "init"
@@ -74,7 +76,7 @@ func newCrew(t *testing.T, way string, c Child, env ...string) *crew {
 		part = "namespace"
 		w.cmd.SysProcAttr = newNamespace()
 	}
-	w.cmd.Env = slices.Concat(os.Environ(), []string{partEnv + "=" + part, exitAtOnce, w.mark, childEnv + "=" + string(description)}, env)
+	w.cmd.Env = slices.Concat(os.Environ(), []string{partEnv + "=" + part, exitAtOnce, w.mark, childEnv + "=" + description.String()}, env)
 	return w
 }
 
@@ -243,6 +245,7 @@ func (m *member) do(order string) {
 // it.
 func (m *member) await(prefix string) string {
 	m.t.Helper()
+	var skipped []string
 	deadline := time.After(4 * slack)
 	for {
 		select {
@@ -251,10 +254,11 @@ func (m *member) await(prefix string) string {
 				return strings.TrimSpace(rest)
 			}
 			if !more {
-				m.t.Fatalf("the %s has ended without a word of %q", m.role, prefix)
+				m.t.Fatalf("the %s has ended without a word of %q, but has said %q", m.role, prefix, skipped)
 			}
+			skipped = append(skipped, line)
 		case <-deadline:
-			m.t.Fatalf("the %s has not said %q", m.role, prefix)
+			m.t.Fatalf("the %s has not said %q, but %q", m.role, prefix, skipped)
 		}
 	}
 }

@@ -93,8 +93,6 @@ func (n *Notifier) expect(c Child, start func() (group int, err error), ready fu
 		_, err = start()
 		return err
 	}
-	// What a child has said while there was no worker can wait until now.
-	n.begin.Do(func() { go n.receive() }) // until Close
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.group, err = start()
@@ -102,6 +100,8 @@ func (n *Notifier) expect(c Child, start func() (group int, err error), ready fu
 	if c.User != nil {
 		n.uid = c.User.UID
 	}
+	// Not sooner: a child that runs already may have said something.
+	n.begin.Do(func() { go n.receive() }) // until Close
 	return err
 }
 

@@ -3,7 +3,8 @@ package reload
 import (
 	"bufio"
 	"context"
-	"encoding/json"
+	"encoding/gob"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,8 @@ import (
 
 const (
 	adoptEnv  = "KCONFD_RELOAD_TEST_ADOPT"  // set: Init.Adopt
-	childEnv  = "KCONFD_RELOAD_TEST_CHILD"  // the Child, as JSON
+	chattyEnv = "KCONFD_RELOAD_TEST_CHATTY" // set: the child says a lot on its socket when it leaves
+	childEnv  = "KCONFD_RELOAD_TEST_CHILD"  // the Child, as a gob in hexadecimal
 	socketEnv = "KCONFD_RELOAD_TEST_SOCKET" // where to say what happens; empty: nowhere
 )
 
@@ -101,7 +103,7 @@ func playSupervisor() {
 	notifier, err := Listen(log)
 	must(err)
 	var child Child
-	must(json.Unmarshal([]byte(os.Getenv(childEnv)), &child))
+	must(gob.NewDecoder(hex.NewDecoder(strings.NewReader(os.Getenv(childEnv)))).Decode(&child))
 	if child.Env == nil {
 		child.Env = append(os.Environ(), partEnv+"=child")
 	}
@@ -152,6 +154,8 @@ func obey(v *voice, s *Supervisor, order string) {
 		go func() { v.say("restarted %v", s.Restart(context.Background())) }() // until it is answered
 	case "commands":
 		go v.say("commands %s", runCommands(arg)) // until all have run
+	case "print":
+		fmt.Fprintln(os.Stderr, "something")
 	case "state":
 		state, ready := s.State()
 		v.say("state %s %t", state, ready)
@@ -214,6 +218,11 @@ func playChild() {
 			break
 		}
 	}
+	if _, chatty := os.LookupEnv(chattyEnv); chatty {
+		for range 100 { // more than wait for a reader
+			ready()
+		}
+	}
 	v.say("leaving %d", time.Now().UnixNano())
 	over := time.After(leaveTime)
 	for {
@@ -235,7 +244,9 @@ func ready() {
 		return
 	}
 	conn, err := net.Dial("unixgram", address)
-	must(err)
+	if err != nil {
+		return // nobody wants to
+	}
 	_, err = io.WriteString(conn, "STATUS=here\nREADY=1\n")
 	must(err)
 	conn.Close()

@@ -19,7 +19,7 @@ import (
 const partEnv = "KCONFD_RELOAD_TEST_PART"
 
 // The race detector sleeps for a second before a process exits, unless told otherwise.
-const exitAtOnce = "GORACE=atexit_sleep_ms=0"
+const exitAtOnce = "GORACE=atexit_sleep_ms=0 history_size=0"
 
 func TestMain(m *testing.M) {
 	switch part := os.Getenv(partEnv); part {

@@ -150,7 +150,7 @@ func TestIdIsKeptUntilTheGroupIsGone(t *testing.T) {
 
 func TestHandles(t *testing.T) {
 	dir := t.TempDir()
-	p, err := Launcher{}.Start(shell("cd "+dir+`; trap : HUP; trap "" USR1; touch ready; while :; do sleep 0.01; done`), func() {})
+	p, err := Launcher{}.Start(shell("cd "+dir+`; trap : HUP; trap "" USR1; : >ready; while :; do sleep 0.01; done`), func() {})
 	fatal(t, err)
 	awaitFile(t, dir+"/ready")
 	for sig, want := range map[syscall.Signal]bool{syscall.SIGHUP: true, syscall.SIGUSR1: true, syscall.SIGUSR2: false} {

@@ -97,8 +97,9 @@ func (y terminal) types(keys string) {
 }
 
 const (
-	controlC = "\x03"
-	controlZ = "\x1a"
+	controlC         = "\x03"
+	controlZ         = "\x1a"
+	controlBackslash = "\x1c"
 )
 
 // awaitState waits until the kernel says so of a process: T when it is stopped,
@@ -148,6 +149,19 @@ func TestTerminal(t *testing.T) {
 			t.Errorf("the job ended with %s, want 0", got)
 		}
 	})
+	t.Run("the child reads from it before it is given it", func(t *testing.T) {
+		t.Parallel()
+		c := shell("read line")
+		c.Restart, c.Backoff = RestartAlways, Backoff{Initial: time.Millisecond, Max: time.Millisecond}
+		tty, w, sh := startJob(t, c)
+		worker := w.next("worker")
+		for range 50 {
+			worker.await(`log msg="child started"`)
+			tty.types("a line\n")
+		}
+		fatal(t, syscall.Kill(jobOf(t, sh), syscall.SIGTERM))
+		sh.await("exited")
+	})
 	t.Run("^C reaches the child once", func(t *testing.T) {
 		t.Parallel()
 		tty, w, sh := startJob(t, talking)
@@ -181,7 +195,13 @@ func TestTerminal(t *testing.T) {
 		c := unaware
 		c.PreStart = &Command{Shell: "sleep 60"}
 		tty, w, sh := startJob(t, c)
-		w.next("worker").await(`log msg=child state=preparing`)
+		worker := w.next("worker")
+		worker.await(`log msg=child state=preparing`)
+		tty.types(controlBackslash) // not for kconfd
+		worker.do("state")
+		if got := worker.await("state"); got != "preparing false" {
+			t.Errorf("the child is %s, want it preparing", got)
+		}
 		tty.types(controlC)
 		if got := sh.await("exited"); got != "0" {
 			t.Errorf("the job ended with %s, want 0", got)
@@ -249,19 +269,22 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// Nobody could continue PID 1 when it has the terminal for itself: the child
-// goes on.
-func TestTerminalOfPID1(t *testing.T) {
-	master, slave := newTerminal(t)
-	defer slave.Close()
-	w := newCrew(t, asPID1, unaware)
-	w.listen()
-	w.cmd.Stdin = slave
-	w.cmd.SysProcAttr.Setpgid, w.cmd.SysProcAttr.Setsid, w.cmd.SysProcAttr.Setctty = false, true, true
-	w.start()
-	w.next("worker").await(`log msg="child started"`)
-	tty := terminal{t, master}
-	tty.types(controlZ)
-	tty.types(controlC) // a child that is stopped does not get it
-	w.wait(130)
+// Where nobody could continue init, because it has the terminal for itself, the
+// child goes on.
+func TestTerminalWithoutShell(t *testing.T) {
+	inBothWays(t, func(t *testing.T, way string) {
+		master, slave := newTerminal(t)
+		defer slave.Close()
+		dir := t.TempDir()
+		w := newCrew(t, way, shell("cd "+dir+"; trap ': >continued' CONT; sleep 60 & : >ready; wait; wait"))
+		w.cmd.Stdin = slave
+		w.cmd.SysProcAttr.Setpgid, w.cmd.SysProcAttr.Setsid, w.cmd.SysProcAttr.Setctty = false, true, true
+		w.start()
+		tty := terminal{t, master}
+		awaitFile(t, dir+"/ready")
+		tty.types(controlZ)
+		awaitFile(t, dir+"/continued")
+		tty.types(controlC)
+		w.wait(130)
+	})
 }
