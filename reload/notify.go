@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,14 +19,14 @@ import (
 // systemd: see sd_notify(3). It is an abstract one, which needs no directory
 // to be writable, and takes messages from the child's process group only.
 type Notifier struct {
-	log   *slog.Logger
-	conn  *net.UnixConn
-	begin sync.Once
+	log  *slog.Logger
+	conn *net.UnixConn
 
 	mu    sync.Mutex
 	group int
-	uid   int // of the child
-	ready func()
+	uid   int             // of the child
+	ready func()          // nil before the first child is expected
+	early []syscall.Ucred // who has said READY=1 before that
 }
 
 // newNotifySocket makes a socket with an abstract name. The kernel says of each
@@ -64,7 +65,9 @@ func Listen(log *slog.Logger) (*Notifier, error) {
 		conn.Close()
 		return nil, errors.New("listening for notifications: not a Unix socket")
 	}
-	return &Notifier{log: log, conn: socket}, nil
+	n := &Notifier{log: log, conn: socket}
+	go n.receive() // until Close
+	return n, nil
 }
 
 // notifySocket is the one that init gave, or a new one.
@@ -87,7 +90,8 @@ func (n *Notifier) Address() string { return n.conn.LocalAddr().String() }
 func (n *Notifier) Close() error { return n.conn.Close() }
 
 // expect has ready called when a process of the group that start makes says
-// READY=1. What it says before start has returned is kept until then.
+// READY=1. What it says before start has returned is kept until then; a child
+// that is only taken over may have said it before any of this.
 func (n *Notifier) expect(c Child, start func() (group int, err error), ready func()) (err error) {
 	if n == nil {
 		_, err = start()
@@ -100,8 +104,10 @@ func (n *Notifier) expect(c Child, start func() (group int, err error), ready fu
 	if c.User != nil {
 		n.uid = c.User.UID
 	}
-	// Not sooner: a child that runs already may have said something.
-	n.begin.Do(func() { go n.receive() }) // until Close
+	if slices.ContainsFunc(n.early, n.believes) {
+		ready()
+	}
+	n.early = nil
 	return err
 }
 
@@ -127,16 +133,25 @@ func (n *Notifier) take(message string, sender syscall.Ucred) {
 		if line != "READY=1" {
 			continue
 		}
-		n.mu.Lock()
-		ready := n.ready
-		believed := ready != nil && n.believes(sender)
-		n.mu.Unlock()
-		if !believed {
-			n.log.Warn("READY=1 from a process that is not of the child's group", "pid", sender.Pid)
-			continue
+		if ready := n.takeReady(sender); ready != nil {
+			ready()
 		}
-		ready()
 	}
+}
+
+// takeReady gives what is to be called.
+func (n *Notifier) takeReady(sender syscall.Ucred) func() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.ready == nil:
+		n.early = append(n.early, sender)
+	case !n.believes(sender):
+		n.log.Warn("READY=1 from a process that is not of the child's group", "pid", sender.Pid)
+	default:
+		return n.ready
+	}
+	return nil
 }
 
 // believes says whether a message is the child's: it comes from its group, or
