@@ -56,14 +56,15 @@ func TestFunctions(t *testing.T) {
 		"list":    []any{1, "two", map[string]any{"three": 3.5}},
 	}
 	for text, want := range map[string]string{
-		`{{ keys .any }}`:                                          "[a b c]",
-		`{{ keys .strings }}`:                                      "[a b c]",
-		`{{ keys .none }}`:                                         "[]",
-		`{{ keys .strings .any }}`:                                 "[a b c a b c]",
-		`{{ values .strings | toJson }}`:                           `["1","2",""]`,
-		`{{ values .any | toJson }}`:                               `[{"x":true},2,null]`,
-		`{{ get .any "b" }}`:                                       "2",
-		`{{ get .strings "b" }}`:                                   "2",
+		`{{ keys .any }}`:                "[a b c]",
+		`{{ keys .strings }}`:            "[a b c]",
+		`{{ keys .none }}`:               "[]",
+		`{{ keys .strings .any }}`:       "[a b c a b c]",
+		`{{ values .strings | toJson }}`: `["1","2",""]`,
+		`{{ values .any | toJson }}`:     `[{"x":true},2,null]`,
+		`{{ get .any "b" }}`:             "2",
+		`{{ get .strings "b" }}`:         "2",
+
 		`{{ get .any "z" | quote }}{{ get .strings "z" | quote }}`: `""""`,
 		`{{ hasKey .any "c" }} {{ hasKey .any "z" }}`:              "true false",
 		`{{ hasKey .strings "c" }} {{ hasKey .strings "z" }}`:      "true false",

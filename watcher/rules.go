@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // A Rule is what has to be allowed for objects of one resource: to list and to
@@ -95,7 +94,7 @@ func (w *Watcher) needOf(u Use) (need, bool) {
 	if k.cluster {
 		n.Namespace = ""
 	}
-	if !strings.HasSuffix(u.Function, "s") && !k.sharable { // by name
+	if !k.sharable { // a Secret or ConfigMap, by its name
 		if u.Args[0] == nil {
 			return need{}, false
 		}

@@ -85,14 +85,27 @@ func (e *engine) newChild(l reload.Launcher) error {
 
 // takeOver takes over the child that an earlier worker left, if there is one.
 // How it is to be ended is what the configuration says now.
-func (c *child) takeOver(command []string) {
+func (c *child) takeOver(command []string, hide func(string) string) {
 	if c == nil || c.link.Adopted == 0 {
 		return
 	}
-	instance := c.config.Load().child
-	instance.Argv, instance.Env = command, childEnvironment()
 	c.started = true
-	c.supervisor.Adopt(instance, c.adopt)
+	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment()}, hide), c.adopt)
+}
+
+// instance is the child as the configuration has it now, with a command line.
+// What its commands print is shown with the secrets hidden.
+func (c *child) instance(line *rendered, hide func(string) string) reload.Child {
+	instance := c.config.Load().child
+	instance.Argv, instance.Env = line.argv, line.env
+	for _, command := range []**reload.Command{&instance.PreStart, &instance.PostStart, &instance.PreStop, &instance.ReadyCmd} {
+		if *command != nil {
+			hidden := **command
+			hidden.Hide = hide
+			*command = &hidden
+		}
+	}
+	return instance
 }
 
 // takeOrder begins to bring all files up to date for a start.
@@ -135,9 +148,7 @@ func (e *engine) answerOrders() {
 		if c.lineErr != nil {
 			e.log.Warn("the command line is as before", "err", c.lineErr)
 		}
-		instance := c.config.Load().child
-		instance.Argv, instance.Env = c.line.last.argv, c.line.last.env
-		o <- ordered{child: instance}
+		o <- ordered{child: c.instance(c.line.last, e.hider.text)}
 	}
 	c.waiting = nil
 }

@@ -123,7 +123,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	}
 	err := e.untilEnd(ctx, &actors)
 	if e.child != nil {
-		return e.child.result()
+		return e.hider.error(e.child.result())
 	}
 	if late := unseen(); late != nil {
 		err = late

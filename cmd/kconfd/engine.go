@@ -131,7 +131,7 @@ func (e *engine) configure(configs []groupConfig) error {
 func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
-	e.child.takeOver(e.flags.args)
+	e.child.takeOver(e.flags.args, e.hider.text)
 	var deadline <-chan time.Time
 	late := false
 	if once || e.child != nil {
@@ -496,14 +496,26 @@ func (e *engine) drift() {
 	}
 }
 
+// readers are those of all templates, the child's command line included.
+func (e *engine) readers() []*watcher.Reader {
+	var readers []*watcher.Reader
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			readers = append(readers, t.reader)
+		}
+	}
+	if e.child != nil {
+		readers = append(readers, e.child.line.reader)
+	}
+	return readers
+}
+
 // hideSecrets tells the log which values to hide.
 func (e *engine) hideSecrets() {
 	known := len(e.secrets)
-	for _, g := range e.groups {
-		for _, t := range g.templates {
-			for _, s := range t.reader.Secrets() {
-				e.secrets[s] = true
-			}
+	for _, r := range e.readers() {
+		for _, s := range r.Secrets() {
+			e.secrets[s] = true
 		}
 	}
 	if len(e.secrets) > known {

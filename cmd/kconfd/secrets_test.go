@@ -162,3 +162,24 @@ func candidatesIn(d dir) []string {
 	}
 	return names
 }
+
+// The environment of a command may come from a Secret. What its pre_start says
+// is shown without it, in the log and in the error that kconfd ends with, also
+// where white space is squeezed.
+func TestSecretsOfTheCommand(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, map[string]string{
+		"objects.yaml": secretOf("two  blanks s3cret"),
+		"conf/conf.d/a.toml": "[process]\npre_start = 'echo two \" blanks s3cret\"; exit 1'\n" +
+			"env = { PASSWORD = '{{ (secret \"db\").value }}' }\n",
+	})
+	k := startIn(d, "--", "true")
+	<-k.ended
+	if code := k.cmd.ProcessState.ExitCode(); code != exitError {
+		t.Errorf("got exit code %d, want %d", code, exitError)
+	}
+	if log := k.log.String(); !strings.Contains(log, "pre_start") || strings.Count(log, "[redacted]") < 2 {
+		t.Errorf("want the secret hidden in the log and in the error:\n%s", log)
+	}
+	wantHidden(t, k.log.String(), "exit status 1: two", "status 1: two blanks")
+}
