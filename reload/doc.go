@@ -34,10 +34,10 @@
 // They do show commands and the last line of their output.
 //
 // # What is not promised
-
-Two equal signals that arrive at the same instant may become one, as they may in the kernel. SIGPROF and the
-signals 32 to 34 are not passed on: Go keeps them for itself or for C libraries. SIGTSTP, SIGTTIN, SIGTTOU and
-SIGCONT that come while no child runs are dropped.
+//
+// Two equal signals that arrive at the same instant may become one, as they may in the kernel. SIGPROF and the
+// signals 32 to 34 are not passed on: Go keeps them for itself or for C libraries. SIGTSTP, SIGTTIN, SIGTTOU and
+// SIGCONT that come while no child runs are dropped.
 //
 // A process that left its group (setsid) is beyond the reach of a command's deadline. A command that
 // the kernel holds in an uninterruptible wait holds Run until the kernel lets go. Where the kernel has
