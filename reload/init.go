@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,6 +31,7 @@ type Init struct {
 	signals  chan os.Signal
 	children chan os.Signal // SIGCHLD: one for any number
 	notify   *os.File       // the socket on which the child says that it is ready
+	manager  chan<- string  // what is to be told to who runs this program
 
 	worker   int // process id; 0: there is none
 	group    int // its process group, or that of the last one
@@ -112,6 +114,7 @@ func (i *Init) begin() (err error) {
 	if i.notify, err = newNotifySocket(); err != nil {
 		return err
 	}
+	i.tellManager()
 	if err := i.connect(); err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ func (i *Init) connect() (err error) {
 func (i *Init) spawn() error {
 	far := os.NewFile(uintptr(i.far), "init")
 	defer far.Close()
-	env := append(i.Env[:len(i.Env):len(i.Env)], linkVariable+"=3", notifyVariable+"=4")
+	env := append(watchdogEnvironment(i.Env), linkVariable+"=3", notifyVariable+"=4")
 	if i.child.pid != 0 {
 		env = append(env, fmt.Sprintf("%s=%d", adoptVariable, i.child.pid))
 	}
@@ -207,6 +210,11 @@ func (i *Init) take(m message) {
 		i.childStopped(m.a)
 	case sayEnd:
 		i.ending, i.code = true, m.a
+	case daemon.SdNotifyReady, daemon.SdNotifyStopping, daemon.SdNotifyWatchdog:
+		select {
+		case i.manager <- m.what:
+		default: // it has not listened for a while
+		}
 	}
 }
 

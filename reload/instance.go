@@ -146,6 +146,7 @@ func (s *Supervisor) becameReady() {
 		return
 	}
 	s.ready = true
+	s.tellChanged()
 	s.process.Ready()
 	if s.child.Ready != ReadyAtOnce {
 		s.log.Info("child ready", "instance", s.number, "after", time.Since(s.since).Round(time.Millisecond).String())

@@ -30,6 +30,7 @@ type Supervisor struct {
 	start    Starter
 	work     chan func()
 	ended    chan struct{}  // closed when Run takes no more work
+	changed  chan struct{}  // see Changed
 	besides  sync.WaitGroup // what runs beside Run
 
 	// Owned by Run.
@@ -108,7 +109,7 @@ var ErrStopping = errors.New("the child is being stopped")
 func NewSupervisor(describe func(context.Context) (Child, error), start Starter, log *slog.Logger) *Supervisor {
 	return &Supervisor{
 		log: log, describe: describe, start: start, state: Waiting,
-		work: make(chan func()), ended: make(chan struct{}), cancel: func() {},
+		work: make(chan func()), ended: make(chan struct{}), changed: make(chan struct{}, 1), cancel: func() {},
 	}
 }
 
@@ -220,6 +221,17 @@ func (s *Supervisor) State() (State, bool) {
 	}
 }
 
+// Changed gets a value when what State says may have changed since it was read
+// last.
+func (s *Supervisor) Changed() <-chan struct{} { return s.changed }
+
+func (s *Supervisor) tellChanged() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // one is waiting, and stands for this one too
+	}
+}
+
 // do has Run execute f, unless it has returned.
 func (s *Supervisor) do(f func()) {
 	select {
@@ -254,6 +266,7 @@ func (s *Supervisor) enter(state State) {
 	s.checking = false
 	s.state = state
 	s.log.Debug("child", "state", string(state), "instance", s.number)
+	s.tellChanged()
 }
 
 // answer tells everybody who waits for the next instance.

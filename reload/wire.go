@@ -27,6 +27,7 @@ const (
 	sayReady   = "ready"   // worker → init: its child is ready
 	sayStopped = "stopped" // worker → init: the terminal stopped its child a
 	sayEnd     = "end"     // worker → init: it will end with code a
+	// worker → init: what is to be told to the service manager, in the words of sd_notify(3)
 )
 
 // newWire gives both ends of a wire. No other process inherits them.

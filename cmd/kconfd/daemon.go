@@ -40,6 +40,11 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	if err := e.listen(); err != nil {
 		return err
 	}
+	if !f.onetime {
+		if err := e.findManager(nil); err != nil {
+			return err
+		}
+	}
 	if !f.noop {
 		e.sweep()
 	}

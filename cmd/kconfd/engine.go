@@ -42,6 +42,7 @@ type engine struct {
 	still  bool              // the data will not change: what is held now stays held
 	enough func(*group) bool // when set, says that -onetime need not wait for a group
 	child  *child            // nil when there is no command to supervise
+	herald herald
 
 	groups  []*group
 	results chan result
@@ -150,6 +151,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		}
 		e.attend(ctx, late)
 		e.remind(time.Now())
+		e.announce(time.Now())
 		timer.Reset(e.sleep(time.Now()))
 		select {
 		case <-ctx.Done():
@@ -169,6 +171,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 			e.takeOrder(o)
 		case err := <-e.child.answer(): // the child has been restarted or signalled
 			e.childTold(err, time.Now())
+		case <-e.child.changed(): // whether the child is ready
 		case <-idle.C: // nothing is being written
 			debug.FreeOSMemory()
 		case <-timer.C: // quiet is over, a retry or a message is due
@@ -372,6 +375,9 @@ func (e *engine) explain(g *group) error {
 // sleep is how long nothing will be due.
 func (e *engine) sleep(now time.Time) time.Duration {
 	next := now.Add(time.Hour)
+	if alive := e.herald.alive; !alive.IsZero() {
+		next = alive
+	}
 	for _, g := range e.groups {
 		if at, due := g.due(); due && at.Before(next) {
 			next = at
@@ -414,6 +420,10 @@ func (e *engine) finished(late bool) (bool, error) {
 
 // stop waits for the jobs, which end with the context.
 func (e *engine) stop() error {
+	e.herald.manager.Stopping()
+	if e.child != nil {
+		go e.child.keepAlive(e.herald.manager) // until the child has ended
+	}
 	for e.jobs > 0 {
 		e.finish(<-e.results, time.Now())
 	}

@@ -49,6 +49,9 @@ func newWorker(f *flags, s streams, link *reload.Link) (*engine, error) {
 	if err := e.listen(); err != nil {
 		return nil, err
 	}
+	if err := e.findManager(link); err != nil {
+		return nil, err
+	}
 	return e, e.newChild(reload.Launcher{Link: link, Notify: notifier})
 }
 
