@@ -18,10 +18,19 @@ var ErrNotDurable = errors.New("live, but perhaps not yet on the disk")
 // back as they were, and the error says so if even that fails. The files are
 // live when there is no error, or one that is [ErrNotDurable].
 func (b *Batch) Commit() error {
+	if err := b.keep(); err != nil {
+		return err
+	}
 	for i, s := range b.Files {
-		if err := s.commit(len(b.Files) > 1); err != nil {
+		if err := s.commit(); err != nil {
 			err = fmt.Errorf("writing %q: %w", s.Dest, err)
-			return errors.Join(append([]error{err}, revert(b.Files[:i])...)...)
+			errs := append([]error{err}, revert(b.Files[:i])...)
+			for _, rest := range b.Files[i:] {
+				if !rest.InPlace { // which sees to its own
+					rest.forget()
+				}
+			}
+			return errors.Join(errs...)
 		}
 	}
 	var errs []error
@@ -30,7 +39,9 @@ func (b *Batch) Commit() error {
 		if s.pending != nil && !s.InPlace {
 			dirs[filepath.Dir(s.target)] = true
 		}
-		s.forget()
+		if !b.keepOld {
+			s.forget()
+		}
 	}
 	for dir := range dirs {
 		if err := syncDir(dir); err != nil {
@@ -49,23 +60,34 @@ func (b *Batch) Discard() {
 	}
 }
 
-func (s *Staged) commit(oneOfSeveral bool) error {
+// keep gives the files that are to be replaced a second name, all of them before
+// the first is. A file alone needs none: its rename works or it does not.
+func (b *Batch) keep() error {
+	if len(b.Files) == 1 && !b.keepOld {
+		return nil
+	}
+	for i, s := range b.Files {
+		if s.pending == nil || s.InPlace || !s.existed {
+			continue
+		}
+		if err := s.keep(); err != nil {
+			for _, kept := range b.Files[:i+1] {
+				kept.forget()
+			}
+			return fmt.Errorf("writing %q: %w", s.Dest, err)
+		}
+	}
+	return nil
+}
+
+func (s *Staged) commit() error {
 	switch {
 	case s.pending == nil:
 		return s.adjust(s.now, s.owner)
 	case s.InPlace:
 		return s.overwrite()
 	}
-	var err error
-	if oneOfSeveral && s.existed {
-		err = s.keep()
-	}
-	if err == nil {
-		err = s.pending.CloseAtomicallyReplace()
-	}
-	if err != nil {
-		s.forget()
-	}
+	err := s.pending.CloseAtomicallyReplace()
 	if errors.Is(err, syscall.EBUSY) {
 		err = fmt.Errorf("%w: %w", ErrMountPoint, err)
 	}
@@ -74,7 +96,7 @@ func (s *Staged) commit(oneOfSeveral bool) error {
 
 // keep leaves the live file a second name, for revert.
 func (s *Staged) keep() error {
-	s.backup = s.Path + ".old"
+	s.backup = s.backupPath()
 	if os.Link(s.target, s.backup) == nil {
 		return nil
 	}
@@ -143,7 +165,7 @@ func (s *Staged) overwrite() error {
 		if s.before, err = os.ReadFile(s.target); err != nil {
 			return err
 		}
-		s.backup = s.Path + ".old"
+		s.backup = s.backupPath()
 		if err := write(s.backup, s.before); err != nil {
 			s.forget()
 			return fmt.Errorf("keeping the old content: %w", err)

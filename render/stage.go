@@ -97,6 +97,8 @@ func (s *Staged) Diff() (string, error) {
 // A Batch is a set of files on their way to disk.
 type Batch struct {
 	Files []*Staged
+
+	keepOld bool
 }
 
 // Stage writes the candidates beside their targets. Nothing is left behind
