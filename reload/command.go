@@ -114,6 +114,26 @@ func (c Command) Run(ctx context.Context) error {
 }
 
 // start starts the command in a process group of its own, with its output going to the output returned.
+// Await repeats the command until it succeeds or ctx ends. The error is then
+// that of the last try which came to its own end.
+func (c Command) Await(ctx context.Context) error {
+	var last error
+	for {
+		err := c.Run(ctx)
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return last
+		case <-time.After(pollPause):
+		}
+	}
+}
+
 func (c Command) start() (*exec.Cmd, *output, error) {
 	if _, err := os.Stat(c.Dir); c.Dir != "" && err != nil {
 		return nil, nil, err // the kernel's error would blame the program

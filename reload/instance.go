@@ -20,7 +20,7 @@ func (s *Supervisor) prepare() {
 	s.enter(Preparing)
 	s.number++
 	s.goal = goalPolicy
-	s.stale = false
+	s.stale, s.parked = false, false
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
 		child, err := s.describe(ctx)
 		described := err == nil
@@ -104,7 +104,7 @@ func (s *Supervisor) failed(err error) {
 		s.pause()
 		return
 	}
-	s.enter(Ended)
+	s.over()
 }
 
 func (s *Supervisor) afterStart() {
@@ -135,7 +135,7 @@ func (s *Supervisor) watchReadiness(known bool) {
 func (s *Supervisor) tryReadyCmd() {
 	command := *s.child.ReadyCmd
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or the command succeeds
-		if untilSuccess(ctx, command) == nil {
+		if command.Await(ctx) == nil {
 			s.of(number, s.becameReady, Running, Stopping)
 		}
 	})
@@ -245,7 +245,7 @@ func (s *Supervisor) awaitPreStop() {
 	s.beside(func(ctx context.Context, number int) { // until ctx ends, the command succeeds, or the limit passes
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if err := untilSuccess(ctx, command); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if err := command.Await(ctx); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			s.log.Warn("pre_stop did not succeed, stopping all the same", "after", limit.String(), "err", err)
 		}
 		s.of(number, s.sendStop, Stopping)
@@ -360,7 +360,7 @@ func (s *Supervisor) drained() {
 	case s.child.restarts(s.exit):
 		s.pause()
 	default:
-		s.enter(Ended)
+		s.over()
 	}
 }
 
@@ -374,22 +374,6 @@ func (s *Supervisor) pause() {
 	delay := s.backoff.Next()
 	s.log.Warn("child is started again", "in", delay.Round(time.Millisecond).String())
 	s.timer.Reset(delay)
-}
-
-// untilSuccess repeats a command until it succeeds. The error is the last one
-// when ctx ends.
-func untilSuccess(ctx context.Context, c Command) error {
-	for {
-		err := c.Run(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pollPause):
-		}
-	}
 }
 
 // A keptSignal waits for an instance that can take it.

@@ -52,6 +52,9 @@ type Supervisor struct {
 	timer    *time.Timer        // of the state: grace, pause or watchdog
 	cancel   context.CancelFunc // of what runs beside in this state
 	backoff  *Backoff           // nil after a steady run
+	trying   bool               // see Try
+	trial    chan struct{}      // to be closed; nil when it is
+	parked   bool               // but for the trial it would be over
 }
 
 // State is where a supervised child stands.
@@ -218,6 +221,39 @@ func (s *Supervisor) State() (State, bool) {
 		return v.state, v.ready
 	case <-s.ended:
 		return Ended, false
+	}
+}
+
+// Try begins a trial: until [Supervisor.Settle], an instance that ends or cannot
+// be started is no reason to end, for whoever tries may want to go back. The
+// channel is closed when that has happened.
+func (s *Supervisor) Try() <-chan struct{} {
+	trial := make(chan struct{})
+	s.do(func() { s.trying, s.trial = true, trial })
+	return trial
+}
+
+// Settle ends a trial. What would have been the end without it is the end now.
+func (s *Supervisor) Settle() {
+	s.do(func() {
+		s.trying, s.trial = false, nil
+		if s.parked {
+			s.enter(Ended)
+		}
+	})
+}
+
+// over is when there is nothing more to run.
+func (s *Supervisor) over() {
+	if !s.trying {
+		s.enter(Ended)
+		return
+	}
+	s.enter(Pausing) // until somebody asks for a restart, or it is settled
+	s.parked = true
+	if s.trial != nil {
+		close(s.trial)
+		s.trial = nil
 	}
 }
 

@@ -682,6 +682,84 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// What is being tried may end: whoever tries goes back, and nothing of the end
+// is seen.
+func TestTrial(t *testing.T) {
+	closed := func(st *stage, trial <-chan struct{}, want bool) {
+		st.t.Helper()
+		synctest.Wait()
+		select {
+		case <-trial:
+			if !want {
+				st.t.Fatal("the trial is over")
+			}
+		default:
+			if want {
+				st.t.Fatal("the trial is not over")
+			}
+		}
+	}
+	try := func(st *stage) <-chan struct{} {
+		st.begin()
+		trial := st.s.Try()
+		answer := st.restart()
+		st.instance().ends(exit0)
+		st.expect(started(1), "1: ready", "1: TERM", started(2), "2: ready")
+		st.answered(answer, nil)
+		closed(st, trial, false)
+		return trial
+	}
+	t.Run("it ends, and another is tried", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			trial := try(st)
+			st.instance().ends(exit3)
+			closed(st, trial, true)
+			st.state(Pausing, false)
+			time.Sleep(time.Hour)
+			st.expect()
+			st.answered(st.restart(), nil)
+			st.expect(started(3), "3: ready")
+			st.s.Settle()
+			st.state(Running, true)
+			st.instance().ends(exit3)
+			st.over(exit3, nil)
+		})
+	})
+	t.Run("it cannot be started", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.begin()
+			trial := st.s.Try()
+			answer := st.restart()
+			st.set(func() { st.startErr = errBroken })
+			st.instance().ends(exit0)
+			st.expect(started(1), "1: ready", "1: TERM", "not started")
+			st.answered(answer, errBroken)
+			closed(st, trial, true)
+			st.set(func() { st.startErr = nil })
+			st.answered(st.restart(), nil)
+			st.expect(started(2), "2: ready")
+		})
+	})
+	t.Run("settled after the end", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			try(st)
+			st.instance().ends(exit3)
+			st.state(Pausing, false)
+			st.s.Settle()
+			st.over(exit3, nil)
+		})
+	})
+	t.Run("stopped", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			try(st)
+			st.instance().ends(exit3)
+			st.state(Pausing, false)
+			st.s.Stop()
+			st.over(exit3, nil)
+		})
+	})
+}
+
 // C8: the child was stopped first, and then the configuration was found to be
 // bad.
 func TestRestartNeedsADescription(t *testing.T) {
