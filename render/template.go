@@ -87,7 +87,11 @@ func (t *Template) empty(name string) *template.Template {
 	return e
 }
 
-// Execute runs the template on data. The bytes are valid until the next call.
+// Keep makes the bytes of the last Execute valid for ever.
+func (t *Template) Keep() { t.out = bytes.Buffer{} }
+
+// Execute runs the template on data. The bytes are valid until the next call,
+// unless Keep comes before that.
 //
 // A [*HeldError] in the error's chain is a guard's doing; all other errors are
 // the template's or its data's.

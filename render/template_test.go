@@ -373,3 +373,22 @@ func TestExecuteAfterAnError(t *testing.T) {
 		})
 	}
 }
+
+// What was kept is not overwritten by the next execution.
+func TestKeep(t *testing.T) {
+	parsed, err := Parse(Source{Name: "a", Text: "{{ . }}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := parsed.Execute("first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed.Keep()
+	if _, err := parsed.Execute("other"); err != nil {
+		t.Fatal(err)
+	}
+	if string(first) != "first" {
+		t.Errorf("got %q", first)
+	}
+}

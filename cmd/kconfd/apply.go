@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/reload"
@@ -13,23 +14,29 @@ import (
 )
 
 // write brings a group's files to disk and tells the process: stage all, check
-// all, commit all, act. Until the commit, no live file is touched.
+// all, commit all, act, verify. Until the commit, no live file is touched; what
+// has failed after it is owed, or all of it is undone.
 func (e *engine) write(ctx context.Context, j *job) error {
+	if j.ledger.Undoing {
+		if err := e.finishUndo(j); err != nil {
+			return err
+		}
+		return errSuperseded // by what comes of a fresh look
+	}
 	j.look()
 	batch, err := render.Stage(j.files)
 	if err != nil {
 		return err
 	}
 	defer batch.Discard()
-	changed, rewritten := false, false
-	for _, f := range batch.Files {
-		changed = changed || !f.InSync()
-		rewritten = rewritten || f.Rewritten()
-	}
+	changed := slices.ContainsFunc(batch.Files, func(f *render.Staged) bool { return !f.InSync() })
+	rewritten := slices.ContainsFunc(batch.Files, (*render.Staged).Rewritten)
+	e.step("staged")
 	if rewritten {
 		if err := e.check(ctx, j, batch); err != nil {
 			return err
 		}
+		e.step("checked")
 	}
 	if changed {
 		if ctx.Err() != nil {
@@ -46,7 +53,7 @@ func (e *engine) write(ctx context.Context, j *job) error {
 	if !rewritten && !j.owed {
 		return nil
 	}
-	return e.act(ctx, j)
+	return e.tell(ctx, j)
 }
 
 // look notes what the files are on disk, before they are compared and after
@@ -116,12 +123,19 @@ func (e *engine) commit(j *job, batch *render.Batch) error {
 			return err
 		}
 	}
+	before, spare, err := e.prepareUndo(j, batch)
+	if err != nil {
+		return err
+	}
+	e.step("prepared")
 	switch err := batch.Commit(); {
 	case errors.Is(err, render.ErrNotDurable):
 		e.log.Warn("written", "err", err) // the process has to be told all the same
 	case err != nil:
-		return err
+		return errors.Join(err, j.ledger.save(before))
 	}
+	e.step("committed")
+	render.Forget(spare)
 	for _, f := range batch.Files {
 		switch {
 		case f.Rewritten():
@@ -133,31 +147,26 @@ func (e *engine) commit(j *job, batch *render.Batch) error {
 	return nil
 }
 
-// act tells the process.
-func (e *engine) act(ctx context.Context, j *job) error {
-	action := j.group.action
-	if action.Kind == reload.None || e.flags.syncOnly {
-		j.acted = true
-		return nil
+// prepareUndo notes in the ledger how to go back. A file that is alone and of
+// which nobody is told needs nothing: it is the old one or the new one.
+func (e *engine) prepareUndo(j *job, batch *render.Batch) (before entry, spare []render.Old, err error) {
+	before = j.ledger.entry
+	if len(batch.Files) == 1 && !e.tells(j.group) {
+		return before, nil, nil
 	}
-	if action.ForChild() {
-		// Without a child there is none to tell: with -onetime it is started later.
-		j.wants, j.acted = e.child != nil, e.child == nil
-		return nil
-	}
-	var err error
-	if action.Kind == reload.Exec {
-		if action.Command, err = action.Command.Expand(j.group.groupData(nil), j.group.commandFuncs(nil)); err != nil {
-			return err
+	next, spare := j.ledger.with(batch.KeepOld())
+	if err := j.ledger.save(next); err != nil {
+		if j.ledger.must {
+			return before, nil, fmt.Errorf("nothing is written, for there would be no way back: %w", err)
 		}
+		e.log.Warn("what is owed would not survive a crash", "group", j.group.name, "err", err)
 	}
-	action.Hide, action.Command.Hide = e.hider.text, e.hider.text
-	if err := action.Do(ctx); err != nil {
-		return fmt.Errorf("written, but the process could not be told: %w", err)
-	}
-	j.acted = true
-	e.log.Info("told", "action", action.String())
-	return nil
+	return before, spare, nil
+}
+
+// tells says whether a change of the group's files has consequences.
+func (e *engine) tells(g *groupConfig) bool {
+	return !e.flags.syncOnly && (g.action.Kind != reload.None || g.verify != nil)
 }
 
 // plan is write for -noop.

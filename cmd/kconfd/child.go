@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
@@ -24,8 +22,8 @@ type child struct {
 
 	orders  chan order // of the supervisor
 	waiting []order    // for groups to be written
-	asking  []*group   // groups that wait for their action, not yet asked for
-	telling []*group   // those that the action under way is for
+	asking  []ask      // of groups that wait for their action, not yet asked for
+	telling []ask      // those that the action under way is for
 	told    chan error // the end of the action under way
 	started bool       // the first start has been ordered
 	lineErr error      // why the command line cannot be rendered
@@ -117,7 +115,7 @@ func (e *engine) takeOrder(o order) {
 }
 
 // attend does for the child what is due, after each round of the loop.
-func (e *engine) attend(ctx context.Context, late bool) {
+func (e *engine) attend(ctx context.Context) {
 	c := e.child
 	if c == nil {
 		return
@@ -126,13 +124,13 @@ func (e *engine) attend(ctx context.Context, late bool) {
 		return
 	}
 	e.answerOrders()
-	e.startChild(late)
+	e.startChild()
 	e.tellChild(ctx)
 }
 
 // writing says whether the files of a group are on their way to disk.
 func (e *engine) writing() bool {
-	return slices.ContainsFunc(e.groups, func(g *group) bool { return g.busy && !g.acting })
+	return slices.ContainsFunc(e.groups, func(g *group) bool { return g.busy && !g.waiting })
 }
 
 // answerOrders hands out the next instance: what there is on disk now is as
@@ -163,13 +161,13 @@ func (e *engine) renderLine() {
 // startChild orders the first start, once the first files are live: rendered
 // now, or when that takes too long, those of before. An action that is owed may
 // well have failed because there is no child yet.
-func (e *engine) startChild(late bool) {
+func (e *engine) startChild() {
 	c := e.child
 	if c.started {
 		return
 	}
 	for _, g := range e.groups {
-		if !g.live() && !(late && g.onDiskAlready()) {
+		if !g.live() && !(e.late && g.onDiskAlready()) {
 			return
 		}
 	}
@@ -231,15 +229,16 @@ func (e *engine) tellChild(ctx context.Context) {
 
 // strongest are the actions that serve all groups: a restart serves whoever
 // wants a signal as well.
-func strongest(groups []*group) []reload.Action {
+func strongest(asks []ask) []reload.Action {
 	var signals []reload.Action
-	for _, g := range groups {
-		same := func(a reload.Action) bool { return a.Signal == g.action.Signal && a.Group == g.action.Group }
+	for _, a := range asks {
+		action := a.job.group.action
+		same := func(a reload.Action) bool { return a.Signal == action.Signal && a.Group == action.Group }
 		switch {
-		case g.action.Kind == reload.Restart:
-			return []reload.Action{g.action}
+		case action.Kind == reload.Restart:
+			return []reload.Action{action}
 		case !slices.ContainsFunc(signals, same):
-			signals = append(signals, g.action)
+			signals = append(signals, action)
 		}
 	}
 	return signals
@@ -252,28 +251,33 @@ func (c *child) do(ctx context.Context, a reload.Action) error {
 	return c.supervisor.Signal(a.Signal, a.Group)
 }
 
-// wantsChild notes that a group's files are live and its action is the
-// child's. A start that is to come is as good.
-func (e *engine) wantsChild(r result, now time.Time) {
+// askChild has the loop tell the child.
+func (e *engine) askChild(j *job) error {
+	a := ask{j, make(chan error, 1)}
+	e.asks <- a
+	select {
+	case err := <-a.answer:
+		return err
+	case <-j.life.Done():
+		return context.Cause(j.life)
+	}
+}
+
+// takeAsk notes that the child is to be told. A start that is to come is as good.
+func (e *engine) takeAsk(a ask) {
+	a.job.of.waiting = true
 	if len(e.child.waiting) > 0 || !e.child.started {
-		r.job.acted = true
-		e.settle(r, now)
+		a.job.unborn = !e.child.started
+		a.answer <- nil
 		return
 	}
-	r.group.acting, r.group.told = true, r.job
-	e.child.asking = append(e.child.asking, r.group)
+	e.child.asking = append(e.child.asking, a)
 }
 
 // childTold takes the end of an action for the groups that asked for it.
-func (e *engine) childTold(err error, now time.Time) {
-	if err != nil {
-		err = fmt.Errorf("written, but the process could not be told: %w", err)
-	}
-	for _, g := range e.child.telling {
-		j := g.told
-		g.acting, g.told = false, nil
-		j.acted = err == nil
-		e.settle(result{group: g, job: j, err: err}, now)
+func (e *engine) childTold(err error) {
+	for _, a := range e.child.telling {
+		a.answer <- err
 	}
 	e.child.telling = nil
 }

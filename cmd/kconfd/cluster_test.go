@@ -501,7 +501,9 @@ func testRestart(t *testing.T, w world) {
 	w.write("conf/conf.d/web.toml", nodes("web", "[reload]\naction = \"exec\"\ncommand = \"echo told >>$DIR/actions\"\n"))
 	w.write("conf/conf.d/db.toml", "[[template]]\ncontents = '{{ (secret \"db\").value }}'\ndest = \"$DIR/live/db\"\n"+
 		"[reload]\naction = \"exec\"\ncommand = \"echo told >>$DIR/actions\"\n")
-	w.start().stopAfter(func(*daemon) { w.awaitFile("actions", "told\ntold\n") })
+	w.start().stopAfter(func(k *daemon) {
+		await(t, "both are told", func() bool { return k.count("msg=told") == 2 })
+	})
 	before, err := look(w.file("live"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
@@ -26,9 +27,35 @@ type groupConfig struct {
 	check     *reload.Command // of the files together
 	action    reload.Action
 	schedule  reload.Backoff // between attempts to check, write and act
-	process   *rawProcess    // of the command behind the flags, in one group at most
-	unused    []string       // what confd reads and kconfd has no use for
-	print     [32]byte       // of all that was read: equal means the same
+	guards    []guardConfig
+	drift     driftPolicy
+
+	// What follows the action.
+	verify        *reload.Command // nil: that it was done is enough
+	verifyTimeout time.Duration   // 0: the default
+	minInterval   time.Duration   // between two actions
+
+	process *rawProcess // of the command behind the flags, in one group at most
+	unused  []string    // what confd reads and kconfd has no use for
+	print   [32]byte    // of all that was read: equal means the same
+}
+
+// driftPolicy is what becomes of a live file that somebody else touched.
+type driftPolicy string
+
+const (
+	driftRepair driftPolicy = "repair" // it is put right
+	driftReport driftPolicy = "report" // it is told, and stays until the next change
+	driftIgnore driftPolicy = "ignore"
+)
+
+// rejections is how long content that was undone is left alone. Each time it is
+// tried again disturbs the process twice.
+func (g *groupConfig) rejections() reload.Backoff {
+	if g.schedule.Initial > 0 {
+		return reload.Backoff{Initial: g.schedule.Initial, Max: g.schedule.Max}
+	}
+	return reload.Backoff{Initial: time.Minute, Max: time.Hour}
 }
 
 // A templateConfig is one template and its file.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	rungroup "github.com/oklog/run"
 
 	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/state"
 )
 
 // runMain is kconfd without a subcommand: -onetime and the daemon.
@@ -46,7 +48,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		}
 	}
 	if !f.noop {
-		e.sweep()
+		e.recover()
 	}
 	if err := e.supervise(ctx, f); err != nil {
 		return err
@@ -71,7 +73,39 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 	}
 	e := newEngine(f, log, w, hide)
 	e.out = s.out
+	if f.daemon && !f.noop && f.stateDir != "" {
+		if e.state, err = state.Open(f.stateDir); err != nil {
+			return nil, err
+		}
+	}
 	return e, e.configure(configs)
+}
+
+// recover finishes or undoes what an earlier kconfd was killed in.
+func (e *engine) recover() {
+	for _, g := range e.groups {
+		if len(g.templates) > 0 {
+			g.recover(e.log)
+		}
+	}
+	e.sweep()
+}
+
+func (g *group) recover(log *slog.Logger) {
+	if err := g.ledger.load(); err != nil {
+		log.Warn("starting as if nothing were owed", "group", g.name, "err", err)
+		return
+	}
+	g.applied = g.ledger.counts()
+	if !g.ledger.pending() {
+		return
+	}
+	owed, err := g.ledger.recover()
+	g.owed = owed
+	log.Warn("an earlier kconfd was cut off", "group", g.name, "owed", owed, "files", len(g.ledger.Olds))
+	if err != nil {
+		log.Error("not all files could be put back", "group", g.name, "err", err)
+	}
 }
 
 // listen opens what -listen names.

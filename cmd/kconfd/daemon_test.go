@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,10 +105,29 @@ func (d dir) awaitLines(name string, want int) {
 	await(d.t, name+" has its lines", func() bool { return d.lines(name) >= want })
 }
 
-// wantNoLeftovers fails when a candidate or a backup is left in a directory.
+// wantNoLeftovers fails when a candidate, a backup or a ledger is left in a
+// directory.
 func (d dir) wantNoLeftovers(name string) {
 	d.t.Helper()
 	left, err := filepath.Glob(filepath.Join(d.file(name), ".*"))
+	if err != nil || len(left) > 0 {
+		d.t.Errorf("left in %s: %q (%v)", name, left, err)
+	}
+}
+
+// wantOwedAtMost is the same where kconfd may have been ended in the middle of
+// an action: then a ledger and the way back are there, and nothing else.
+func (d dir) wantOwedAtMost(name string) {
+	d.t.Helper()
+	ledgers, err := filepath.Glob(filepath.Join(d.file(name), ".*.kconfd"))
+	if err != nil || len(ledgers) == 0 {
+		d.wantNoLeftovers(name)
+		return
+	}
+	left, err := filepath.Glob(filepath.Join(d.file(name), ".*"))
+	left = slices.DeleteFunc(left, func(path string) bool {
+		return slices.Contains(ledgers, path) || filepath.Ext(path) == ".old"
+	})
 	if err != nil || len(left) > 0 {
 		d.t.Errorf("left in %s: %q (%v)", name, left, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/state"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -31,7 +34,8 @@ type engine struct {
 	apply   func(context.Context, *job) error // what becomes of rendered files
 	hup     <-chan struct{}                   // read the configuration again
 	meters  *meters
-	out     io.Writer // for diffs
+	out     io.Writer         // for diffs
+	step    func(name string) // called at each step of the way to disk and process
 
 	listener net.Listener // for HTTP; nil without -listen
 
@@ -43,9 +47,13 @@ type engine struct {
 	enough func(*group) bool // when set, says that -onetime need not wait for a group
 	child  *child            // nil when there is no command to supervise
 	herald herald
+	state  *state.Dir // nil without one
 
 	groups  []*group
 	results chan result
+	phases  chan phase
+	asks    chan ask
+	late    bool            // the time for first data has passed
 	jobs    int             // under way, also those of groups that are gone
 	secrets map[string]bool // all that were ever read: the old ones are secret too
 	config  *watcher.Files
@@ -56,27 +64,46 @@ type engine struct {
 
 // A job is one group's files on their way to disk and process.
 type job struct {
+	of    *group // the loop's
 	group *groupConfig
-	files []render.File
-	owed  bool // tell the process even when no file changes
-	known bool // what is live was rendered by this process
+	files []render.File // nil when only what is owed is to be done
+	owed  bool          // tell the process even when no file changes
+	known bool          // what is live was rendered by this process
+
+	ledger *ledger         // the group's, which is the job's while it runs
+	counts []int           // of the guards, for this content
+	life   context.Context // ends when kconfd does
+	cancel context.CancelCauseFunc
 
 	// What the job did.
 	wrote  bool
 	acted  bool
-	wants  bool                   // the action is the child's, and so not the job's to do
+	unborn bool                   // the child had not been started yet
+	last   time.Time              // when the process was told last
 	onDisk map[string]fingerprint // of the files as it left them
+}
+
+// A phase is a job that begins or ends to wait for others. While it waits it is
+// not at work on files, and can be ended for newer content.
+type phase struct {
+	job     *job
+	waiting bool
+}
+
+// An ask is a job that wants the child to be told. The answer is how that went.
+type ask struct {
+	job    *job
+	answer chan error
 }
 
 // A result is the end of a job.
 type result struct {
-	group *group
-	job   *job
-	err   error
+	job *job
+	err error
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), meters: newMeters(w), secrets: map[string]bool{}}
+	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), step: func(string) {}, secrets: map[string]bool{}}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -104,6 +131,7 @@ func (e *engine) configure(configs []groupConfig) error {
 				}
 				return err
 			}
+			g.ledger = newLedger(&g.groupConfig, e.state)
 			added = append(added, g)
 		}
 		groups = append(groups, g)
@@ -134,7 +162,6 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	defer e.closeFiles()
 	e.child.takeOver(e.flags.args, e.hider.text)
 	var deadline <-chan time.Time
-	late := false
 	if once || e.child != nil {
 		deadline = time.After(e.flags.timeout)
 	}
@@ -145,11 +172,11 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	for {
 		e.begin(ctx, time.Now())
 		if once {
-			if done, err := e.finished(late); done {
+			if done, err := e.finished(); done {
 				return err
 			}
 		}
-		e.attend(ctx, late)
+		e.attend(ctx)
 		e.remind(time.Now())
 		e.announce(time.Now())
 		timer.Reset(e.sleep(time.Now()))
@@ -167,16 +194,20 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case r := <-e.results: // a job ended
 			e.finish(r, time.Now())
 			idle.Reset(idleAfter)
+		case p := <-e.phases: // a job waits, or goes on
+			p.job.of.waiting = p.waiting
+		case a := <-e.asks: // a job wants the child to be told
+			e.takeAsk(a)
 		case o := <-e.child.order(): // the supervisor prepares a start
 			e.takeOrder(o)
 		case err := <-e.child.answer(): // the child has been restarted or signalled
-			e.childTold(err, time.Now())
+			e.childTold(err)
 		case <-e.child.changed(): // whether the child is ready
 		case <-idle.C: // nothing is being written
 			debug.FreeOSMemory()
 		case <-timer.C: // quiet is over, a retry or a message is due
 		case <-deadline: // for data: what is at work has a deadline of its own
-			late = true
+			e.timeOut()
 		}
 	}
 }
@@ -248,7 +279,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.rendering.Store(true)
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range groups {
-			errs[g] = g.render(v)
+			errs[g] = g.render(v, now)
 		}
 	})
 	e.rendering.Store(false)
@@ -257,65 +288,108 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		if err := errs[g]; err != nil {
 			g.failed(err, now)
 			e.meters.group(g.name, false)
+			if held(err) {
+				g.retry = g.release()
+			}
+			if g.owed && !g.busy && (g.settled || e.late) {
+				e.start(ctx, g, nil) // what is live waits for no data
+			}
 			continue
 		}
-		e.start(ctx, g)
+		e.take(ctx, g, now)
 	}
 }
 
-// start hands the group's files to a job, which ends by itself: all that it
-// runs has a deadline, and ctx ends it early.
-func (e *engine) start(ctx context.Context, g *group) {
-	g.busy = true
+// take does what is due with a group that has been rendered.
+func (e *engine) take(ctx context.Context, g *group, now time.Time) {
+	switch {
+	case g.busy && !g.job.outdated(g.files()):
+	case g.busy: // but only waiting
+		g.job.cancel(errSuperseded)
+		g.dirty = true
+	case !g.rejects(now):
+		e.start(ctx, g, g.files())
+	case g.owed:
+		e.start(ctx, g, nil)
+	default:
+		g.retry = g.rejected.until
+	}
+}
+
+// outdated says whether the job is about other content.
+func (j *job) outdated(files []render.File) bool {
+	return j.files != nil && !slices.EqualFunc(j.files, files, func(a, b render.File) bool { return bytes.Equal(a.Content, b.Content) })
+}
+
+// start hands files to a job, which ends by itself: all that it runs has a
+// deadline, and ctx ends it early. Without files it is only about what is owed.
+func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 	g.takeOver()
+	jobCtx, cancel := context.WithCancelCause(ctx)
+	j := &job{
+		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted(),
+		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
+	}
+	g.busy, g.job = true, j
 	e.jobs++
-	j := &job{group: &g.groupConfig, files: g.files(), owed: g.owed, known: g.settled && !g.drifted()}
 	e.working.Add(1)
 	go func() {
-		err := e.apply(ctx, j)
+		defer cancel(nil)
+		err := e.apply(jobCtx, j)
 		e.working.Add(-1)
-		e.results <- result{g, j, err}
+		e.results <- result{j, err}
 	}()
+}
+
+// phase tells the loop that a job waits, or goes on.
+func (e *engine) phase(j *job, waiting bool) { e.phases <- phase{j, waiting} }
+
+// timeOut is when first data has been waited for long enough: what is live and
+// owed is told without.
+func (e *engine) timeOut() {
+	e.late = true
+	for _, g := range e.groups {
+		g.dirty = g.dirty || g.owed && !g.settled
+	}
 }
 
 // finish takes a job's result.
 func (e *engine) finish(r result, now time.Time) {
 	e.jobs--
-	if r.err == nil && r.job.wants {
-		e.wantsChild(r, now)
-		return
-	}
 	e.settle(r, now)
 }
 
 // settle takes the end of all that was to be done for a group.
 func (e *engine) settle(r result, now time.Time) {
-	g := r.group
-	g.busy = false
-	if r.job.wrote {
+	j, g := r.job, r.job.of
+	g.busy, g.waiting, g.job = false, false, nil
+	g.told = j.last
+	g.owed = (j.owed || j.wrote) && !j.acted
+	if j.files == nil {
+		e.settleOwed(r, now)
+		return
+	}
+	if j.wrote {
 		g.written = now
-		g.owed = !r.job.acted
 		if g.err != nil {
 			g.backoff.Reset() // it got further than before
 		}
-	} else if r.job.acted {
-		g.owed = false
 	}
-	g.onDisk = r.job.onDisk
+	g.onDisk = j.onDisk
 	e.meters.job(r)
 	if slices.Contains(e.groups, g) { // and not gone while the job ran
 		e.meters.group(g.name, r.err == nil)
 	}
 	if r.err != nil {
-		g.failed(r.err, now)
-		g.retry = now.Add(g.backoff.Next())
+		g.trouble(r, now)
 		return
 	}
 	if g.err != nil && g.settled {
 		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.since).Round(time.Millisecond).String())
 	}
-	g.settled, g.err = true, nil
-	if g.drifted() {
+	g.settled, g.err, g.rejected = true, nil, rejected{}
+	g.applied = j.counts
+	if g.drift == driftRepair && g.drifted() {
 		// While the job ran, perhaps by the very process that it told: not at
 		// once, or the two would keep each other busy.
 		g.retry = now.Add(g.backoff.Next())
@@ -323,6 +397,41 @@ func (e *engine) settle(r result, now time.Time) {
 		return
 	}
 	g.backoff.Reset()
+}
+
+// settleOwed is settle for a job that was only about what is owed.
+func (e *engine) settleOwed(r result, now time.Time) {
+	g := r.job.of
+	if r.err != nil && !errors.Is(r.err, errSuperseded) {
+		e.log.Warn("still owed", "group", g.name, "err", r.err)
+	}
+	if g.owed {
+		g.retry = now.Add(g.backoff.Next())
+		return
+	}
+	g.backoff.Reset()
+	g.retry = g.rejected.until // zero when nothing is rejected
+}
+
+// trouble notes why a job did not come to its end, and when to try again.
+func (g *group) trouble(r result, now time.Time) {
+	var throttled *throttledError
+	var back *rolledBackError
+	switch {
+	case errors.Is(r.err, errSuperseded):
+		g.dirty = true
+		return
+	case errors.As(r.err, &throttled):
+		g.settled, g.err, g.retry = true, nil, throttled.until
+		return
+	case errors.As(r.err, &back):
+		g.rejected = rejected{digest(r.job.files), now.Add(g.rejections.Next())}
+	}
+	g.failed(r.err, now)
+	g.retry = now.Add(g.backoff.Next())
+	if back != nil && !g.owed {
+		g.retry = g.rejected.until
+	}
 }
 
 // contended is how soon after a file was put right the next such event makes
@@ -391,7 +500,7 @@ func (e *engine) sleep(now time.Time) time.Duration {
 
 // finished says whether -onetime has come to its end: nothing is at work, and
 // what is missing, if anything, is no longer awaited.
-func (e *engine) finished(late bool) (bool, error) {
+func (e *engine) finished() (bool, error) {
 	var failed, missing []error
 	await := !e.still
 	for _, g := range e.groups {
@@ -410,7 +519,7 @@ func (e *engine) finished(late bool) (bool, error) {
 	switch {
 	case len(missing) == 0:
 		return true, errors.Join(failed...)
-	case late:
+	case e.late:
 		missing = append([]error{fmt.Errorf("not done after %s", e.flags.timeout)}, missing...)
 	case await:
 		return false, nil
@@ -425,7 +534,13 @@ func (e *engine) stop() error {
 		go e.child.keepAlive(e.herald.manager) // until the child has ended
 	}
 	for e.jobs > 0 {
-		e.finish(<-e.results, time.Now())
+		select {
+		case r := <-e.results:
+			e.finish(r, time.Now())
+		case <-e.phases:
+		case a := <-e.asks:
+			a.answer <- reload.ErrStopping
+		}
 	}
 	return nil
 }
@@ -491,10 +606,14 @@ func (e *engine) configPaths() []string {
 func (e *engine) drift() {
 	e.targets.Watch(e.dests()) // a directory may have been replaced
 	for _, g := range e.groups {
-		if g.busy || !g.settled || g.dirty || !g.retry.IsZero() || !g.drifted() {
+		if g.busy || !g.settled || g.dirty || !g.retry.IsZero() || g.drift == driftIgnore || !g.drifted() {
 			continue
 		}
 		e.log.Warn(touched, "group", g.name)
+		if g.drift == driftReport {
+			g.onDisk = nil // once is enough
+			continue
+		}
 		if now := time.Now(); now.Sub(g.written) < contended {
 			// Again, and so soon: not at once, or two writers would keep each
 			// other busy.
@@ -510,9 +629,7 @@ func (e *engine) drift() {
 func (e *engine) readers() []*watcher.Reader {
 	var readers []*watcher.Reader
 	for _, g := range e.groups {
-		for _, t := range g.templates {
-			readers = append(readers, t.reader)
-		}
+		readers = append(readers, g.readers()...)
 	}
 	if e.child != nil {
 		readers = append(readers, e.child.line.reader)

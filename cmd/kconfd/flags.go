@@ -39,6 +39,7 @@ type flags struct {
 	wait       string
 	quiet      reload.Quiet // wait, parsed
 	timeout    time.Duration
+	stateDir   string
 	listen     string
 	logLevel   slog.Level
 	logFormat  string
@@ -108,6 +109,7 @@ func (f *flags) common(set *flag.FlagSet) {
 	set.BoolVar(&f.syncOnly, "sync-only", false, "")
 	set.StringVar(&f.wait, "wait", defaultWait, "")
 	set.DurationVar(&f.timeout, "timeout", defaultTimeout, "")
+	set.StringVar(&f.stateDir, "state-dir", "", "")
 	set.StringVar(&f.listen, "listen", "", "")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
 	set.StringVar(&f.logFormat, "log-format", "text", "")

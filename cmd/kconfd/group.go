@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,15 +19,19 @@ import (
 type group struct {
 	groupConfig
 	templates []*groupTemplate
+	guards    []*guard
 
 	quiet   reload.Quiet
-	settled bool     // has been applied once; from then on changes wait for quiet
-	busy    bool     // a job is under way
-	acting  bool     // its files are live, and it waits for the child's action
-	told    *job     // that waits for it
-	owed    bool     // written, and the process not told yet
-	dirty   bool     // to be applied, though no template changed: a retry or drift
-	after   []*group // whose files are this group's now; they are gone
+	settled bool      // has been applied once; from then on changes wait for quiet
+	busy    bool      // a job is under way
+	job     *job      // that one
+	waiting bool      // it waits for others, and is not at work on files
+	owed    bool      // written, and the process not told yet
+	ledger  *ledger   // of what is owed, and of the way back
+	told    time.Time // when the process was told last
+	applied []int     // counts of the guards, of what was applied last
+	dirty   bool      // to be applied, though no template changed: a retry or drift
+	after   []*group  // whose files are this group's now; they are gone
 
 	err     error     // why it is not applied, nil when it is
 	since   time.Time // of err
@@ -34,9 +39,34 @@ type group struct {
 	backoff reload.Backoff
 	retry   time.Time // when to try again, zero when only news can help
 
+	rejected   rejected
+	rejections reload.Backoff // before it is tried again
+
 	onDisk  map[string]fingerprint // of the files as they were written
 	written time.Time              // when that was
 	contest reload.Backoff         // with whoever else writes them
+}
+
+// A rejected content has been live and was undone.
+type rejected struct {
+	digest [32]byte
+	until  time.Time // when it may be tried again; zero when nothing is rejected
+}
+
+// rejects says whether what has been rendered was undone, and it is too early to
+// try it again.
+func (g *group) rejects(now time.Time) bool {
+	return now.Before(g.rejected.until) && digest(g.files()) == g.rejected.digest
+}
+
+// digest tells contents apart.
+func digest(files []render.File) [32]byte {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%q %d ", f.Dest, len(f.Content))
+		h.Write(f.Content)
+	}
+	return [32]byte(h.Sum(nil))
 }
 
 // A groupTemplate is one template of a group with what it gave last.
@@ -50,7 +80,7 @@ type groupTemplate struct {
 
 // newGroup parses the group's templates, with functions that read through w.
 func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
-	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, dirty: true}
+	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), dirty: true}
 	if config.quiet != nil {
 		g.quiet = *config.quiet
 	}
@@ -66,13 +96,33 @@ func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*grou
 		}
 		g.templates = append(g.templates, &groupTemplate{config: t, template: parsed, reader: reader})
 	}
+	for _, c := range config.guards {
+		guard, err := newGuard(c, w)
+		if err != nil {
+			g.close()
+			return nil, fmt.Errorf("reading %s: %w", config.name, err)
+		}
+		g.guards = append(g.guards, guard)
+	}
 	return g, nil
 }
 
 func (g *group) close() {
-	for _, t := range g.templates {
-		t.reader.Close()
+	for _, r := range g.readers() {
+		r.Close()
 	}
+}
+
+// readers are those of the templates and guards.
+func (g *group) readers() []*watcher.Reader {
+	var readers []*watcher.Reader
+	for _, t := range g.templates {
+		readers = append(readers, t.reader)
+	}
+	for _, guard := range g.guards {
+		readers = append(readers, guard.reader)
+	}
+	return readers
 }
 
 // follow makes g come after a group that is gone, if they share a file: its job
@@ -101,6 +151,10 @@ func (g *group) writes(templates []*groupTemplate) bool {
 func (g *group) takeOver() {
 	for _, old := range g.after {
 		g.owed = g.owed || old.owed
+		if old.ledger.pending() && !g.ledger.pending() {
+			old.ledger.must = g.ledger.must
+			g.ledger = old.ledger
+		}
 	}
 	g.after = nil
 }
@@ -113,24 +167,52 @@ func (g *group) waits() bool {
 
 // stale says whether a template of the group is worth running again.
 func (g *group) stale(v *watcher.View) bool {
-	for _, t := range g.templates {
-		if v.Stale(t.reader) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.readers(), v.Stale)
 }
 
 // render runs the templates whose data changed. The error is the first that
 // keeps the group from being written.
-func (g *group) render(v *watcher.View) error {
+func (g *group) render(v *watcher.View, now time.Time) error {
 	var first error
 	for _, t := range g.templates {
 		if v.Stale(t.reader) {
+			if g.busy {
+				t.template.Keep() // for the job that waits
+			}
 			t.run(v, g.values)
 		}
 		if first == nil {
 			first = t.err
+		}
+	}
+	for i, guard := range g.guards {
+		guard.look(v)
+		before := -1
+		if len(g.applied) == len(g.guards) {
+			before = g.applied[i]
+		}
+		if err := guard.check(before, now); first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// counts are those of the guards now.
+func (g *group) counts() []int {
+	counts := make([]int, 0, len(g.guards))
+	for _, guard := range g.guards {
+		counts = append(counts, guard.count)
+	}
+	return counts
+}
+
+// release is when a guard lets go by itself; zero when none will.
+func (g *group) release() time.Time {
+	var first time.Time
+	for _, guard := range g.guards {
+		if at := guard.release(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
 	return first
@@ -158,6 +240,9 @@ func (g *group) files() []render.File {
 
 // due is when the group has something to do, if it has.
 func (g *group) due() (time.Time, bool) {
+	if g.busy && g.waiting {
+		return g.quiet.Due() // newer content may end the wait
+	}
 	if g.waits() {
 		return time.Time{}, false
 	}

@@ -46,6 +46,8 @@ How:
   -sync-only                   write, but run no check command and no action
   -wait MIN[:MAX]              how long it must be quiet after a change, and the most to
                                wait after the first one (default 50ms:1s)
+  -state-dir DIR               keep there what is applied, what is owed, and the objects
+                               last seen, for a start without the API server
   -listen ADDR                 serve /healthz and /metrics
   -log-level LEVEL             debug, info, warn or error (default info)
   -log-format text|json        (default text)

@@ -45,7 +45,7 @@ func (e *engine) announce(now time.Time) {
 // inOrder says whether every group is applied.
 func (e *engine) inOrder() bool {
 	for _, g := range e.groups {
-		if !g.settled || g.err != nil {
+		if !g.settled || g.err != nil || g.owed {
 			return false
 		}
 	}

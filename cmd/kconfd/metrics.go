@@ -40,7 +40,7 @@ func (m *meters) job(r result) {
 	case r.job.wrote || r.job.acted:
 		outcome = "applied"
 	}
-	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", r.group.name, outcome)).Inc()
+	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", r.job.of.name, outcome)).Inc()
 }
 
 // group says whether what a group's data asks for is live and the process

@@ -210,7 +210,7 @@ func TestReferenceNamesTheMetrics(t *testing.T) {
 		documented = append(documented, docs.Names(row[0])...)
 	}
 	m := newMeters(watcher.NewOffline())
-	m.job(result{group: &group{}, job: &job{}})
+	m.job(result{job: &job{of: &group{}}})
 	m.group("", true)
 	var text bytes.Buffer
 	m.set.WritePrometheus(&text)

@@ -27,8 +27,10 @@ type rawFile[T any] struct {
 	Wait         string         `toml:"wait" yaml:"wait"`
 	CheckCmd     any            `toml:"check_cmd" yaml:"check_cmd"`
 	CheckTimeout string         `toml:"check_timeout" yaml:"check_timeout"`
+	Drift        string         `toml:"drift" yaml:"drift"`
 	Values       map[string]any `toml:"values" yaml:"values"`
 	Templates    T              `toml:"template" yaml:"template"`
+	Guards       []rawGuard     `toml:"guard" yaml:"guard"`
 	Reload       *rawReload     `toml:"reload" yaml:"reload"`
 	Process      *rawProcess    `toml:"process" yaml:"process"`
 }
@@ -69,6 +71,10 @@ type rawReload struct {
 	Status  []int             `toml:"status" yaml:"status"`
 	Timeout string            `toml:"timeout" yaml:"timeout"`
 	Retry   string            `toml:"retry" yaml:"retry"`
+
+	VerifyCmd     any    `toml:"verify_cmd" yaml:"verify_cmd"`
+	VerifyTimeout string `toml:"verify_timeout" yaml:"verify_timeout"`
+	MinInterval   string `toml:"min_interval" yaml:"min_interval"`
 }
 
 // decodeResource reads TOML or YAML, by the name's ending. A key that does not
@@ -90,7 +96,7 @@ func decodeResource(name string, content []byte) (*rawResource, error) {
 	}
 	var one rawFile[rawTemplate]
 	err := decode(content, &one, true)
-	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Values, []rawTemplate{one.Templates}, one.Reload, one.Process}, err
+	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Drift, one.Values, []rawTemplate{one.Templates}, one.Guards, one.Reload, one.Process}, err
 }
 
 func decodeTOML(content []byte, into any, strict bool) error {
@@ -184,6 +190,9 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	if g.schedule, err = raw.backoff(); err != nil {
 		return g, err
 	}
+	if err := raw.parseAfterwards(&g); err != nil {
+		return g, err
+	}
 	if raw.Process != nil {
 		g.process = raw.Process
 		if _, err := raw.Process.parse(); err != nil {
@@ -191,6 +200,38 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 		}
 	}
 	return g, g.tryCommands()
+}
+
+// parseAfterwards reads what holds a render, and what follows the action.
+func (raw *rawResource) parseAfterwards(g *groupConfig) (err error) {
+	switch g.drift = driftPolicy(cmp.Or(raw.Drift, string(driftRepair))); g.drift {
+	case driftRepair, driftReport, driftIgnore:
+	default:
+		return fmt.Errorf("drift: want repair, report or ignore, not %q", raw.Drift)
+	}
+	for i, guard := range raw.Guards {
+		parsed, err := guard.parse()
+		if err != nil {
+			return fmt.Errorf("guard %d: %w", i+1, err)
+		}
+		g.guards = append(g.guards, parsed)
+	}
+	if raw.Reload == nil {
+		return nil
+	}
+	if g.verify, err = parseCommand("verify_cmd", raw.Reload.VerifyCmd, "", ""); err != nil {
+		return fmt.Errorf("[reload]: %w", err)
+	}
+	if g.verify == nil && raw.Reload.VerifyTimeout != "" {
+		return errors.New("[reload]: verify_timeout without verify_cmd")
+	}
+	if g.verifyTimeout, err = parseTimeout("verify_timeout", raw.Reload.VerifyTimeout); err != nil {
+		return fmt.Errorf("[reload]: %w", err)
+	}
+	if g.minInterval, err = parseTimeout("min_interval", raw.Reload.MinInterval); err != nil {
+		return fmt.Errorf("[reload]: %w", err)
+	}
+	return nil
 }
 
 // tryCommands finds mistakes in the {{ }} of commands now rather than when
@@ -211,6 +252,11 @@ func (g *groupConfig) tryCommands() error {
 	if g.action.Kind == reload.Exec {
 		if err := g.action.Command.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
 			return fmt.Errorf("reload command: %w", err)
+		}
+	}
+	if g.verify != nil {
+		if err := g.verify.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
+			return fmt.Errorf("verify_cmd: %w", err)
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ func newWorker(f *flags, s streams, link *reload.Link) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.sweep()
+	e.recover()
 	notifier, err := reload.Listen(e.log)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/state"
+)
+
+// A ledger is what of a group outlives this process: the way back to the files
+// that the process was last told of, and whether it is owed another word. It is
+// on disk before the files that it is about are live, and says "nothing" when
+// the process has been told of them.
+//
+// Without a state directory it is a hidden file beside the group's first file:
+// where that is kept, so is what is owed.
+//
+// One job at a time has a group's ledger.
+type ledger struct {
+	path string
+	must bool // without it nothing goes live, since somebody asked for it
+	entry
+}
+
+// An entry is a ledger's content.
+type entry struct {
+	Group   string       `json:"group"`
+	Olds    []render.Old `json:"olds,omitempty"`    // what the files were when the process was last told
+	Owed    bool         `json:"owed,omitempty"`    // the process is to be told, whatever the files are
+	Undoing bool         `json:"undoing,omitempty"` // the files are on their way back to what they were
+	Applied *applied     `json:"applied,omitempty"`
+}
+
+// applied is what the process was last told of. It is kept in a state directory
+// only.
+type applied struct {
+	At     time.Time `json:"at"`
+	Counts []int     `json:"counts,omitempty"` // of the guards
+}
+
+// newLedger is the ledger of a group, in the state directory if there is one.
+func newLedger(g *groupConfig, dir *state.Dir) *ledger {
+	l := &ledger{entry: entry{Group: g.name}}
+	switch {
+	case dir != nil:
+		name := sha256.Sum256([]byte(g.name))
+		l.path, l.must = dir.File(hex.EncodeToString(name[:8])+".json"), true
+	case len(g.templates) > 0:
+		target := render.Target(g.templates[0].file.Dest)
+		l.path = filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".kconfd")
+	}
+	return l
+}
+
+// load reads what an earlier process left.
+func (l *ledger) load() error {
+	if l.path == "" {
+		return nil
+	}
+	var e entry
+	found, err := state.Load(l.path, &e)
+	if !found || err != nil {
+		return err
+	}
+	e.Group = l.Group
+	l.entry = e
+	return nil
+}
+
+// counts are those of the guards when the process was told last; nil when that
+// is not known.
+func (l *ledger) counts() []int {
+	if l.Applied == nil {
+		return nil
+	}
+	return l.Applied.Counts
+}
+
+// save writes e and makes it the ledger's content.
+func (l *ledger) save(e entry) error {
+	var err error
+	switch {
+	case l.path == "":
+	case len(e.Olds) == 0 && !e.Owed && !e.Undoing && e.Applied == nil:
+		err = state.Remove(l.path)
+	default:
+		err = state.Save(l.path, e)
+	}
+	if err != nil && l.must {
+		return err
+	}
+	l.entry = e
+	return err
+}
+
+// pending says whether there is a way back, or something that is owed.
+func (l *ledger) pending() bool { return len(l.Olds) > 0 || l.Owed || l.Undoing }
+
+// with is the entry for a commit that replaces olds. The way back leads to what
+// the process was last told of: spare is what is not needed for that.
+func (l *ledger) with(olds []render.Old) (e entry, spare []render.Old) {
+	e = l.entry
+	e.Olds = append([]render.Old(nil), l.Olds...)
+	e.Owed = l.pending() // what it was told since may be half done
+	at := map[string]int{}
+	for i, o := range e.Olds {
+		at[o.Target] = i
+	}
+	for _, o := range olds {
+		if i, known := at[o.Target]; known {
+			e.Olds[i].New = o.New
+			spare = append(spare, o)
+			continue
+		}
+		e.Olds = append(e.Olds, o)
+	}
+	return e, spare
+}
+
+// done ends what was pending: the process knows of the files.
+func (l *ledger) done(a *applied) error {
+	olds := l.Olds
+	e := entry{Group: l.Group, Applied: l.Applied}
+	if l.must && a != nil {
+		e.Applied = a
+	}
+	if err := l.save(e); err != nil {
+		return err
+	}
+	render.Forget(olds)
+	return nil
+}
+
+// recover finishes or undoes what an earlier process left, and says whether the
+// process is owed a word. What was live as a whole stays.
+func (l *ledger) recover() (owed bool, err error) {
+	if l.Undoing {
+		return true, l.undo()
+	}
+	if len(l.Olds) == 0 {
+		return l.Owed, nil
+	}
+	for _, o := range l.Olds {
+		replaced, err := o.Replaced()
+		if err != nil {
+			return false, fmt.Errorf("looking at what an earlier kconfd left: %w", err)
+		}
+		if !replaced {
+			owed = l.Owed
+			return owed, l.undo()
+		}
+	}
+	return true, nil
+}
+
+// undo puts the files back. Who was told of them is to be told again.
+func (l *ledger) undo() error {
+	if err := render.Undo(l.Olds); err != nil {
+		return err
+	}
+	return l.save(entry{Group: l.Group, Owed: l.Owed || l.Undoing, Applied: l.Applied})
+}
