@@ -47,6 +47,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 			return err
 		}
 	}
+	e.step = stepsOf(ctx)
 	if !f.noop {
 		e.recover()
 	}

@@ -105,6 +105,16 @@ func (d dir) awaitLines(name string, want int) {
 	await(d.t, name+" has its lines", func() bool { return d.lines(name) >= want })
 }
 
+// glob finds files.
+func (d dir) glob(pattern string) []string {
+	d.t.Helper()
+	found, err := filepath.Glob(d.file(pattern))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return found
+}
+
 // wantNoLeftovers fails when a candidate, a backup or a ledger is left in a
 // directory.
 func (d dir) wantNoLeftovers(name string) {

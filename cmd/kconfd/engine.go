@@ -161,10 +161,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
 	e.child.takeOver(e.flags.args, e.hider.text)
-	var deadline <-chan time.Time
-	if once || e.child != nil {
-		deadline = time.After(e.flags.timeout)
-	}
+	deadline := time.After(e.flags.timeout)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	idle := time.NewTimer(idleAfter)
@@ -389,7 +386,7 @@ func (e *engine) settle(r result, now time.Time) {
 	}
 	g.settled, g.err, g.rejected = true, nil, rejected{}
 	g.applied = j.counts
-	if g.drift == driftRepair && g.drifted() {
+	if g.drifted() && !e.leaves(g) {
 		// While the job ran, perhaps by the very process that it told: not at
 		// once, or the two would keep each other busy.
 		g.retry = now.Add(g.backoff.Next())
@@ -606,14 +603,10 @@ func (e *engine) configPaths() []string {
 func (e *engine) drift() {
 	e.targets.Watch(e.dests()) // a directory may have been replaced
 	for _, g := range e.groups {
-		if g.busy || !g.settled || g.dirty || !g.retry.IsZero() || g.drift == driftIgnore || !g.drifted() {
+		if g.busy || !g.settled || g.dirty || !g.retry.IsZero() || !g.drifted() || e.leaves(g) {
 			continue
 		}
 		e.log.Warn(touched, "group", g.name)
-		if g.drift == driftReport {
-			g.onDisk = nil // once is enough
-			continue
-		}
 		if now := time.Now(); now.Sub(g.written) < contended {
 			// Again, and so soon: not at once, or two writers would keep each
 			// other busy.
@@ -623,6 +616,16 @@ func (e *engine) drift() {
 		g.contest.Reset()
 		g.dirty = true
 	}
+}
+
+// leaves says whether what somebody else did to the group's files stays, and
+// tells it if that is wanted.
+func (e *engine) leaves(g *group) bool {
+	if g.drift == driftReport {
+		e.log.Warn(touched, "group", g.name)
+		g.onDisk = nil // once is enough
+	}
+	return g.drift != driftRepair
 }
 
 // readers are those of all templates, the child's command line included.

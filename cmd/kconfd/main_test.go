@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -23,7 +25,28 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", raceOptions); err != nil {
 		panic(err) // the name has no = in it
 	}
-	testscript.Main(m, map[string]func(){"kconfd": main})
+	testscript.Main(m, map[string]func(){"kconfd": mainToKill})
+}
+
+// killAt is the environment variable that has a kconfd kill itself at a step of
+// a change: NAME:N is the step's Nth time, any:N the Nth step of all.
+const killAt = "KILL_AT"
+
+// mainToKill is main with a step to die at.
+func mainToKill() {
+	name, count, _ := strings.Cut(os.Getenv(killAt), ":")
+	left, _ := strconv.Atoi(count) // without one it does not come
+	ctx := context.WithValue(context.Background(), stepsKey{}, func(step string) {
+		if step != name && name != "any" {
+			return
+		}
+		if left--; left == 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way
+		}
+	})
+	s := streams{os.Stdin, os.Stdout, os.Stderr}
+	os.Exit(exitCode(run(ctx, os.Args[1:], s), s.err))
 }
 
 // raceOptions keep the race detector from sleeping a second in every process

@@ -23,7 +23,7 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 		code, err := (&reload.Init{Argv: os.Args, Env: os.Environ(), Adopt: f.adopt}).Run()
 		return &codeError{code, err}
 	}
-	e, err := newWorker(f, s, link)
+	e, err := newWorker(ctx, f, s, link)
 	if err == nil {
 		err = e.supervise(ctx, f)
 	}
@@ -36,11 +36,12 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 }
 
 // newWorker prepares to supervise the command and to keep its files in step.
-func newWorker(f *flags, s streams, link *reload.Link) (*engine, error) {
+func newWorker(ctx context.Context, f *flags, s streams, link *reload.Link) (*engine, error) {
 	e, err := f.newEngine(s)
 	if err != nil {
 		return nil, err
 	}
+	e.step = stepsOf(ctx)
 	e.recover()
 	notifier, err := reload.Listen(e.log)
 	if err != nil {
