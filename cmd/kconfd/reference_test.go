@@ -77,7 +77,7 @@ func TestReferenceNamesTheFlags(t *testing.T) {
 	existing := mainFlags()
 	// What these are when they are not given is told in words.
 	for name, words := range map[string]string{
-		"kubeconfig": "as kubectl", "context": "the current one", "namespace": "the pod's", "listen": "off", "timeout": "1m", "version": "",
+		"kubeconfig": "as kubectl", "context": "the current one", "namespace": "the pod's", "listen": "off", "state-dir": "", "timeout": "1m", "version": "",
 		"user": "kconfd's", "group": "kconfd's", "chdir": "kconfd's", "stop-signal": "TERM", "stop-grace": "10s",
 		"ready-timeout": "none", "restart": "never", "restart-wait": "1s:1m",
 	} {
@@ -133,6 +133,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 		"### `[[template]]`": rawTemplate{},
 		"### `[reload]`":     rawReload{},
 		"### `[process]`":    rawProcess{},
+		"### `[[guard]]`":    rawGuard{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			var documented, existing []string
