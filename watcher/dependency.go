@@ -71,6 +71,9 @@ func (k watchKey) dependency() Dependency {
 	return d
 }
 
+// need is the one that k is the smallest watch for.
+func (k watchKey) need() need { return need{k.dependency(), k.untyped} }
+
 // need is a dependency together with the form its objects are wanted in.
 type need struct {
 	Dependency

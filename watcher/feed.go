@@ -40,11 +40,23 @@ type feed struct {
 	latest  uint64                        // revision of the last change of all
 	synced  uint64                        // revision of the first complete list, 0 before it
 
+	restored time.Time // how old the snapshot is that the objects are from, zero for those of a source
+
 	memberships map[string]*membership // EndpointSlices only, by service
 
 	unused   time.Time // since when nobody needs it, zero while somebody does
 	progress time.Time // last list, watch, event or bookmark
 	trouble  trouble
+}
+
+func newFeed(key watchKey) *feed {
+	return &feed{
+		key:         key,
+		records:     map[string]*record{},
+		groups:      map[string]map[string]*record{},
+		changed:     map[string]uint64{},
+		memberships: map[string]*membership{},
+	}
 }
 
 // Transformer makes the reflector cut objects down as they arrive in a first
@@ -135,6 +147,7 @@ func (f *feed) Replace(list []any, _ string) error {
 	if f.synced == 0 {
 		f.synced = f.watcher.nextRevision()
 		f.latest = f.synced
+		maps.DeleteFunc(f.watcher.restored, func(key watchKey, _ *feed) bool { return f.key.answers(key.need()) })
 	}
 	if news {
 		f.watcher.poke()
@@ -182,13 +195,18 @@ func (f *feed) put(r *record) bool {
 	if old != nil && old.group != r.group {
 		f.drop(key)
 	}
+	f.store(r)
+	f.touch(r.group)
+	return true
+}
+
+func (f *feed) store(r *record) {
+	key := objectKey(r.Namespace, r.Name)
 	f.records[key] = r
 	if f.groups[r.group] == nil {
 		f.groups[r.group] = map[string]*record{}
 	}
 	f.groups[r.group][key] = r
-	f.touch(r.group)
-	return true
 }
 
 func (f *feed) drop(key string) bool {

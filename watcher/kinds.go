@@ -32,6 +32,8 @@ type kind struct {
 	// view cuts an object down to what templates can read. The group is what
 	// dependencies name: the object's own name, or an EndpointSlice's service.
 	view func(runtime.Object) (group string, view any)
+	// decode reads a view from a snapshot.
+	decode func([]byte) (view any, err error)
 }
 
 // kinds are the typed ones by name. kconfd's scheme holds these and nothing
@@ -43,42 +45,49 @@ func kinds() map[string]kind {
 			object: func() runtime.Object { return &corev1.ConfigMap{} },
 			list:   func() runtime.Object { return &corev1.ConfigMapList{} },
 			view:   viewConfigMap,
+			decode: decodeData,
 		},
 		kindEndpointSlice: {
 			gv: discoveryv1.SchemeGroupVersion, resource: "endpointslices", sharable: true,
 			object: func() runtime.Object { return &discoveryv1.EndpointSlice{} },
 			list:   func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 			view:   viewEndpointSlice,
+			decode: decodeEndpoints,
 		},
 		kindNode: {
 			gv: corev1.SchemeGroupVersion, resource: "nodes", cluster: true, sharable: true,
 			object: func() runtime.Object { return &corev1.Node{} },
 			list:   func() runtime.Object { return &corev1.NodeList{} },
 			view:   viewNode,
+			decode: decodeView[Node],
 		},
 		kindPod: {
 			gv: corev1.SchemeGroupVersion, resource: "pods", sharable: true,
 			object: func() runtime.Object { return &corev1.Pod{} },
 			list:   func() runtime.Object { return &corev1.PodList{} },
 			view:   viewPod,
+			decode: decodeView[Pod],
 		},
 		kindSecret: {
 			gv: corev1.SchemeGroupVersion, resource: "secrets",
 			object: func() runtime.Object { return &corev1.Secret{} },
 			list:   func() runtime.Object { return &corev1.SecretList{} },
 			view:   viewSecret,
+			decode: decodeData,
 		},
 		kindService: {
 			gv: corev1.SchemeGroupVersion, resource: "services", sharable: true,
 			object: func() runtime.Object { return &corev1.Service{} },
 			list:   func() runtime.Object { return &corev1.ServiceList{} },
 			view:   viewService,
+			decode: decodeView[Service],
 		},
 		kindStatefulSet: {
 			gv: appsv1.SchemeGroupVersion, resource: "statefulsets", sharable: true,
 			object: func() runtime.Object { return &appsv1.StatefulSet{} },
 			list:   func() runtime.Object { return &appsv1.StatefulSetList{} },
 			view:   viewStatefulSet,
+			decode: decodeView[StatefulSet],
 		},
 	}
 }

@@ -46,6 +46,7 @@ func (f *feed) fail(err error, watching bool) {
 	now := time.Now()
 	if f.trouble.err == nil {
 		f.trouble.since = now
+		time.AfterFunc(flap, f.doubt) // ends by itself
 	}
 	f.trouble.err = err
 	f.trouble.watching = f.trouble.watching || watching
@@ -81,7 +82,11 @@ func (f *feed) listed() {
 
 // worked records that all is well. The mutex is held.
 func (f *feed) worked() {
-	f.progress = time.Now()
+	now := time.Now()
+	if f.synced > 0 && f.outOfDate(now) != nil {
+		f.watcher.poke()
+	}
+	f.progress = now
 	if !f.trouble.warned.IsZero() {
 		f.watcher.log.Info("watch working again", "watch", f.key.dependency().String(),
 			"after", f.progress.Sub(f.trouble.since).Round(time.Millisecond).String())

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Reader answers one template's questions and records them. It is used by
@@ -14,10 +15,11 @@ type Reader struct {
 	watcher *Watcher
 
 	// Of the last run. Guarded by the watcher's mutex, which a View holds.
-	needs   map[need]uint64 // what was read, at which revision
-	pending []Dependency
-	secrets map[string]bool
-	ran     bool
+	needs    map[need]uint64 // what was read, at which revision
+	pending  []Dependency
+	restored map[watchKey]time.Time // what was read from a snapshot, and how old that is
+	secrets  map[string]bool
+	ran      bool
 }
 
 // An IncompleteError is a run that read something that has not been listed.
@@ -73,7 +75,7 @@ func (w *Watcher) View(use func(*View)) {
 // Functions give empty values for what is not complete yet, so that one run
 // finds as much as it can of what has to be watched.
 func (v *View) Run(r *Reader, execute func() error) error {
-	r.needs, r.pending, r.secrets, r.ran = map[need]uint64{}, nil, map[string]bool{}, true
+	r.needs, r.pending, r.restored, r.secrets, r.ran = map[need]uint64{}, nil, nil, map[string]bool{}, true
 	err := execute()
 	if len(r.pending) > 0 {
 		slices.SortFunc(r.pending, Dependency.compare)
@@ -155,6 +157,12 @@ func (r *Reader) feed(n need) *feed {
 		return nil
 	}
 	r.needs[n] = f.revision(n)
+	if !f.restored.IsZero() {
+		if r.restored == nil {
+			r.restored = map[watchKey]time.Time{}
+		}
+		r.restored[f.key] = f.restored
+	}
 	return f
 }
 

@@ -35,6 +35,7 @@ type Watcher struct {
 	revision uint64
 	readers  map[*Reader]bool
 	feeds    map[watchKey]*feed
+	restored map[watchKey]*feed // from a snapshot, and without a source; nil when all that is needed is listed
 	planned  map[need]watchKey
 }
 
@@ -58,7 +59,8 @@ func newWatcher(src source, namespace string, log *slog.Logger) *Watcher {
 func (w *Watcher) Namespace() string { return w.namespace }
 
 // Changed has an element whenever something that a reader has read is
-// different, or complete for the first time.
+// different, or complete for the first time, or whether it is up to date may be
+// different ([Reader.OutOfDate]).
 func (w *Watcher) Changed() <-chan struct{} { return w.pokes }
 
 // Run keeps the watches going until ctx ends. Watches that readers asked for
@@ -97,24 +99,42 @@ func (w *Watcher) reconcile() {
 	w.planned = plan(w.needs())
 
 	wanted := map[watchKey]bool{}
+	listed := len(w.planned) > 0
 	for n, key := range w.planned {
 		wanted[key] = true
 		if w.feeds[key] == nil {
 			w.add(key)
 		}
-		if f := w.serving(n); f != nil {
-			wanted[f.key] = true
+		f := w.serving(n)
+		if f == nil || f != w.feeds[f.key] {
+			listed = false
+			continue
 		}
+		wanted[f.key] = true
 	}
 	for key, f := range w.feeds {
 		w.mark(f, wanted[key])
 	}
+	if listed {
+		w.restored = nil // the source is back
+	}
 }
 
-// serving is the watch that answers n now, or nil while there is none.
+// serving is the watch that answers n now, or nil while there is none. What a
+// source has listed goes before what has been restored.
 func (w *Watcher) serving(n need) *feed {
+	if f := w.among(w.feeds, n); f != nil {
+		return f
+	}
+	return w.among(w.restored, n)
+}
+
+func (w *Watcher) among(feeds map[watchKey]*feed, n need) *feed {
+	if len(feeds) == 0 {
+		return nil
+	}
 	for _, key := range []watchKey{w.planned[n], n.narrow(), n.wide()} {
-		if f := w.feeds[key]; f != nil && f.synced > 0 && key.answers(n) {
+		if f := feeds[key]; f != nil && f.synced > 0 && key.answers(n) {
 			return f
 		}
 	}
@@ -127,17 +147,11 @@ func (k watchKey) answers(n need) bool {
 }
 
 func (w *Watcher) add(key watchKey) {
-	cut := viewUntyped
+	f := newFeed(key)
+	f.watcher, f.progress = w, time.Now()
+	f.cut = viewUntyped
 	if !key.untyped {
-		cut = kinds()[key.gvk.Kind].view
-	}
-	f := &feed{
-		key: key, watcher: w, cut: cut,
-		records:     map[string]*record{},
-		groups:      map[string]map[string]*record{},
-		changed:     map[string]uint64{},
-		memberships: map[string]*membership{},
-		progress:    time.Now(),
+		f.cut = kinds()[key.gvk.Kind].view
 	}
 	w.feeds[key] = f
 	if w.ctx != nil {

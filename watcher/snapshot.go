@@ -1,0 +1,271 @@
+package watcher
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+)
+
+// A snapshot is a stream of JSON values: its format, then each watch with its
+// objects behind it. It is compressed for the sake of gzip's checksum as well:
+// what is damaged or truncated does not pass for a snapshot.
+
+// snapshotFormat has another number whenever a view changes: what an older
+// kconfd did not note would be taken for empty.
+const snapshotFormat = "kconfd snapshot 1"
+
+// A snapshotWatch is what is noted of a watch.
+type snapshotWatch struct {
+	APIVersion, Kind        string
+	Untyped                 bool
+	Namespace, Labels, Name string
+	AsOf                    time.Time // when its objects were last known to be what the source has
+	Objects                 int
+
+	records []*record
+}
+
+// A snapshotObject is what is noted of an object.
+type snapshotObject struct {
+	Namespace, Name, Group string
+	View                   json.RawMessage
+}
+
+// Snapshot is what all complete watches hold, for [Watcher.Restore]. It has
+// the values of Secrets: keep it from others' eyes.
+//
+// What is restored itself, and has not been listed since, is part of it.
+func (w *Watcher) Snapshot() ([]byte, error) {
+	var content bytes.Buffer
+	// The fastest level: the others need more memory than the objects.
+	z, err := gzip.NewWriterLevel(&content, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeSnapshot(z, w.complete()); err != nil {
+		return nil, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	return content.Bytes(), nil
+}
+
+// Revision is another one whenever a snapshot would hold other objects. Ask
+// for it before the snapshot that it is to be compared with.
+func (w *Watcher) Revision() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.revision
+}
+
+// complete are the watches that have been listed or restored. Views do not
+// change once they are stored, so that they can be read without the mutex.
+func (w *Watcher) complete() []snapshotWatch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []snapshotWatch
+	now := time.Now()
+	for _, f := range w.feeds {
+		if f.synced > 0 {
+			all = append(all, f.snapshot(now))
+		}
+	}
+	for _, f := range w.restored {
+		all = append(all, f.snapshot(now))
+	}
+	return all
+}
+
+func (f *feed) snapshot(now time.Time) snapshotWatch {
+	s := snapshotWatch{
+		APIVersion: f.key.gvk.GroupVersion().String(), Kind: f.key.gvk.Kind, Untyped: f.key.untyped,
+		Namespace: f.key.namespace, Labels: f.key.labels, Name: f.key.name,
+		AsOf: f.asOf(now), Objects: len(f.records), records: make([]*record, 0, len(f.records)),
+	}
+	for _, r := range f.records {
+		s.records = append(s.records, r)
+	}
+	return s
+}
+
+func writeSnapshot(z *gzip.Writer, watches []snapshotWatch) error {
+	encoder := json.NewEncoder(z)
+	if err := encoder.Encode(snapshotFormat); err != nil {
+		return err
+	}
+	for _, s := range watches {
+		if err := encoder.Encode(s); err != nil {
+			return err
+		}
+		for _, r := range s.records {
+			view, err := encodeView(r.view)
+			if err == nil {
+				err = encoder.Encode(snapshotObject{r.Namespace, r.Name, r.group, view})
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return z.Close()
+}
+
+func encodeView(view any) (json.RawMessage, error) {
+	switch v := view.(type) {
+	case map[string]string: // of any bytes, which strings in JSON are not
+		data := make(map[string][]byte, len(v))
+		for key, value := range v {
+			data[key] = []byte(value)
+		}
+		return json.Marshal(data)
+	case *unstructured.Unstructured:
+		return json.Marshal(v.Object)
+	}
+	return json.Marshal(view)
+}
+
+// Restore answers from a snapshot what the source has not listed: all at once,
+// as if it had, and each watch until its first list. Readers say by
+// [Reader.OutOfDate] that they read from it.
+//
+// A snapshot that is empty, damaged, truncated or of another version is an
+// error, and changes nothing.
+func (w *Watcher) Restore(snapshot []byte) error {
+	restored, err := readSnapshot(snapshot)
+	if err != nil {
+		return fmt.Errorf("restoring a snapshot: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, f := range restored {
+		if w.among(w.feeds, key.need()) != nil {
+			delete(restored, key)
+			continue
+		}
+		f.watcher = w
+		f.synced = w.nextRevision()
+		f.latest = f.synced
+	}
+	w.restored = restored
+	w.poke()
+	return nil
+}
+
+func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
+	if len(snapshot) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	z, err := gzip.NewReader(bytes.NewReader(snapshot))
+	if err != nil {
+		return nil, fmt.Errorf("it is none, or damaged: %w", err)
+	}
+	decoder := json.NewDecoder(z)
+	var format string
+	if err := decoder.Decode(&format); err != nil {
+		return nil, damaged(err)
+	}
+	if format != snapshotFormat {
+		return nil, fmt.Errorf("it is a %q, not a %q", format, snapshotFormat)
+	}
+	feeds := map[watchKey]*feed{}
+	for {
+		f, err := readFeed(decoder)
+		if errors.Is(err, errNoMore) {
+			return feeds, nil
+		}
+		if err != nil {
+			return nil, damaged(err)
+		}
+		feeds[f.key] = f
+	}
+}
+
+func damaged(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("it is truncated or damaged: %w", err)
+}
+
+// errNoMore is the proper end of a snapshot.
+var errNoMore = errors.New("no more watches")
+
+func readFeed(decoder *json.Decoder) (*feed, error) {
+	var s snapshotWatch
+	if err := decoder.Decode(&s); errors.Is(err, io.EOF) {
+		return nil, errNoMore // and the checksum was right
+	} else if err != nil {
+		return nil, err
+	}
+	f := newFeed(watchKey{schema.FromAPIVersionAndKind(s.APIVersion, s.Kind), s.Untyped, s.Namespace, s.Labels, s.Name})
+	f.restored = s.AsOf
+	for range s.Objects {
+		var o snapshotObject
+		if err := decoder.Decode(&o); err != nil {
+			return nil, err
+		}
+		view, err := f.key.decodeView(o.View)
+		if err != nil {
+			return nil, err
+		}
+		r := &record{group: o.Group, view: view}
+		r.Namespace, r.Name = o.Namespace, o.Name
+		f.store(r)
+	}
+	return f, nil
+}
+
+func (k watchKey) decodeView(content []byte) (any, error) {
+	if k.untyped {
+		u := &unstructured.Unstructured{}
+		return u, utiljson.Unmarshal(content, &u.Object) // whole numbers stay whole
+	}
+	known, ok := kinds()[k.gvk.Kind]
+	if !ok {
+		return nil, fmt.Errorf("there is no view of a %s", k.gvk.Kind)
+	}
+	return known.decode(content)
+}
+
+func decodeView[T any](content []byte) (any, error) {
+	v := new(T)
+	return v, json.Unmarshal(content, v)
+}
+
+func decodeData(content []byte) (any, error) {
+	var data map[string][]byte
+	if err := json.Unmarshal(content, &data); err != nil {
+		return nil, err
+	}
+	v := make(map[string]string, len(data))
+	for key, value := range data {
+		v[key] = string(value)
+	}
+	return v, nil
+}
+
+// decodeEndpoints shares what viewEndpointSlice shares: a snapshot may have to
+// do for long.
+func decodeEndpoints(content []byte) (any, error) {
+	var all []*Endpoint
+	if err := json.Unmarshal(content, &all); err != nil {
+		return nil, err
+	}
+	for i, e := range all {
+		if e == nil {
+			return nil, errors.New("an endpoint is missing")
+		}
+		e.Node, e.Zone = shared(e.Node), shared(e.Zone)
+		if slices.Equal(e.Ports, all[0].Ports) {
+			all[i].Ports = all[0].Ports
+		}
+	}
+	return all, nil
+}
