@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -57,12 +58,44 @@ func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
 	// The server has its own fairness; a client-side limit would only delay
 	// the first render of a template with many dependencies.
 	config.QPS = -1
+	// With a dialer of its own, the connection is not one that client-go
+	// shares with others in the process, and may be configured.
+	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
+	if os.Getenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS") == "" { // client-go's setting
+		probe(client.Transport)
+	}
 	client.Transport = transport{client.Transport}
 	return newWatcher(&cluster{config: config, http: client, scheme: newScheme()}, namespace, log), nil
+}
+
+const (
+	// dialTimeout is short for the sake of a server that packets are lost to
+	// while it is away: the kernel would wait longer and longer between tries.
+	dialTimeout = 5 * time.Second
+	// pingAfter is how long a connection may be silent until it is asked for a
+	// sign of life, and pingTimeout how long that may take.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// probe has the connections of t looked after: a watch on one that has died
+// without a word would be silent for ever.
+func probe(t http.RoundTripper) {
+	for {
+		switch inner := t.(type) {
+		case *http.Transport:
+			inner.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+			return
+		case utilnet.RoundTripperWrapper:
+			t = inner.WrappedRoundTripper()
+		default:
+			return
+		}
+	}
 }
 
 // cluster reads an API server: the typed kinds as protobuf, what lookup asks
@@ -73,7 +106,7 @@ type cluster struct {
 	scheme *runtime.Scheme
 
 	mu      sync.Mutex
-	clients map[schema.GroupVersion]*rest.RESTClient
+	clients map[schema.GroupVersion]once
 }
 
 func newScheme() *runtime.Scheme {
@@ -96,31 +129,37 @@ func (c *cluster) follow(ctx context.Context, f *feed) {
 	var lw *cache.ListWatch
 	var example runtime.Object
 	// A custom resource may be defined later than kconfd starts.
-	wait.PollUntilContextCancel(ctx, retryOpen, true, func(ctx context.Context) (done bool, _ error) {
+	err := retry().DelayFunc().Until(ctx, true, true, func(ctx context.Context) (done bool, _ error) {
 		var err error
 		lw, example, err = c.open(ctx, f.key)
 		f.failed(err)
 		return err == nil, nil
 	})
-	if ctx.Err() != nil {
-		return
+	if err != nil {
+		return // ctx has ended
 	}
+	backoff := retry()
 	ctx = context.WithValue(ctx, feedKey{}, f)
-	cache.NewReflectorWithOptions(&observed{lw, f}, example, f, cache.ReflectorOptions{
+	cache.NewReflectorWithOptions(&observed{ListWatch: lw, feed: f}, example, f, cache.ReflectorOptions{
 		Name:            f.key.dependency().String(),
 		TypeDescription: f.key.gvk.Kind,
-		// client-go's own back-off lets a minute pass after the server is
-		// back. Two to three seconds, spread, are no storm either.
-		Backoff: &wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 5, Cap: 2 * time.Second},
+		Backoff:         &backoff,
 	}).RunWithContext(ctx)
 }
 
-const retryOpen = 2 * time.Second
+// retry is how long to wait before what failed is tried again: at most two to
+// three seconds, spread. client-go's own lets a minute pass after the server is
+// back; this is no storm either.
+func retry() wait.Backoff {
+	return wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 5, Cap: 2 * time.Second}
+}
 
-// observed tells the feed what the server refused.
+// observed tells the feed what the server refused, and keeps the reflector from
+// asking too often, or waiting too long.
 type observed struct {
 	*cache.ListWatch
-	feed *feed
+	feed         *feed
+	last, before time.Time // when a watch was asked for, and the time before
 }
 
 func (o *observed) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -130,7 +169,8 @@ func (o *observed) ListWithContext(ctx context.Context, options metav1.ListOptio
 }
 
 func (o *observed) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	w, err := o.ListWatch.WatchWithContext(ctx, options)
+	o.pace(ctx)
+	w, err := o.watch(ctx, options)
 	if options.SendInitialEvents == nil {
 		o.feed.watchFailed(err)
 		return w, err
@@ -144,6 +184,53 @@ func (o *observed) WatchWithContext(ctx context.Context, options metav1.ListOpti
 	}
 	return w, err
 }
+
+// pace waits when watches follow each other fast. The reflector waits after
+// most that can go wrong, but not when it is told that what it has is too old,
+// nor when a watch ends after its first word.
+func (o *observed) pace(ctx context.Context) {
+	pause := time.Until(o.before.Add(wait.Jitter(time.Second, 0.5)))
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+	o.before, o.last = o.last, time.Now()
+}
+
+// watch ends when the server should have ended it: what stands before the
+// server may have lost it, and hold on to the connection.
+func (o *observed) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(value(options.TimeoutSeconds))*time.Second+overtime)
+	w, err := o.ListWatch.WatchWithContext(ctx, options)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &limited{w, cancel}, nil
+}
+
+// overtime is what a server is granted to end a watch.
+const overtime = 30 * time.Second
+
+// limited is a watch with a context of its own.
+type limited struct {
+	watch.Interface
+	cancel context.CancelFunc
+}
+
+// Stop implements [watch.Interface].
+func (l *limited) Stop() {
+	l.Interface.Stop()
+	l.cancel()
+}
+
+// once is a client that tries each request once. By itself it would try ten
+// times more and wait as long as the server says in between, be it an hour, and
+// always a second where it says nothing, as all other clients do.
+type once struct{ rest.Interface }
+
+// Get implements [rest.Interface].
+func (o once) Get() *rest.Request { return o.Interface.Get().MaxRetries(0) }
 
 // transport tells the feed that a request is for how each attempt fared. The
 // client keeps some of that to itself: it tries again, and in the end calls a
@@ -201,11 +288,11 @@ func (c *cluster) openUntyped(ctx context.Context, key watchKey) (*cache.ListWat
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := dynamic.NewForConfigAndClient(c.config, c.http)
+	client, err := rest.UnversionedRESTClientForConfigAndClient(dynamic.ConfigFor(c.config), c.http)
 	if err != nil {
 		return nil, nil, err
 	}
-	objects := client.Resource(key.gvk.GroupVersion().WithResource(resource)).Namespace(key.namespace)
+	objects := dynamic.New(once{client}).Resource(key.gvk.GroupVersion().WithResource(resource)).Namespace(key.namespace)
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			restrict(&options, key)
@@ -227,10 +314,10 @@ func restrict(options *metav1.ListOptions, key watchKey) {
 }
 
 // client is the one for a group and version.
-func (c *cluster) client(gv schema.GroupVersion) (*rest.RESTClient, error) {
+func (c *cluster) client(gv schema.GroupVersion) (rest.Interface, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if client := c.clients[gv]; client != nil {
+	if client, ok := c.clients[gv]; ok {
 		return client, nil
 	}
 	config := rest.CopyConfig(c.config)
@@ -247,10 +334,10 @@ func (c *cluster) client(gv schema.GroupVersion) (*rest.RESTClient, error) {
 		return nil, err
 	}
 	if c.clients == nil {
-		c.clients = map[schema.GroupVersion]*rest.RESTClient{}
+		c.clients = map[schema.GroupVersion]once{}
 	}
-	c.clients[gv] = client
-	return client, nil
+	c.clients[gv] = once{client}
+	return c.clients[gv], nil
 }
 
 // resource asks the server what it calls a kind. (client-go's discovery

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/klog/v2"
 
 	kube "github.com/kconfd/kconfd/test/cluster"
 )
@@ -36,6 +38,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	klog.LogToStderr(false) // where client-go says what the tests provoke
+	klog.SetOutput(io.Discard)
 	code := m.Run()
 	if theCluster.cluster != nil {
 		if err := theCluster.cluster.Close(); err != nil {
