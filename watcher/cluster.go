@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	authn "k8s.io/client-go/transport"
 )
 
 // Cluster says which API server to read, as kubectl's flags of the same names
@@ -61,6 +63,11 @@ func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
 	// With a dialer of its own, the connection is not one that client-go
 	// shares with others in the process, and may be configured.
 	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+	if file := config.BearerTokenFile; file != "" {
+		// Read anew when the token is refused, and not only once a minute.
+		config.BearerToken, config.BearerTokenFile = "", ""
+		config.Wrap(authn.ResettableTokenSourceWrapTransport(authn.NewCachedFileTokenSource(file)))
+	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
@@ -220,8 +227,8 @@ type limited struct {
 
 // Stop implements [watch.Interface].
 func (l *limited) Stop() {
+	l.cancel() // first, so that what is read now is known to be the end
 	l.Interface.Stop()
-	l.cancel()
 }
 
 // once is a client that tries each request once. By itself it would try ten
@@ -254,8 +261,25 @@ func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		f.failed(err)
 	case watch && response.StatusCode == http.StatusOK:
 		f.watching(lists)
+		response.Body = &body{response.Body, request.Context(), f}
 	}
 	return response, err
+}
+
+// body tells the feed when a watch breaks off: the next one may take long to
+// find out that the server is away.
+type body struct {
+	io.ReadCloser
+	ctx  context.Context // of the watch
+	feed *feed
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() == nil {
+		b.feed.watchFailed(err)
+	}
+	return n, err
 }
 
 func (c *cluster) open(ctx context.Context, key watchKey) (*cache.ListWatch, runtime.Object, error) {
@@ -372,11 +396,17 @@ const requestTimeout = 10 * time.Second
 
 // namespaceMissing asks the server. Most Roles do not allow to ask; then it is
 // taken to exist: without it there would be no Role in it.
-func (c *cluster) namespaceMissing(ctx context.Context, namespace string) bool {
+func (c *cluster) namespaceMissing(ctx context.Context, namespace string) (bool, error) {
 	client, err := c.client(schema.GroupVersion{Version: "v1"})
 	if err != nil {
-		return false
+		return false, err
 	}
 	err = client.Get().Resource("namespaces").Name(namespace).Timeout(requestTimeout).Do(ctx).Error()
-	return apierrors.IsNotFound(err)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil && !apierrors.IsForbidden(err) {
+		return false, fmt.Errorf("asking the server about namespace %q: %w", namespace, err)
+	}
+	return false, nil
 }

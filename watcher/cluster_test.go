@@ -595,7 +595,7 @@ func TestServerPaused(t *testing.T) {
 	t.Logf("healthy and up to date %s after the server went on", time.Since(resumed).Round(time.Millisecond))
 }
 
-// A line is a connection to the server that the test can cut.
+// A line is a connection to the server that the test can cut, or freeze.
 type line struct {
 	listener net.Listener
 	server   string
@@ -603,6 +603,7 @@ type line struct {
 	mu    sync.Mutex
 	cut   bool
 	conns map[net.Conn]bool
+	thaw  chan struct{} // closed when what is frozen moves again; nil when nothing is
 }
 
 func newLine(t *testing.T, server string) *line {
@@ -615,6 +616,7 @@ func newLine(t *testing.T, server string) *line {
 	go l.serve() // until the listener is closed
 	t.Cleanup(func() {
 		listener.Close()
+		l.freeze(false)
 		l.setCut(true)
 	})
 	return l
@@ -633,15 +635,46 @@ func (l *line) serve() {
 			conn.Close()
 			continue
 		}
-		go pipe(onward, conn) // both until either is closed
-		go pipe(conn, onward)
+		go l.pipe(onward, conn) // both until either is closed
+		go l.pipe(conn, onward)
 	}
 }
 
-func pipe(to, from net.Conn) {
-	_, _ = io.Copy(to, from)
+func (l *line) pipe(to, from net.Conn) {
+	_, _ = io.Copy(to, &frozen{from, l})
 	to.Close()
 	from.Close()
+}
+
+// frozen is what comes along a line, but for the time in which nothing does.
+type frozen struct {
+	net.Conn
+	line *line
+}
+
+func (f *frozen) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	f.line.mu.Lock()
+	thaw := f.line.thaw
+	f.line.mu.Unlock()
+	if thaw != nil {
+		<-thaw
+	}
+	return n, err
+}
+
+// freeze lets nothing pass any more, and ends no connection, or lets go on
+// what is frozen.
+func (l *line) freeze(freeze bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.thaw != nil {
+		close(l.thaw)
+		l.thaw = nil
+	}
+	if freeze {
+		l.thaw = make(chan struct{})
+	}
 }
 
 // join notes the connections unless the line is cut.

@@ -156,10 +156,12 @@ func (f *feed) Replace(list []any, _ string) error {
 }
 
 // take makes records of a list. A server lists a namespace that does not exist
-// as empty: that is an error.
+// as empty: that is an error, as is not to know.
 func (f *feed) take(list []any) (map[string]*record, error) {
-	if len(list) == 0 && f.key.namespace != "" && f.watcher.source.namespaceMissing(f.ctx, f.key.namespace) {
-		return nil, fmt.Errorf("%w: %q", ErrNoNamespace, f.key.namespace)
+	if len(list) == 0 {
+		if err := f.namespaceExists(); err != nil {
+			return nil, err
+		}
 	}
 	found := make(map[string]*record, len(list))
 	for _, o := range list {
@@ -170,6 +172,17 @@ func (f *feed) take(list []any) (map[string]*record, error) {
 		found[objectKey(r.Namespace, r.Name)] = r
 	}
 	return found, nil
+}
+
+func (f *feed) namespaceExists() error {
+	if f.key.namespace == "" {
+		return nil
+	}
+	missing, err := f.watcher.source.namespaceMissing(f.ctx, f.key.namespace)
+	if missing {
+		err = fmt.Errorf("%w: %q", ErrNoNamespace, f.key.namespace)
+	}
+	return err
 }
 
 // Bookmark implements [cache.ReflectorBookmarkStore]: nothing happened, and

@@ -35,13 +35,14 @@ type gateway struct {
 
 	mu     sync.Mutex
 	own    *tls.Certificate
-	answer http.HandlerFunc // nil lets the server answer
+	answer http.HandlerFunc // in the server's place
+	when   func(*http.Request) bool
 	asked  map[string][]time.Time
 }
 
 func newGateway(t *testing.T, w *clusterWorld) *gateway {
 	t.Helper()
-	g := &gateway{ca: newAuthority(t), asked: map[string][]time.Time{}}
+	g := &gateway{ca: newAuthority(t), when: never, asked: map[string][]time.Time{}}
 	g.rotate(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -80,30 +81,33 @@ func (g *gateway) handler(t *testing.T, w *clusterWorld) http.Handler {
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.note(r)(w, r, proxy)
+		g.handle(r, proxy).ServeHTTP(w, r)
 	})
 }
 
-// note counts a request and gives what is to be done about it.
-func (g *gateway) note(r *http.Request) func(http.ResponseWriter, *http.Request, http.Handler) {
+// handle counts a request and gives what answers it.
+func (g *gateway) handle(r *http.Request, proxy http.Handler) http.Handler {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	name := nameOf(r)
 	g.asked[name] = append(g.asked[name], time.Now())
-	answer := g.answer
-	return func(w http.ResponseWriter, r *http.Request, proxy http.Handler) {
-		if answer != nil {
-			proxy = answer
-		}
-		proxy.ServeHTTP(w, r)
+	if g.when(r) {
+		return g.answer
 	}
+	return proxy
 }
 
-// set makes the gateway answer in the server's place, or no longer. What
-// connections there are end.
-func (g *gateway) set(answer http.HandlerFunc) {
+func never(*http.Request) bool  { return false }
+func always(*http.Request) bool { return true }
+
+// set makes the gateway answer in the server's place; open lets the server.
+func (g *gateway) set(answer http.HandlerFunc) { g.setFor(always, answer) }
+func (g *gateway) open()                       { g.setFor(never, nil) }
+
+// setFor is set for some requests. What connections there are end.
+func (g *gateway) setFor(when func(*http.Request) bool, answer http.HandlerFunc) {
 	g.mu.Lock()
-	g.answer = answer
+	g.when, g.answer = when, answer
 	g.mu.Unlock()
 	g.line.setCut(true)
 	g.line.setCut(false)

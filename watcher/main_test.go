@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -38,8 +37,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	klog.LogToStderr(false) // where client-go says what the tests provoke
-	klog.SetOutput(io.Discard)
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // client-go complains of what tests provoke
 	code := m.Run()
 	if theCluster.cluster != nil {
 		if err := theCluster.cluster.Close(); err != nil {

@@ -246,18 +246,18 @@ func typed(o *unstructured.Unstructured, k kind) (runtime.Object, error) {
 	return object, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, object, true)
 }
 
-func (m *manifests) namespaceMissing(_ context.Context, namespace string) bool {
+func (m *manifests) namespaceMissing(_ context.Context, namespace string) (bool, error) {
 	if namespace == m.namespace {
-		return false
+		return false, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key := range m.objects {
 		if key.namespace == namespace || (key.gvk.Kind == "Namespace" && key.name == namespace) {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 func (m *manifests) resource(_ context.Context, key watchKey) (string, bool, error) {

@@ -11,9 +11,9 @@ func NewOffline() *Watcher { return newWatcher(offline{}, "default", slog.New(sl
 
 type offline struct{}
 
-func (offline) follow(ctx context.Context, _ *feed)           { <-ctx.Done() }
-func (offline) namespaceMissing(context.Context, string) bool { return false }
-func (offline) run(ctx context.Context) error                 { <-ctx.Done(); return nil }
+func (offline) follow(ctx context.Context, _ *feed)                    { <-ctx.Done() }
+func (offline) namespaceMissing(context.Context, string) (bool, error) { return false, nil }
+func (offline) run(ctx context.Context) error                          { <-ctx.Done(); return nil }
 func (offline) resource(_ context.Context, key watchKey) (string, bool, error) {
 	return kinds()[key.gvk.Kind].resource, !kinds()[key.gvk.Kind].cluster, nil
 }

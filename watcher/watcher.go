@@ -12,7 +12,7 @@ type source interface {
 	// follow keeps the feed's objects up to date until ctx ends.
 	follow(ctx context.Context, f *feed)
 	// namespaceMissing says that the namespace is known not to exist.
-	namespaceMissing(ctx context.Context, namespace string) bool
+	namespaceMissing(ctx context.Context, namespace string) (bool, error)
 	// resource is the plural name that rules of a Role use, and whether its
 	// objects have a namespace.
 	resource(ctx context.Context, key watchKey) (name string, namespaced bool, err error)
