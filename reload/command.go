@@ -39,8 +39,8 @@ const (
 	// kernel holds a process.
 	killWait = time.Second
 
-	// groupPoll is how often a dying process group is looked at: the kernel tells nobody when the
-	// last process of a group is gone.
+	// groupPoll is how often a process group that takes its time to die is looked at: the kernel tells
+	// nobody when the last process of a group is gone.
 	groupPoll = 20 * time.Millisecond
 
 	// outputWait bounds the wait for the end of the output of a command that has ended. What the
@@ -192,18 +192,9 @@ func stopGroup(pgid int, grace time.Duration) {
 // groupGone waits until a process group is gone, or the limit has passed. The whole group is waited
 // for, not only its leader: a shell dies of SIGTERM at once, the program it runs may need its grace.
 func groupGone(pgid int, limit time.Duration) bool {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(groupPoll)
-	defer tick.Stop()
-	for groupLives(pgid) {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return false
-		}
-	}
-	return true
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return untilGone(ctx, pgid) == nil
 }
 
 // A CommandError tells why a command failed. Its text is one line.

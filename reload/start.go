@@ -237,12 +237,12 @@ func (p *osProcess) gone(ctx context.Context) error {
 	return nil
 }
 
+// untilGone waits until nothing of a group is left but zombies. Most groups are
+// gone a moment after they were signalled; who lives longer is looked at less often.
 func untilGone(ctx context.Context, group int) error {
-	tick := time.NewTicker(groupPoll)
-	defer tick.Stop()
-	for groupLives(group) {
+	for pause := time.Millisecond; groupLives(group); pause = min(2*pause, groupPoll) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
