@@ -253,7 +253,7 @@ func (e *engine) untilEnd(ctx context.Context, actors *rungroup.Group) error {
 
 // orStuck waits for the actors' end, or for only a template to be still at work.
 func (e *engine) orStuck(why error, ended <-chan error) error {
-	look := time.NewTicker(50 * time.Millisecond)
+	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for {
 		select {
