@@ -34,8 +34,12 @@ func inBothWays(t *testing.T, test func(t *testing.T, way string)) {
 // as an ordinary process. The processes of a namespace end with its PID 1.
 func startWay(t *testing.T, way string, args ...string) *daemon {
 	t.Helper()
+	return startCmd(t, inWay(way, args...))
+}
+
+func inWay(way string, args ...string) *exec.Cmd {
 	if way == asReaper {
-		return start(t, args...)
+		return exec.Command("kconfd", args...)
 	}
 	const asInit = `mount --make-rprivate / && mount -t proc proc /proc && exec kconfd "$@"`
 	cmd := exec.Command("sh", append([]string{"-c", asInit, "sh"}, args...)...)
@@ -45,7 +49,7 @@ func startWay(t *testing.T, way string, args ...string) *daemon {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
-	return startCmd(t, cmd)
+	return cmd
 }
 
 // plain is a kconfd without any file, as it is where nobody configured it.
