@@ -30,8 +30,9 @@ run: build mariadb ## the demo
 test: packages check kubernetes build ## all that must hold before a change goes in
 	CGO_ENABLED=1 go test -race -count=1 ./...
 
-stress: ## the supervisor's deaths and adoptions, again and again: longer than CI waits
-	CGO_ENABLED=1 go test -race -count=1 -tags stress ./reload
+stress: ## what is counted about the supervisor, hundreds of times: 20 min
+	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload
+	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m -run TestCounted ./cmd/kconfd
 
 check: ## formatting, vet, staticcheck, tidy modules
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; \

@@ -8,4 +8,6 @@ const (
 	countedRestarts = 250
 	countedSignals  = 200
 	countedStops    = 50
+
+	countedLate = 0
 )
