@@ -153,6 +153,12 @@ func Save(path string, document any) error {
 	if err != nil {
 		return fmt.Errorf("keeping state: %w", err)
 	}
+	return Write(path, text)
+}
+
+// Write replaces a file that has a form of its own, which only its owner may
+// read. When it returns, the disk has it.
+func Write(path string, text []byte) error {
 	if err := renameio.WriteFile(path, text, 0o600, renameio.WithTempDir(filepath.Dir(path)), renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("keeping state: %w", err)
 	}

@@ -107,6 +107,8 @@ func TestCluster(t *testing.T) {
 		"the Role that rbac prints":            testRBAC,
 		"onetime, and a command in its place":  testOnetime,
 		"a failing action, and newer contents": testFailing,
+		"a start while the server is away":     testStartInOutage,
+		"an outage":                            testOutage,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,7 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 		if e.state, err = state.Open(f.stateDir); err != nil {
 			return nil, err
 		}
+		e.snapshots.path = e.state.File("objects")
 	}
 	return e, e.configure(configs)
 }

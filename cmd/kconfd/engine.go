@@ -49,6 +49,8 @@ type engine struct {
 	herald herald
 	state  *state.Dir // nil without one
 
+	snapshots snapshotter
+
 	groups  []*group
 	results chan result
 	phases  chan phase
@@ -176,6 +178,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		e.attend(ctx)
 		e.remind(time.Now())
 		e.announce(time.Now())
+		e.keepSnapshot(time.Now())
 		timer.Reset(e.sleep(time.Now()))
 		select {
 		case <-ctx.Done():
@@ -199,6 +202,8 @@ func (e *engine) run(ctx context.Context, once bool) error {
 			e.takeOrder(o)
 		case err := <-e.child.answer(): // the child has been restarted or signalled
 			e.childTold(err)
+		case s := <-e.snapshots.saving: // the objects are on disk
+			e.savedSnapshot(s)
 		case <-e.child.changed(): // whether the child is ready
 		case <-idle.C: // nothing is being written
 			debug.FreeOSMemory()
@@ -249,8 +254,10 @@ func (e *engine) poke(now time.Time) {
 			default:
 				g.dirty = true // nothing is live yet: at once
 			}
+			g.dirty = g.dirty || held(g.err) && g.wantsFresh()
 		}
 	})
+	e.lookAtAge()
 }
 
 // begin renders the groups that are due and starts their jobs.
@@ -345,8 +352,9 @@ func (e *engine) phase(j *job, waiting bool) { e.phases <- phase{j, waiting} }
 // owed is told without.
 func (e *engine) timeOut() {
 	e.late = true
+	e.restoreSnapshot()
 	for _, g := range e.groups {
-		g.dirty = g.dirty || g.owed && !g.settled
+		g.dirty = g.dirty || !g.settled
 	}
 }
 
@@ -483,6 +491,9 @@ func (e *engine) sleep(now time.Time) time.Duration {
 	next := now.Add(time.Hour)
 	if alive := e.herald.alive; !alive.IsZero() {
 		next = alive
+	}
+	if s := e.snapshots; s.path != "" && s.next.After(now) && s.next.Before(next) {
+		next = s.next
 	}
 	for _, g := range e.groups {
 		if at, due := g.due(); due && at.Before(next) {

@@ -39,6 +39,8 @@ type group struct {
 	backoff reload.Backoff
 	retry   time.Time // when to try again, zero when only news can help
 
+	old error // why what was read may be out of date; nil when it is not
+
 	rejected   rejected
 	rejections reload.Backoff // before it is tried again
 
@@ -191,11 +193,20 @@ func (g *group) render(v *watcher.View, now time.Time) error {
 		if len(g.applied) == len(g.guards) {
 			before = g.applied[i]
 		}
-		if err := guard.check(before, now); first == nil {
+		err := guard.check(before, now)
+		if old := v.OutOfDate(guard.reader); err == nil && guard.config.fresh && old != nil {
+			err = guard.held("%v", old)
+		}
+		if first == nil {
 			first = err
 		}
 	}
 	return first
+}
+
+// wantsFresh says whether a guard looks at the age of what it counts.
+func (g *group) wantsFresh() bool {
+	return slices.ContainsFunc(g.guards, func(guard *guard) bool { return guard.config.fresh })
 }
 
 // counts are those of the guards now.

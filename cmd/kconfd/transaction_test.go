@@ -275,7 +275,7 @@ func TestMinInterval(t *testing.T) {
 	began := time.Now()
 	for n := range 5 {
 		d.write("objects.yaml", settings("colour-"+strconv.Itoa(n)))
-		await(t, "it is live", func() bool { return d.hasSet("colour-"+strconv.Itoa(n)) })
+		await(t, "it is live", func() bool { return d.hasSet("colour-" + strconv.Itoa(n)) })
 	}
 	if time.Since(began) < time.Second && d.read("actions") != "blue\n" {
 		t.Errorf("told too soon: %q", d.read("actions"))
