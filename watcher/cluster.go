@@ -40,34 +40,44 @@ type Cluster struct {
 	UserAgent  string
 }
 
-// NewCluster returns a watcher of a cluster. It makes no request yet: a
-// server that cannot be reached shows in [Watcher.Problems].
-func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
+// Config is how to reach the server, and the namespace of names given without
+// one.
+func (c Cluster) Config() (config *rest.Config, namespace string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.Kubeconfig
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
-	config, err := loader.ClientConfig()
+	config, err = loader.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("reading kubeconfig %q: %w", cmp.Or(c.Kubeconfig, strings.Join(rules.Precedence, ":")), err)
+		return nil, "", fmt.Errorf("reading kubeconfig %q: %w", cmp.Or(c.Kubeconfig, strings.Join(rules.Precedence, ":")), err)
 	}
-	namespace := cmp.Or(c.Namespace, os.Getenv("POD_NAMESPACE"))
+	namespace = cmp.Or(c.Namespace, os.Getenv("POD_NAMESPACE"))
 	if namespace == "" {
 		if namespace, _, err = loader.Namespace(); err != nil {
-			return nil, fmt.Errorf("reading kubeconfig %q: %w", c.Kubeconfig, err)
+			return nil, "", fmt.Errorf("reading kubeconfig %q: %w", c.Kubeconfig, err)
 		}
 	}
 	config.UserAgent = c.UserAgent
 	// The server has its own fairness; a client-side limit would only delay
 	// the first render of a template with many dependencies.
 	config.QPS = -1
-	// With a dialer of its own, the connection is not one that client-go
-	// shares with others in the process, and may be configured.
-	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	if file := config.BearerTokenFile; file != "" {
 		// Read anew when the token is refused, and not only once a minute.
 		config.BearerToken, config.BearerTokenFile = "", ""
 		config.Wrap(authn.ResettableTokenSourceWrapTransport(authn.NewCachedFileTokenSource(file)))
 	}
+	return config, namespace, nil
+}
+
+// NewCluster returns a watcher of a cluster. It makes no request yet: a
+// server that cannot be reached shows in [Watcher.Problems].
+func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
+	config, namespace, err := c.Config()
+	if err != nil {
+		return nil, err
+	}
+	// With a dialer of its own, the connection is not one that client-go
+	// shares with others in the process, and may be configured.
+	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)

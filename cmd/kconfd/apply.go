@@ -16,7 +16,8 @@ import (
 // write brings a group's files to disk and tells the process: stage all, check
 // all, commit all, act, verify. Until the commit, no live file is touched; what
 // has failed after it is owed, or all of it is undone.
-func (e *engine) write(ctx context.Context, j *job) error {
+func (e *engine) write(ctx context.Context, j *job) (err error) {
+	defer func() { e.endTurn(j, err) }()
 	if j.ledger.Undoing {
 		if err := e.finishUndo(j); err != nil {
 			return err
@@ -37,6 +38,11 @@ func (e *engine) write(ctx context.Context, j *job) error {
 			return err
 		}
 		e.step("checked")
+	}
+	if e.tells(j.group) && (rewritten || j.owed) {
+		if err := e.takeTurn(ctx, j); err != nil {
+			return err
+		}
 	}
 	if changed {
 		if ctx.Err() != nil {

@@ -109,6 +109,8 @@ func TestCluster(t *testing.T) {
 		"a failing action, and newer contents": testFailing,
 		"a start while the server is away":     testStartInOutage,
 		"an outage":                            testOutage,
+		"replicas one at a time":               testRolling,
+		"a replica dies in its turn":           testHolderDies,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,7 @@ type groupConfig struct {
 	verify        *reload.Command // nil: that it was done is enough
 	verifyTimeout time.Duration   // 0: the default
 	minInterval   time.Duration   // between two actions
+	rolling       *rollingConfig  // nil: without regard to other replicas
 
 	process *rawProcess // of the command behind the flags, in one group at most
 	unused  []string    // what confd reads and kconfd has no use for

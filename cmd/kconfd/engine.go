@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -50,6 +51,7 @@ type engine struct {
 	state  *state.Dir // nil without one
 
 	snapshots snapshotter
+	gates     map[string]*gate.Gate // by namespace and name of the Lease
 
 	groups  []*group
 	results chan result
@@ -72,7 +74,11 @@ type job struct {
 	owed  bool          // tell the process even when no file changes
 	known bool          // what is live was rendered by this process
 
-	ledger *ledger         // the group's, which is the job's while it runs
+	ledger *ledger // the group's, which is the job's while it runs
+
+	turnstile *turnstile // to the gate; nil without one
+	ungated   bool       // nobody is disturbed by what the job does
+
 	counts []int           // of the guards, for this content
 	life   context.Context // ends when kconfd does
 	cancel context.CancelCauseFunc
@@ -90,6 +96,7 @@ type job struct {
 type phase struct {
 	job     *job
 	waiting bool
+	queued  bool // for the gate
 }
 
 // An ask is a job that wants the child to be told. The answer is how that went.
@@ -105,7 +112,7 @@ type result struct {
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), step: func(string) {}, secrets: map[string]bool{}}
+	e := &engine{gates: map[string]*gate.Gate{}, flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), step: func(string) {}, secrets: map[string]bool{}}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -134,6 +141,13 @@ func (e *engine) configure(configs []groupConfig) error {
 				return err
 			}
 			g.ledger = newLedger(&g.groupConfig, e.state)
+			if err := e.openGate(g); err != nil {
+				g.close()
+				for _, a := range added {
+					a.close()
+				}
+				return err
+			}
 			added = append(added, g)
 		}
 		groups = append(groups, g)
@@ -162,6 +176,7 @@ func (e *engine) configure(configs []groupConfig) error {
 func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
+	defer e.closeGates()
 	e.child.takeOver(e.flags.args, e.hider.text)
 	deadline := time.After(e.flags.timeout)
 	timer := time.NewTimer(0)
@@ -195,7 +210,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 			e.finish(r, time.Now())
 			idle.Reset(idleAfter)
 		case p := <-e.phases: // a job waits, or goes on
-			p.job.of.waiting = p.waiting
+			p.job.of.waiting, p.job.of.queued = p.waiting, p.queued
 		case a := <-e.asks: // a job wants the child to be told
 			e.takeAsk(a)
 		case o := <-e.child.order(): // the supervisor prepares a start
@@ -332,6 +347,7 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 	jobCtx, cancel := context.WithCancelCause(ctx)
 	j := &job{
 		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted(),
+		turnstile: g.turnstile, ungated: e.child != nil && g.action.ForChild() && !e.child.started,
 		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
 	}
 	g.busy, g.job = true, j
@@ -346,7 +362,9 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 }
 
 // phase tells the loop that a job waits, or goes on.
-func (e *engine) phase(j *job, waiting bool) { e.phases <- phase{j, waiting} }
+func (e *engine) phase(j *job, waiting bool) { e.tellPhase(phase{job: j, waiting: waiting}) }
+
+func (e *engine) tellPhase(p phase) { e.phases <- p }
 
 // timeOut is when first data has been waited for long enough: what is live and
 // owed is told without.
@@ -367,7 +385,7 @@ func (e *engine) finish(r result, now time.Time) {
 // settle takes the end of all that was to be done for a group.
 func (e *engine) settle(r result, now time.Time) {
 	j, g := r.job, r.job.of
-	g.busy, g.waiting, g.job = false, false, nil
+	g.busy, g.waiting, g.queued, g.job = false, false, false, nil
 	g.told = j.last
 	g.owed = (j.owed || j.wrote) && !j.acted
 	if j.files == nil {

@@ -21,17 +21,19 @@ type group struct {
 	templates []*groupTemplate
 	guards    []*guard
 
-	quiet   reload.Quiet
-	settled bool      // has been applied once; from then on changes wait for quiet
-	busy    bool      // a job is under way
-	job     *job      // that one
-	waiting bool      // it waits for others, and is not at work on files
-	owed    bool      // written, and the process not told yet
-	ledger  *ledger   // of what is owed, and of the way back
-	told    time.Time // when the process was told last
-	applied []int     // counts of the guards, of what was applied last
-	dirty   bool      // to be applied, though no template changed: a retry or drift
-	after   []*group  // whose files are this group's now; they are gone
+	quiet     reload.Quiet
+	settled   bool       // has been applied once; from then on changes wait for quiet
+	busy      bool       // a job is under way
+	job       *job       // that one
+	waiting   bool       // it waits for others, and is not at work on files
+	queued    bool       // for the gate
+	turnstile *turnstile // to the gate; nil without one
+	owed      bool       // written, and the process not told yet
+	ledger    *ledger    // of what is owed, and of the way back
+	told      time.Time  // when the process was told last
+	applied   []int      // counts of the guards, of what was applied last
+	dirty     bool       // to be applied, though no template changed: a retry or drift
+	after     []*group   // whose files are this group's now; they are gone
 
 	err     error     // why it is not applied, nil when it is
 	since   time.Time // of err

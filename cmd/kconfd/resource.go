@@ -75,6 +75,8 @@ type rawReload struct {
 	VerifyCmd     any    `toml:"verify_cmd" yaml:"verify_cmd"`
 	VerifyTimeout string `toml:"verify_timeout" yaml:"verify_timeout"`
 	MinInterval   string `toml:"min_interval" yaml:"min_interval"`
+
+	Rolling *rawRolling `toml:"rolling" yaml:"rolling"`
 }
 
 // decodeResource reads TOML or YAML, by the name's ending. A key that does not
@@ -230,6 +232,12 @@ func (raw *rawResource) parseAfterwards(g *groupConfig) (err error) {
 	}
 	if g.minInterval, err = parseTimeout("min_interval", raw.Reload.MinInterval); err != nil {
 		return fmt.Errorf("[reload]: %w", err)
+	}
+	if raw.Reload.Rolling == nil {
+		return nil
+	}
+	if g.rolling, err = raw.Reload.Rolling.parse(); err != nil {
+		return fmt.Errorf("[reload]: rolling: %w", err)
 	}
 	return nil
 }

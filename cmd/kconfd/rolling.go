@@ -1,0 +1,291 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kconfd/kconfd/gate"
+	"github.com/kconfd/kconfd/reload"
+)
+
+// rawRolling is rolling of [reload]: the replicas of a service act one after the
+// other.
+type rawRolling struct {
+	Lease               string `toml:"lease" yaml:"lease"`
+	Namespace           string `toml:"namespace" yaml:"namespace"`
+	LeaseTime           string `toml:"lease_time" yaml:"lease_time"`
+	MaxUnavailable      int    `toml:"max_unavailable" yaml:"max_unavailable"`
+	Order               string `toml:"order" yaml:"order"`
+	PreconditionCmd     any    `toml:"precondition_cmd" yaml:"precondition_cmd"`
+	PreconditionTimeout string `toml:"precondition_timeout" yaml:"precondition_timeout"`
+}
+
+// A rollingConfig is rolling, read and found good.
+type rollingConfig struct {
+	lease        string
+	namespace    string // empty: kconfd's own
+	leaseTime    time.Duration
+	slots        int
+	ordered      bool
+	precondition *reload.Command // nil: the turn is enough
+	timeout      time.Duration   // of the precondition
+}
+
+func (r *rawRolling) parse() (*rollingConfig, error) {
+	c := &rollingConfig{lease: r.Lease, namespace: r.Namespace, slots: cmp.Or(r.MaxUnavailable, 1)}
+	var err error
+	switch {
+	case len(validation.IsDNS1123Subdomain(r.Lease)) > 0:
+		return nil, fmt.Errorf("lease: want the name of a Lease, not %q", r.Lease)
+	case c.slots < 1:
+		return nil, errors.New("max_unavailable: want a positive number")
+	case r.Order != "" && r.Order != "ordinal":
+		return nil, fmt.Errorf("order: want ordinal, not %q", r.Order)
+	}
+	c.ordered = r.Order == "ordinal"
+	if c.leaseTime, err = parseTimeout("lease_time", r.LeaseTime); err != nil {
+		return nil, err
+	}
+	if c.precondition, err = parseCommand("precondition_cmd", r.PreconditionCmd, "", ""); err != nil {
+		return nil, err
+	}
+	if c.precondition == nil && r.PreconditionTimeout != "" {
+		return nil, errors.New("precondition_timeout without precondition_cmd")
+	}
+	c.timeout, err = parseTimeout("precondition_timeout", r.PreconditionTimeout)
+	return c, err
+}
+
+const defaultPreconditionTimeout = time.Minute
+
+// A turnstile is a group's way through a gate. It keeps its place when one job
+// is followed by the next, and the pass of a job that has been superseded: what
+// that has begun is not over.
+type turnstile struct {
+	gate *gate.Gate
+
+	mu      sync.Mutex
+	entered chan entered       // of the entering that is under way; nil when none is
+	leave   context.CancelFunc // of that
+	pass    *gate.Pass
+}
+
+type entered struct {
+	pass *gate.Pass
+	err  error
+}
+
+// enter waits for the pass. When ctx ends, the place is kept.
+func (t *turnstile) enter(ctx context.Context) (*gate.Pass, error) {
+	t.mu.Lock()
+	if t.pass != nil && t.pass.Held() {
+		defer t.mu.Unlock()
+		return t.pass, nil
+	}
+	if t.entered == nil {
+		entering, cancel := context.WithCancel(context.Background())
+		done := make(chan entered, 1)
+		t.entered, t.leave = done, cancel
+		go func() { // until there is a pass, or somebody cancels
+			pass, err := t.gate.Enter(entering)
+			done <- entered{pass, err}
+		}()
+	}
+	done := t.entered
+	t.mu.Unlock()
+	select {
+	case e := <-done:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.entered, t.pass = nil, e.pass
+		return e.pass, e.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// forget gives up the place and the pass: there is nothing to do any more.
+func (t *turnstile) forget(ctx context.Context) error {
+	t.mu.Lock()
+	if t.entered != nil {
+		t.leave()
+		if e := <-t.entered; e.pass != nil {
+			t.pass = e.pass
+		}
+		t.entered = nil
+	}
+	pass := t.pass
+	t.pass = nil
+	t.mu.Unlock()
+	if pass == nil {
+		return nil
+	}
+	return pass.Leave(ctx)
+}
+
+// fail gives the pass back and stops the others.
+func (t *turnstile) fail(ctx context.Context, reason string) error {
+	t.mu.Lock()
+	pass := t.pass
+	t.pass = nil
+	t.mu.Unlock()
+	if pass == nil {
+		return nil
+	}
+	return pass.Fail(ctx, reason)
+}
+
+// gateOf is the gate of a Lease, which groups share.
+func (e *engine) gateOf(c *rollingConfig) (*gate.Gate, error) {
+	config, namespace, err := e.flags.cluster.Config()
+	if err != nil {
+		return nil, err
+	}
+	namespace = cmp.Or(c.namespace, namespace)
+	key := namespace + "/" + c.lease
+	if g := e.gates[key]; g != nil {
+		return g, nil
+	}
+	client, err := gate.NewClient(config)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := identity()
+	if err != nil {
+		return nil, err
+	}
+	g := gate.New(client, gate.Options{
+		Namespace: namespace, Name: c.lease, Identity: identity, Duration: c.leaseTime,
+		Slots: c.slots, Ordered: c.ordered, Ordinal: ordinal(identity), Log: e.log,
+	})
+	e.gates[key] = g
+	return g, nil
+}
+
+// identity is the name of this pod, or of this machine.
+func identity() (string, error) {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name, nil
+	}
+	return os.Hostname()
+}
+
+// ordinal is the number at the end of a name, 0 when there is none.
+func ordinal(name string) int {
+	n, _ := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
+	return n
+}
+
+// openGate gives the group its way through its gate, if it has one.
+func (e *engine) openGate(g *group) error {
+	if g.rolling == nil || !e.flags.daemon || e.flags.noop || e.flags.syncOnly {
+		return nil
+	}
+	if len(e.flags.manifests) > 0 {
+		e.log.Warn("acting without the others: there is no Lease in -manifests", "group", g.name, "lease", g.rolling.lease)
+		return nil
+	}
+	opened, err := e.gateOf(g.rolling)
+	if err != nil {
+		return fmt.Errorf("reading %s: [reload]: rolling: %w", g.name, err)
+	}
+	g.turnstile = &turnstile{gate: opened}
+	return nil
+}
+
+// closeGates ends all gates. A pass that is held is not given back: what was
+// begun is not known to be well.
+func (e *engine) closeGates() {
+	for _, g := range e.gates {
+		g.Close()
+	}
+}
+
+// takeTurn waits until it is this replica's turn to act, and the precondition
+// holds.
+func (e *engine) takeTurn(ctx context.Context, j *job) error {
+	if j.turnstile == nil || j.ungated {
+		return nil
+	}
+	e.tellPhase(phase{job: j, waiting: true, queued: true})
+	defer e.phase(j, false)
+	pass, err := j.turnstile.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.awaitPrecondition(ctx, j); err != nil {
+		if errors.Is(err, errSuperseded) {
+			return err
+		}
+		return errors.Join(err, j.turnstile.forget(e.briefly(j)))
+	}
+	if !pass.Held() {
+		return errors.New("the turn was lost before anything was done")
+	}
+	e.step("turn")
+	return nil
+}
+
+func (e *engine) awaitPrecondition(ctx context.Context, j *job) error {
+	c := j.group.rolling
+	if c.precondition == nil {
+		return nil
+	}
+	limit := cmp.Or(c.timeout, defaultPreconditionTimeout)
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	command, err := c.precondition.Expand(j.group.groupData(nil), j.group.commandFuncs(nil))
+	if err != nil {
+		return err
+	}
+	command.Hide = e.hider.text
+	err = command.Await(limited)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("the precondition does not hold after %s: %w", limit, err)
+}
+
+// endTurn gives the turn back after what was to be done is done, or has failed.
+func (e *engine) endTurn(j *job, err error) {
+	t := j.turnstile
+	if t == nil {
+		return
+	}
+	switch {
+	case err == nil:
+		err = t.forget(e.briefly(j))
+	case errors.Is(err, errSuperseded), j.life.Err() != nil && j.wrote:
+		return // it goes on, with newer content or after a restart
+	case j.life.Err() != nil, !j.wrote && !j.owed:
+		err = t.forget(e.briefly(j)) // nothing has been done
+	default:
+		err = t.fail(e.briefly(j), e.hider.text(err.Error()))
+	}
+	if err != nil {
+		e.log.Warn("the turn could not be given back yet", "group", j.group.name, "err", err)
+	}
+}
+
+// briefly is how long a job waits for the API server to take note.
+func (e *engine) briefly(j *job) context.Context {
+	limit := 5 * time.Second
+	if j.life.Err() != nil {
+		limit = 50 * time.Millisecond
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.life), limit)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
