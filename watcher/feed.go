@@ -39,6 +39,7 @@ type feed struct {
 	changed map[string]uint64             // revision of each group's last change
 	latest  uint64                        // revision of the last change of all
 	synced  uint64                        // revision of the first complete list, 0 before it
+	last    lastChange
 
 	restored time.Time // how old the snapshot is that the objects are from, zero for those of a source
 
@@ -255,6 +256,7 @@ func (f *feed) forget(group string) {
 func (f *feed) touch(group string) {
 	f.latest = f.watcher.nextRevision()
 	f.changed[group] = f.latest
+	f.last = lastChange{group, time.Now()}
 }
 
 // revision of what n reads here.
