@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -1188,4 +1190,34 @@ func TestStartFile(t *testing.T) {
 			t.Errorf("with(%q) gave %v, want %s", text, err, want)
 		}
 	}
+}
+
+// Whoever looks sees which instance it is and since when it runs.
+func TestStatusOfTheChild(t *testing.T) {
+	onStage(t, Child{Restart: RestartAlways, Backoff: Backoff{Initial: time.Hour, Max: time.Hour}}, func(st *stage) {
+		want := func(want Status) {
+			st.t.Helper()
+			synctest.Wait()
+			if diff := cmp.Diff(want, st.s.Status()); diff != "" {
+				st.t.Errorf("-want +got:\n%s", diff)
+			}
+		}
+		want(Status{State: Waiting})
+		began := time.Now()
+		st.begin()
+		want(Status{Running, true, 1, began})
+		time.Sleep(time.Minute)
+		st.instance().ends(exit3)
+		want(Status{Pausing, false, 1, began})
+		st.expect(started(1), "1: ready")
+		time.Sleep(2 * time.Hour)
+		st.expect(started(2), "2: ready")
+		if got := st.s.Status(); got.Instance != 2 || !got.Since.After(began.Add(30*time.Minute)) {
+			t.Errorf("got %+v, want the second instance, since a while ago", got)
+		}
+		st.s.Stop()
+		st.instance().ends(exit0)
+		synctest.Wait()
+		want(Status{State: Ended})
+	})
 }
