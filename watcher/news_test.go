@@ -1,7 +1,6 @@
 package watcher
 
 import (
-	"errors"
 	"testing"
 	"time"
 )
@@ -63,44 +62,5 @@ func TestNews(t *testing.T) {
 		wide := feedFor(w, podKey(""))
 		fill(t, wide, aPod("a", "10.0.0.9"), aPod("c", "10.0.0.3"))
 		want("another watch", nil, nil)
-	})
-}
-
-// What a template read is outdated while the watch behind it has not worked for
-// longer than what passes by itself, and only for who reads by that watch.
-func TestOutdated(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *Watcher, _ *logBook) {
-		names := []string{"a"}
-		one, all := ipsPage(w, &names), podNamesPage(w, "app=web")
-		one.look()
-		all.look()
-		f := feedFor(w, podKey("a"))
-		broken := errors.New("broken")
-		f.failed(broken)
-		time.Sleep(warnAfter)
-		if err := one.reader.Outdated(time.Now()); err != nil {
-			t.Errorf("before the first list: got %v, want nothing: there is nothing to be outdated", err)
-		}
-		fill(t, f, aPod("a", "10.0.0.1"))
-		fill(t, feedFor(w, typedNeed(kindPod, "shop", "", "app=web").narrow()))
-		one.look()
-		all.look()
-
-		f.watchFailed(broken)
-		time.Sleep(warnAfter - time.Millisecond)
-		if err := one.reader.Outdated(time.Now()); err != nil {
-			t.Errorf("too soon: %v", err)
-		}
-		time.Sleep(time.Millisecond)
-		if err := one.reader.Outdated(time.Now()); !errors.Is(err, broken) {
-			t.Errorf("got %v, want what is broken", err)
-		}
-		if err := all.reader.Outdated(time.Now()); err != nil {
-			t.Errorf("the other watch works: %v", err)
-		}
-		must(t, f.Bookmark("1"))
-		if err := one.reader.Outdated(time.Now()); err != nil {
-			t.Errorf("when it works again: %v", err)
-		}
 	})
 }
