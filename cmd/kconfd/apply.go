@@ -34,6 +34,7 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 	rewritten := slices.ContainsFunc(batch.Files, (*render.Staged).Rewritten)
 	e.step("staged")
 	if rewritten {
+		e.sketch(j, batch)
 		if err := e.check(ctx, j, batch); err != nil {
 			return err
 		}

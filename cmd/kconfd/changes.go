@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -53,9 +54,12 @@ func (e *engine) why(g *group, now time.Time) string {
 		return "configuration"
 	case e.child != nil && len(e.child.waiting) > 0:
 		return "start of the child"
-	case !g.retry.IsZero() && !now.Before(g.retry):
+	}
+	retry := !g.retry.IsZero() && !now.Before(g.retry)
+	switch {
+	case retry && g.err != nil:
 		return "another try"
-	case g.dirty && g.settled:
+	case (retry || g.dirty) && g.settled:
 		return touched
 	}
 	return ""
@@ -167,21 +171,21 @@ func shorten(diff string) string {
 
 // record keeps what became of a job, if there was something to do.
 func (e *engine) record(r result, now time.Time) {
-	j := r.job
-	if !e.watched() || (r.err == nil && !j.wrote && !j.acted) {
+	j, g := r.job, r.job.of
+	if !e.watched() || !j.wrote && (r.err == nil && !j.acted || errors.Is(r.err, errSuperseded)) {
 		return
 	}
 	c := change{
-		Time: now, Group: r.group.name, Outcome: r.outcome(), Trigger: j.story.cause,
+		Time: now, Group: g.name, Outcome: r.outcome(), Trigger: j.story.cause,
 		Duration: now.Sub(j.story.began).Seconds(), Files: append([]string{}, j.story.files...), Diff: j.story.diff, Times: 1,
 	}
 	if r.err != nil {
 		c.Reason = e.hider.text(r.err.Error())
 	} else {
-		r.group.shown.applied = now
-		e.meters.applied(c)
-		e.tellApplied(r.group, c)
+		g.shown.applied = now
+		e.tellApplied(g, c)
 	}
+	e.meters.took(c)
 	e.board.add(c)
 	e.board.tell()
 }

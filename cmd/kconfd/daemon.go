@@ -43,6 +43,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	if !f.onetime {
+		e.findPod()
 		if err := e.findManager(nil); err != nil {
 			return err
 		}
@@ -157,6 +158,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 		ctx, cancel := context.WithCancel(ctx)
 		actors.Add(func() error { return e.run(ctx, f.onetime) }, func(error) { cancel() })
 	}
+	e.addEvents(ctx, &actors)
 	if e.listener != nil {
 		server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 10 * time.Second}
 		e.log.Info("listening", "addr", e.listener.Addr().String())

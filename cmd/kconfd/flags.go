@@ -41,6 +41,7 @@ type flags struct {
 	timeout    time.Duration
 	stateDir   string
 	listen     string
+	events     bool
 	logLevel   slog.Level
 	logFormat  string
 	version    bool
@@ -111,6 +112,7 @@ func (f *flags) common(set *flag.FlagSet) {
 	set.DurationVar(&f.timeout, "timeout", defaultTimeout, "")
 	set.StringVar(&f.stateDir, "state-dir", "", "")
 	set.StringVar(&f.listen, "listen", "", "")
+	set.BoolVar(&f.events, "events", false, "")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
 	set.StringVar(&f.logFormat, "log-format", "text", "")
 	set.BoolFunc("version", "", func(given string) error {

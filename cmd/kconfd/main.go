@@ -42,6 +42,7 @@ func run(ctx context.Context, args []string, s streams) error {
 		"lint":    runLint,
 		"rbac":    runRBAC,
 		"render":  runRender,
+		"status":  runStatus,
 		"version": runVersion,
 	}
 	command, ok := commands[name]

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -212,7 +213,9 @@ func TestReferenceNamesTheMetrics(t *testing.T) {
 	}
 	m := newMeters(watcher.NewOffline())
 	m.job(result{job: &job{of: &group{}}})
-	m.group("", true)
+	m.took(change{})
+	m.group("", glimpse{applied: time.Now()})
+	m.child(&child{})
 	var text bytes.Buffer
 	m.set.WritePrometheus(&text)
 	var existing []string

@@ -132,6 +132,14 @@ func (t *turnstile) forget(ctx context.Context) error {
 	return pass.Leave(ctx)
 }
 
+// waits is what the group waits for.
+func (t *turnstile) waits() string {
+	if err := t.gate.Status().Waits(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // fail gives the pass back and stops the others.
 func (t *turnstile) fail(ctx context.Context, reason string) error {
 	t.mu.Lock()

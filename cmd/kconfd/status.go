@@ -20,7 +20,7 @@ const (
 	stateWaiting    = "waiting"    // data is missing
 	stateHeld       = "held"       // a guard withholds the render
 	stateOwed       = "owed"       // live, and the process not told
-	stateQueued     = "queued"     // live, and it waits for the gate
+	stateQueued     = "queued"     // rendered and checked, and it waits for the gate
 	stateFailed     = "failed"     // render, check or write failed
 	stateRolledBack = "rolledback" // live was what failed its verification; the files of before are back
 )
@@ -33,9 +33,14 @@ func states() []string {
 // state is how the group stands, and why; the reason is empty where there is
 // nothing to say.
 func (g *group) state() (word, reason string) {
+	var back *rolledBackError
 	switch {
-	case g.acting:
-		return stateOwed, "the child is being told"
+	case g.queued:
+		return stateQueued, g.turnstile.waits()
+	case g.busy && g.waiting:
+		return stateOwed, "the process is being told"
+	case errors.As(g.err, &back) && !g.owed:
+		return stateRolledBack, g.err.Error()
 	case held(g.err):
 		return stateHeld, g.err.Error()
 	case waiting(g.err):
@@ -52,26 +57,43 @@ func (g *group) state() (word, reason string) {
 	return stateApplied, ""
 }
 
-// outdated says why what the group's templates read may no longer be so; it is
-// empty when all is well.
-func (g *group) outdated(now time.Time) string {
-	for _, t := range g.templates {
-		if err := t.reader.Outdated(now); err != nil {
-			return err.Error()
-		}
+// outdated says why what the group read may no longer be so; it is empty when all
+// is well.
+func (g *group) outdated() string {
+	if g.old == nil {
+		return ""
 	}
-	return ""
+	return g.old.Error()
 }
 
 // gate is where the group stands at the gate, nil without one.
-func (g *group) gate() *gateStatus { return nil }
+func (g *group) gate() *gateStatus {
+	if g.turnstile == nil {
+		return nil
+	}
+	now := g.turnstile.gate.Status()
+	s := &gateStatus{Lease: now.Name, Holders: []string{}, Queue: []string{}}
+	for _, m := range now.Holders {
+		s.Holders = append(s.Holders, m.Identity)
+	}
+	for _, m := range now.Queue {
+		s.Queue = append(s.Queue, m.Identity)
+	}
+	if len(now.Stopped) > 0 {
+		s.StoppedBy, s.Reason = cmp.Or(now.Stopped[0].By, "somebody"), now.Stopped[0].Reason
+	}
+	return s
+}
 
 // outcome is what became of a change, in the words for groups.
 func (r result) outcome() string {
+	var back *rolledBackError
 	switch {
 	case r.err == nil:
 		return stateApplied
-	case r.job.wrote:
+	case errors.As(r.err, &back):
+		return stateRolledBack
+	case r.job.wrote, r.job.owed && len(r.job.story.files) == 0: // or nothing new was to be written
 		return stateOwed
 	}
 	return stateFailed
@@ -228,17 +250,20 @@ func (b *board) tell() {
 type glimpse struct {
 	word, reason, stale string
 	troubled, busy      bool
-	retry, rendered     time.Time
+	retry               time.Time
+	rendered            time.Time // the last time
+	applied             time.Time // the last time that a change was
 }
 
 // shown is what is kept about a group for those who look.
 type shown struct {
-	glimpse
-	since   time.Time // of the word
-	applied time.Time // the last time that a change was
-	due     string    // why it is its turn, empty for data
-	cause   string    // of the render under way, or the last
-	told    bool      // that it is applied, by an Event, since the last notice
+	last     glimpse
+	since    time.Time // of the word
+	rendered time.Time
+	applied  time.Time
+	due      string // why it is its turn, empty for data
+	cause    string // of the render under way, or the last
+	told     bool   // that it is applied, by an Event, since the last notice
 }
 
 // watched says whether anybody may look at the loop.
@@ -253,10 +278,10 @@ func (e *engine) notice(now time.Time) {
 	news := false
 	for _, g := range e.groups {
 		word, reason := g.state()
-		is := glimpse{word, reason, g.outdated(now), g.err != nil, g.busy, g.retry, g.shown.rendered}
-		if was := g.shown.glimpse; is != was {
+		is := glimpse{word, reason, g.outdated(), g.err != nil, g.busy, g.retry, g.shown.rendered, g.shown.applied}
+		if is != g.shown.last {
 			news = true
-			e.turn(g, was, is, now)
+			e.turn(g, is, now)
 		}
 		g.shown.told = false
 	}
@@ -267,13 +292,13 @@ func (e *engine) notice(now time.Time) {
 }
 
 // turn notes that a group is not as it was.
-func (e *engine) turn(g *group, was, is glimpse, now time.Time) {
-	g.shown.glimpse = is
+func (e *engine) turn(g *group, is glimpse, now time.Time) {
+	was := g.shown.last
+	g.shown.last = is
 	if is.word != was.word {
 		g.shown.since = now
-		e.meters.state(g.name, is.word)
 	}
-	e.meters.stale(g.name, is.stale != "")
+	e.meters.group(g.name, is)
 	e.tellEvents(g, was, is)
 }
 
@@ -309,7 +334,7 @@ func (e *engine) groupStatus(g *group, now time.Time) groupStatus {
 	}
 	s := groupStatus{
 		Name: g.name, State: word, Reason: e.hider.text(reason), Since: g.shown.since, NextTry: g.retry, Working: g.busy,
-		Stale: e.hider.text(g.outdated(now)), Applied: g.shown.applied, Action: e.hider.text(g.action.String()),
+		Stale: e.hider.text(g.outdated()), Applied: g.shown.applied, Action: e.hider.text(g.action.String()),
 		Files: []fileStatus{}, Gate: g.gate(),
 	}
 	for _, t := range g.templates {

@@ -50,6 +50,7 @@ func newWorker(ctx context.Context, f *flags, s streams, link *reload.Link) (*en
 	if err := e.listen(); err != nil {
 		return nil, err
 	}
+	e.findPod()
 	if err := e.findManager(link); err != nil {
 		return nil, err
 	}
