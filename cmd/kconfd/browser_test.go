@@ -82,6 +82,20 @@ func startBrowser(t *testing.T) *browser {
 	return b
 }
 
+// on makes the test the one that fails, with no complaints so far.
+func (b *browser) on(t *testing.T) {
+	before := b.t
+	b.t = t
+	t.Cleanup(func() { b.t = before })
+	b.forgive()
+}
+
+func (b *browser) forgive() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complaints = nil
+}
+
 func (b *browser) read(from *os.File) {
 	in := bufio.NewReader(from)
 	for {
@@ -163,8 +177,13 @@ func (b *browser) look(width, height int, scheme string) {
 	}, nil)
 }
 
+// open leaves the page that is open, and whatever it had to complain about, and
+// opens another.
 func (b *browser) open(url string) {
 	b.t.Helper()
+	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
+	b.await(`location.href === "about:blank"`)
+	b.forgive()
 	b.call("Page.navigate", map[string]any{"url": url}, nil)
 }
 
@@ -202,7 +221,8 @@ func (b *browser) await(expression string) {
 	var shows string
 	b.run(fmt.Sprintf(`new Promise((done) => {
 		const end = Date.now() + %d;
-		const look = () => (%s) ? done("") : Date.now() > end ? done(document.body.innerText || "nothing") : setTimeout(look, 10);
+		const holds = () => { try { return %s } catch { return false } }; // not loaded yet
+		const look = () => holds() ? done("") : Date.now() > end ? done(document.body.innerText || "nothing") : setTimeout(look, 10);
 		look();
 	})`, testPatience.Milliseconds(), expression), &shows)
 	if shows != "" {

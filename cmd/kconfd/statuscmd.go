@@ -138,7 +138,11 @@ func (s *status) printGroup(text *strings.Builder, g groupStatus) {
 			prefixed(", stopped by ", strings.Trim(gate.StoppedBy+": "+gate.Reason, ": ")))
 	}
 	for _, f := range g.Files {
-		fmt.Fprintf(text, "  %-8s %s from %s%s\n", "file", f.Path, f.Template, s.aged(", written ", f.Written))
+		from := ""
+		if f.Template != f.Path {
+			from = " from " + f.Template
+		}
+		fmt.Fprintf(text, "  %-8s %s%s%s\n", "file", f.Path, from, s.aged(", written ", f.Written))
 		for _, d := range f.Dependencies {
 			fmt.Fprintf(text, "  %-8s   %s%s\n", "", d.Name, s.aged(", changed ", d.Changed)+prefixed(": ", d.Object))
 		}

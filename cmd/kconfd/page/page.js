@@ -5,13 +5,14 @@
 
 const byId = (id) => document.getElementById(id);
 
-// h makes an element: attributes by name, then children, which are elements or text.
+// h makes an element: attributes by name, then children, which are elements, text,
+// lists of them, or nothing.
 function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.filter((c) => c || c === 0));
+  element.append(...children.flat().filter((c) => c || c === 0));
   return element;
 }
 
@@ -131,13 +132,13 @@ function gate(g) {
 function group(g) {
   return h("article", { class: "card group" + (g.working ? " working" : ""), "data-state": g.state },
     h("div", { class: "head" },
-      h("div", null, h("h3", null, ...title(g.name)), h("p", { class: "stand" }, badge(g.state), when(g.since, "since"))),
+      h("div", null, h("h3", null, ...title(g.name)), h("p", { class: "stand" }, badge(g.state), " ", when(g.since, "since"))),
       track(g)),
     (g.reason || g.next_try) && h("p", { class: "why" }, g.reason, g.next_try && (g.reason ? ". Next try " : "Next try "), g.next_try && when(g.next_try, "until")),
     g.stale && h("p", { class: "why", "data-state": "held" }, "The data may be old: " + g.stale),
     h("div", { class: "files" }, ...g.files.map(file)),
-    h("p", { class: "tells" }, g.action === "none" ? "Nobody is told. " : "Tells by ", g.action !== "none" && h("code", null, g.action),
-      g.applied && (g.action === "none" ? "Last change " : ", last "), g.applied && when(g.applied, "ago")),
+    h("p", { class: "tells" }, g.action === "none" ? "No action" : ["Action ", h("code", null, g.action)],
+      g.applied && [g.action === "none" ? " · last change " : " · last ", when(g.applied, "ago")]),
     g.gate && gate(g.gate));
 }
 
@@ -163,7 +164,15 @@ function change(c, open) {
     h("p", { class: "because" }, own(c.trigger || "data"), " · took " + (ms < 1000 ? Math.round(ms) + " ms" : span(ms)) +
       (c.files.length || c.outcome !== "applied" ? "" : " · no file is different")),
     c.reason && h("p", { class: "why", "data-state": c.outcome }, c.reason),
-    c.diff && h("details", { open: open ? "" : undefined }, ...diff(c.diff)));
+    c.diff && h("details", open ? { open: "", "data-newest": "" } : null, diff(c.diff)));
+}
+
+// closeOlder closes what was opened for being the newest, unless somebody reads it.
+function closeOlder() {
+  for (const d of document.querySelectorAll("#changes > li:not(:first-child) details[data-newest]")) {
+    d.removeAttribute("data-newest");
+    if (!d.matches(":hover, :focus-within")) d.open = false;
+  }
 }
 
 function watch(w) {
@@ -241,6 +250,7 @@ function show(s) {
   place(byId("watches"), s.watches.length ? s.watches.map((w) => item("watch ", w.name, w, watch)) : [h("li", { class: "empty" }, "None: nothing is read from Kubernetes.")]);
   place(byId("changes"), s.changes.length ? s.changes.map((c, i) => item("change ", c.time + c.group, c, (d) => change(d, i === 0)))
     : [h("li", { class: "empty" }, "Nothing has changed since kconfd was started.")]);
+  closeOlder();
   forget(used);
   tick();
 }
