@@ -37,7 +37,7 @@ func (g *group) state() (word, reason string) {
 	switch {
 	case g.queued:
 		return stateQueued, g.turnstile.waits()
-	case g.busy && g.waiting:
+	case g.busy && g.waiting && g.err == nil:
 		return stateOwed, "the process is being told"
 	case errors.As(g.err, &back) && !g.owed:
 		return stateRolledBack, g.err.Error()
