@@ -111,6 +111,7 @@ func TestCluster(t *testing.T) {
 		"an outage":                            testOutage,
 		"replicas one at a time":               testRolling,
 		"a replica dies in its turn":           testHolderDies,
+		"claims":                               testClaims,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -154,13 +154,21 @@ func (f *flags) newWatcher(groups []groupConfig, s streams, log *slog.Logger) (*
 	if len(f.manifests) > 0 {
 		return watcher.NewManifests(f.manifests, cmp.Or(f.cluster.Namespace, os.Getenv("POD_NAMESPACE")), s.in, log)
 	}
-	if f.cluster.Kubeconfig != "" {
-		// client-go would say why it cannot be read in words only, too late for a hint.
-		file, err := os.Open(f.cluster.Kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("reading kubeconfig: %w", err)
-		}
-		file.Close()
+	if err := f.checkKubeconfig(); err != nil {
+		return nil, err
 	}
 	return watcher.NewCluster(f.cluster, log)
+}
+
+// checkKubeconfig reads the one that is named: client-go would say why it cannot
+// be read in words only, too late for a hint.
+func (f *flags) checkKubeconfig() error {
+	if f.cluster.Kubeconfig == "" {
+		return nil
+	}
+	file, err := os.Open(f.cluster.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("reading kubeconfig: %w", err)
+	}
+	return file.Close()
 }

@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, s streams) error {
 	}
 	commands := map[string]func(context.Context, []string, streams) error{
 		"":        runMain,
+		"claim":   runClaim,
 		"galera":  runGalera,
 		"help":    runHelp,
 		"lint":    runLint,

@@ -50,6 +50,7 @@ func mainFlags() map[string]string {
 // ownFlags are those of single commands, by the command.
 func ownFlags() map[string][]string {
 	return map[string][]string{
+		"claim":  {"holder"},
 		"rbac":   {"name", "service-account"},
 		"galera": {"node-address", "server"},
 	}
