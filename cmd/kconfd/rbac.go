@@ -7,10 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -43,7 +45,7 @@ func runRBAC(ctx context.Context, args []string, s streams) error {
 		return errors.Join(err, incomplete)
 	}
 	p.namespace = e.watcher.Namespace()
-	if err := p.print(p.grants(f, rules), s.out); err != nil {
+	if err := p.print(p.grants(e, rules), s.out); err != nil {
 		return err
 	}
 	if incomplete != nil {
@@ -64,6 +66,11 @@ func (e *engine) uses() []watcher.Use {
 				if endpoints && (c.Function == "service" || c.Function == "services") {
 					uses = append(uses, watcher.Use{Function: "endpoints", Args: c.Args})
 				}
+			}
+		}
+		for _, guard := range g.guards {
+			for _, c := range guard.template.AllCalls() {
+				uses = append(uses, watcher.Use(c))
 			}
 		}
 	}
@@ -140,13 +147,26 @@ type grant struct {
 	verbs []string
 }
 
-// grants are for what the templates read and what the flags ask for, by namespace.
-func (p *policy) grants(f *flags, rules []watcher.Rule) []grant {
+// grants are for what the templates read, for the gates, and for what the flags
+// ask for, by namespace.
+func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
 	var all []grant
 	for _, r := range rules {
 		all = append(all, grant{r, []string{"list", "watch"}})
 	}
-	if f.events {
+	leases := map[string][]string{}
+	for _, g := range e.groups {
+		if r := g.rolling; r != nil {
+			namespace := cmp.Or(r.namespace, p.namespace)
+			leases[namespace] = append(leases[namespace], r.lease)
+		}
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(leases)) {
+		for _, r := range gate.Rules(leases[namespace]...) {
+			all = append(all, grant{watcher.Rule{Namespace: namespace, Group: r.Group, Resource: r.Resource, Names: r.Names}, r.Verbs})
+		}
+	}
+	if e.flags.events {
 		all = append(all, grant{watcher.Rule{Namespace: p.namespace, Resource: "events"}, []string{"create", "patch"}})
 	}
 	slices.SortStableFunc(all, func(a, b grant) int { return cmp.Compare(a.Namespace, b.Namespace) })

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -136,6 +138,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 		"### `[reload]`":     rawReload{},
 		"### `[process]`":    rawProcess{},
 		"### `[[guard]]`":    rawGuard{},
+		"### Rolling":        rawRolling{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			var documented, existing []string
@@ -206,6 +209,18 @@ func readDocumented(t *testing.T, b docs.Block) {
 	}
 }
 
+// endedChild is one whose supervisor answers.
+func endedChild(t *testing.T) *child {
+	t.Helper()
+	s := reload.NewSupervisor(nil, nil, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return &child{supervisor: s}
+}
+
 // The metrics in the reference are those that there are.
 func TestReferenceNamesTheMetrics(t *testing.T) {
 	var documented []string
@@ -216,7 +231,7 @@ func TestReferenceNamesTheMetrics(t *testing.T) {
 	m.job(result{job: &job{of: &group{}}})
 	m.took(change{})
 	m.group("", glimpse{applied: time.Now()})
-	m.child(&child{})
+	m.child(endedChild(t))
 	var text bytes.Buffer
 	m.set.WritePrometheus(&text)
 	var existing []string
