@@ -18,7 +18,9 @@ func TestSweep(t *testing.T) {
 		"a":                              false,
 		".a" + number:                    true,
 		".a" + number[:15]:               true,
-		".a" + number + ".old":           false, // a backup
+		".a" + number + ".old":           true,  // a backup
+		".a" + number[:16] + ".old":      false, // one that is needed
+		".gone" + number + ".old":        false, // the last of a file
 		".a" + number + "0":              false,
 		".a" + number[:14]:               false, // a date and a time
 		".a2":                            false,
@@ -46,11 +48,15 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	removed, err := Sweep(filepath.Join(dir, "link"), 10*time.Minute) // beside what it points to
+	keep := []Old{{Backup: filepath.Join(dir, ".a"+number[:16]+".old")}}
+	removed, err := Sweep(filepath.Join(dir, "link"), 10*time.Minute, keep) // beside what it points to
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := []string{filepath.Join(dir, ".a"+number[:15]), filepath.Join(dir, ".a"+number)}
+	if removed, err := Sweep(filepath.Join(dir, "gone"), 10*time.Minute, nil); err != nil || len(removed) > 0 {
+		t.Errorf("beside a file that is not there: removed %q (%v)", removed, err)
+	}
+	gone := []string{filepath.Join(dir, ".a"+number[:15]), filepath.Join(dir, ".a"+number), filepath.Join(dir, ".a"+number+".old")}
 	if d := cmp.Diff(gone, removed); d != "" {
 		t.Errorf("removed (-want +got):\n%s", d)
 	}
@@ -61,7 +67,7 @@ func TestSweep(t *testing.T) {
 
 // A directory that is not there has nothing to sweep.
 func TestSweepNothing(t *testing.T) {
-	if removed, err := Sweep(filepath.Join(t.TempDir(), "none/a"), 0); err != nil || removed != nil {
+	if removed, err := Sweep(filepath.Join(t.TempDir(), "none/a"), 0, nil); err != nil || removed != nil {
 		t.Errorf("got %q, %v, want nothing", removed, err)
 	}
 }

@@ -129,8 +129,12 @@ const abandoned = 10 * time.Minute
 
 // sweep removes what a kconfd that was killed left beside the files.
 func (e *engine) sweep() {
+	var keep []render.Old
+	for _, g := range e.groups {
+		keep = append(keep, g.ledger.Olds...)
+	}
 	for _, dest := range e.dests() {
-		removed, err := render.Sweep(dest, abandoned)
+		removed, err := render.Sweep(dest, abandoned, keep)
 		if len(removed) > 0 {
 			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
 		}
