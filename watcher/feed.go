@@ -45,8 +45,9 @@ type feed struct {
 
 	memberships map[string]*membership // EndpointSlices only, by service
 
-	unused   time.Time // since when nobody needs it, zero while somebody does
-	progress time.Time // last list, watch, event or bookmark
+	unused   time.Time   // since when nobody needs it, zero while somebody does
+	progress time.Time   // last list, watch, event or bookmark
+	quiet    *time.Timer // runs off when there is none for too long
 	trouble  trouble
 }
 

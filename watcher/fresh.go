@@ -111,8 +111,8 @@ func (f *feed) outOfDate(now time.Time) *OutOfDateError {
 	return nil
 }
 
-// doubt pokes when f has not recovered from its trouble. Whoever sees to it
-// that data is up to date will want to know.
+// doubt pokes when f has not recovered, or been heard of: whoever cares whether
+// data is up to date will want to know.
 func (f *feed) doubt() {
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
