@@ -47,7 +47,7 @@ type feed struct {
 
 	unused   time.Time   // since when nobody needs it, zero while somebody does
 	progress time.Time   // last list, watch, event or bookmark
-	quiet    *time.Timer // runs off when there is none for too long
+	quiet    *time.Timer // runs off when there is none for too long; nil until there is a source
 	trouble  trouble
 }
 

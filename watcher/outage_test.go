@@ -75,6 +75,7 @@ func brief(w http.ResponseWriter, r *http.Request) {
 // Whatever the server says, what was known stays, nobody asks too often, and
 // all is well within seconds when it has come to its senses.
 func TestStorms(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var took []time.Duration
 	t.Run("of", func(t *testing.T) {
@@ -139,8 +140,8 @@ func readFour(r *Reader) (string, error) {
 		errors.Join(err, err2, err3, err4)
 }
 
-// rage lets the storm blow. Unless it looks like fair weather, it is known that
-// data is out of date.
+// rage lets the storm blow. Unless it may be taken for fair weather, it is known
+// that data is out of date.
 func (s *storm) rage(t *testing.T, answer http.HandlerFunc, seen bool) {
 	t.Helper()
 	s.gateway.forget()
@@ -156,8 +157,8 @@ func (s *storm) rage(t *testing.T, answer http.HandlerFunc, seen bool) {
 		}
 		return ""
 	})
-	if late := s.page.reader.OutOfDate(); (late != nil) != seen {
-		t.Errorf("after %s of storm, out of date: got %v, want %v", outage, late, seen)
+	if seen && s.page.reader.OutOfDate() == nil {
+		t.Errorf("up to date after %s of storm", outage)
 	}
 	s.bounded(t)
 }
@@ -205,6 +206,51 @@ func (s *storm) calm(t *testing.T) time.Duration {
 		}
 	}
 	return took
+}
+
+// Who starts while the server is away goes by what was known before, and says
+// so; when the server is back, by that.
+func TestStartWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	s := newStorm(t)
+	snapshot := snapshotOf(t, s.watcher)
+	s.gateway.line.setCut(true)
+	s.world.put(t, slice(s.world, "web", "10.0.0.2"))
+	s.world.remove(t, object(t, s.world.own, podYAML("a", "")))
+
+	s.watcher = watcherWith(t, s.gateway.kubeconfig(t, s.world, kube.Admin), &logBook{})
+	start(t, s.watcher)
+	s.page = newPage(s.watcher, readFour)
+	s.page.look()
+	poll(t, func() string {
+		if s.page.look(); s.page.err == nil {
+			t.Fatalf("got %q from nowhere", s.page.got)
+		}
+		if n := len(s.watcher.Problems()); n < 4 {
+			return fmt.Sprintf("%d of 4 watches have problems", n)
+		}
+		return ""
+	})
+	must(t, s.watcher.Restore(snapshot))
+	s.page.awaitGot(t, beforeTheStorm)
+	var late *OutOfDateError
+	if err := s.page.reader.OutOfDate(); !errors.As(err, &late) || !late.Restored || late.Others != 3 || late.Unwrap() == nil {
+		t.Errorf("out of date: got %v, want that four watches are restored, and why", err)
+	}
+
+	s.gateway.line.setCut(false)
+	back := time.Now()
+	s.page.await(t, func() string {
+		if err := s.page.reader.OutOfDate(); err == nil {
+			return diff("web [10.0.0.2] [] web-0", s.page.got)
+		}
+		return "out of date"
+	})
+	took := time.Since(back)
+	t.Logf("up to date %s after the server was back", took)
+	if took > 10*time.Second {
+		t.Errorf("that took %s, want seconds", took)
+	}
 }
 
 // When all that is known is too old for the server to go on from, and has to be
