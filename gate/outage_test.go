@@ -75,6 +75,16 @@ func TestOutageInTheMidstOfAnAction(t *testing.T) {
 	})
 	awaitStatus(t, a, "a is heard", func(s Status) bool { return s.State == Lost && s.Problem == nil })
 	next.waits(2500 * time.Millisecond)
-	p.fail(pass, "it did not work")
+
+	onCluster(t, func(server *cluster.Cluster) {
+		server.PauseAPIServer(t)
+		defer server.ResumeAPIServer(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := pass.Fail(ctx, "it did not work"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("failing: got %v, want that the time is over", err)
+		}
+		next.waits(2500 * time.Millisecond)
+	})
 	next.awaitStatus("it is stopped", func(s Status) bool { _, ok := asError[*StoppedError](s.Waits()); return ok })
 }
