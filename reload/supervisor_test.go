@@ -913,7 +913,7 @@ func TestProgressOfRestart(t *testing.T) {
 			st.progress(RestartAsked)
 			close(hold)
 			st.state(Stopping, true)
-			st.progress(RestartAsked) // and not told to end, before pre_stop says so
+			st.progress(RestartAsked)             // and not told to end, before pre_stop says so
 			time.Sleep(time.Minute + time.Second) // its last try may have to be broken off
 			st.progress(RestartStopping)
 		})
