@@ -21,8 +21,8 @@ func (k *daemon) killWorker(do func()) {
 	k.signal(syscall.SIGCONT)
 }
 
-// slow is a child that takes its time to end, and says so first.
-const slow = `trap 'echo TERM >>$DIR/signals; until test -e $DIR/end; do sleep 0.02; done; exit 0' TERM
+// lasting is a child that takes its time to end, and says so first.
+const lasting = `trap 'echo TERM >>$DIR/signals; until test -e $DIR/end; do sleep 0.02; done; exit 0' TERM
 echo "$1" >>$DIR/starts
 while :; do sleep 0.02; done
 `
@@ -76,7 +76,7 @@ args = ['{{ (configMap "settings").shape }}']
 				if test.preStop {
 					files["conf/conf.d/a.toml"] += `pre_stop = "echo >>$DIR/asked; test -e $DIR/go"`
 				}
-				files["objects.yaml"], files["child"] = settings("blue, shape: round"), slow
+				files["objects.yaml"], files["child"] = settings("blue, shape: round"), lasting
 				d := newDir(t, files)
 				k := startWay(t, way, filed(d, append([]string{"-adopt"}, d.recorder()...)...)...)
 				d.awaitFile("starts", "round\n")
