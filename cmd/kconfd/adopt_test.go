@@ -213,6 +213,9 @@ func TestChildAndBadFiles(t *testing.T) {
 		k.signal(syscall.SIGHUP)
 		k.awaitLog("refused.*" + gone)
 	}
-	d.wantUntouched()
 	k.wantEnd(0)
+	d.wantSignals("TERM")
+	if got := d.lines("starts"); got != 1 {
+		t.Errorf("got %d starts, want 1", got)
+	}
 }
