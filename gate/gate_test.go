@@ -600,7 +600,7 @@ func testPolls(t *testing.T, p *place) {
 	dave := p.asUser("dave")
 	p.grant("dave", without(Rules("web"), "watch"))
 	var log journal
-	long := leaseTime(10 * time.Second)
+	long := leaseTime(time.Minute) // renewals would bring the news as well
 	a, b := p.gateFor(dave, "a", long), p.gateFor(dave, "b", long, log.log)
 	pass := p.enter(a)
 	next := p.start(b).queued()
