@@ -232,7 +232,46 @@ func TestRestoreLeavesWhatIsListed(t *testing.T) {
 		if p.stale() || p.reader.OutOfDate() != nil {
 			t.Errorf("stale: %v, out of date: %v", p.stale(), p.reader.OutOfDate())
 		}
+		if w.restored[podKey("a")] != nil {
+			t.Error("what is listed is kept from the snapshot as well")
+		}
 	})
+}
+
+// A watch that was begun for two and is needed by one alone ends, whatever the
+// snapshot has of it.
+func TestRestoredKeepsNoWatchAlive(t *testing.T) {
+	snapshot := ofPods(t, map[watchKey][]*corev1.Pod{podKey(""): {aPod("a", "10.0.0.1"), aPod("b", "10.0.0.2")}})
+	inBubble(t, func(t *testing.T, w *Watcher, _ *logBook) {
+		names := []string{"a", "b"}
+		p := ipsPage(w, &names)
+		p.look()
+		must(t, w.Restore(snapshot))
+		names = []string{"a"}
+		p.look()
+		time.Sleep(defaultGrace)
+		synctest.Wait()
+		if d := diff([]string{`Pod "a" in namespace "shop"`}, watches(w)); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+		w.View(p.run)
+		if d := diff([]string{"10.0.0.1"}, p.got); p.err != nil || d != "" {
+			t.Errorf("restored: %v\n%s", p.err, d)
+		}
+	})
+}
+
+// The endpoints of a slice share what they have in common, as they did.
+func TestRestoredEndpointsShareTheirPorts(t *testing.T) {
+	view, err := decodeEndpoints([]byte(`[{"Address": "10.0.0.1", "Ports": [{"Name": "http"}]}, {"Address": "10.0.0.2", "Ports": [{"Name": "http"}]}, {"Address": "10.0.0.3"}]`))
+	must(t, err)
+	all := view.([]*Endpoint)
+	if &all[0].Ports[0] != &all[1].Ports[0] || len(all[2].Ports) > 0 {
+		t.Errorf("got %v, %v and %v", all[0].Ports, all[1].Ports, all[2].Ports)
+	}
+	if _, err := decodeEndpoints([]byte(`[null]`)); err == nil {
+		t.Error("an endpoint that is none is no error")
+	}
 }
 
 // One watch may have been planned then, and another now.
