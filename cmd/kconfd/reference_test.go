@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -55,6 +55,7 @@ func ownFlags() map[string][]string {
 		"claim":  {"holder"},
 		"rbac":   {"name", "service-account"},
 		"galera": {"node-address", "server"},
+		"status": {"json"},
 	}
 }
 
@@ -119,7 +120,7 @@ func TestHelpNamesTheFlags(t *testing.T) {
 func TestCommandsTakeTheirFlags(t *testing.T) {
 	for command, names := range ownFlags() {
 		for _, name := range names {
-			args := []string{command, "-" + name, "x", "-help"}
+			args := []string{command, "-" + name + "=1", "-help"}
 			if command == "galera" {
 				args = slices.Insert(args, 1, "check")
 			}
@@ -209,39 +210,72 @@ func readDocumented(t *testing.T, b docs.Block) {
 	}
 }
 
-// endedChild is one whose supervisor answers.
-func endedChild(t *testing.T) *child {
-	t.Helper()
-	s := reload.NewSupervisor(nil, nil, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := s.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return &child{supervisor: s}
-}
-
 // The metrics in the reference are those that there are.
 func TestReferenceNamesTheMetrics(t *testing.T) {
 	var documented []string
-	for _, row := range section(t, "## Metrics and health") {
+	for _, row := range section(t, "### Metrics") {
 		documented = append(documented, docs.Names(row[0])...)
 	}
-	m := newMeters(watcher.NewOffline())
-	m.job(result{job: &job{of: &group{}}})
-	m.took(change{})
-	m.group("", glimpse{applied: time.Now()})
-	m.child(endedChild(t))
-	var text bytes.Buffer
-	m.set.WritePrometheus(&text)
-	var existing []string
-	for line := range strings.Lines(text.String()) {
-		name, _, _ := strings.Cut(strings.Fields(line)[0], "{")
-		existing = append(existing, name)
-	}
+	existing := slices.Collect(maps.Keys(meanings())) // which are those that there are
 	slices.Sort(documented)
 	slices.Sort(existing)
 	if diff := cmp.Diff(documented, existing); diff != "" {
 		t.Errorf("-reference +code:\n%s", diff)
+	}
+}
+
+// The fields of the status in the reference are those that there are.
+func TestReferenceNamesTheStatus(t *testing.T) {
+	for heading, view := range map[string]any{
+		"### The status":              status{},
+		"#### Each of `groups`":       groupStatus{},
+		"#### Each of `files`":        fileStatus{},
+		"#### Each of `dependencies`": dependencyStatus{},
+		"#### A `gate`":               gateStatus{},
+		"#### The `child`":            childStatus{},
+		"#### Each of `watches`":      watchStatus{},
+		"#### Each of `changes`":      change{},
+	} {
+		t.Run(heading, func(t *testing.T) {
+			var documented, existing []string
+			for _, row := range section(t, heading) {
+				documented = append(documented, docs.Names(row[0])...)
+			}
+			for _, f := range reflect.VisibleFields(reflect.TypeOf(view)) {
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				existing = append(existing, name)
+			}
+			if diff := cmp.Diff(existing, documented); diff != "" {
+				t.Errorf("-code +reference:\n%s", diff)
+			}
+		})
+	}
+}
+
+// The states and the reasons of Events in the reference are those that there are.
+func TestReferenceNamesTheStates(t *testing.T) {
+	for heading, existing := range map[string][]string{
+		"### States": states(),
+		"### Events": {reasonApplied, reasonHeld, reasonFailed, reasonRolledBack, reasonStale},
+	} {
+		var documented []string
+		for _, row := range section(t, heading) {
+			documented = append(documented, docs.Names(row[0])...)
+		}
+		if diff := cmp.Diff(existing, documented); diff != "" {
+			t.Errorf("%s: -code +reference:\n%s", heading, diff)
+		}
+	}
+}
+
+// The paths in the reference are served.
+func TestReferenceNamesThePaths(t *testing.T) {
+	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &hider{})
+	handler := e.handler().(*http.ServeMux)
+	for _, row := range section(t, "## Seeing what happens") {
+		path := docs.Names(row[0])[0]
+		if _, pattern := handler.Handler(httptest.NewRequest(http.MethodGet, path, nil)); pattern == "" {
+			t.Errorf("%s is not served", path)
+		}
 	}
 }
