@@ -158,6 +158,9 @@ func (e *engine) configure(configs []groupConfig) error {
 	}
 	for _, g := range old {
 		g.close()
+		if g.busy && g.waiting {
+			g.job.cancel(errSuperseded)
+		}
 		e.meters.forget(g.name)
 		for _, a := range added {
 			a.follow(g)
@@ -169,6 +172,11 @@ func (e *engine) configure(configs []groupConfig) error {
 		}
 	}
 	e.groups = groups
+	for _, g := range old {
+		if !g.busy && !e.follows(g) {
+			go g.turnstile.giveUp() // it ends by itself
+		}
+	}
 	if e.child != nil {
 		return e.child.reconfigure(e, configs)
 	}
@@ -411,6 +419,9 @@ func (e *engine) settle(r result, now time.Time) {
 	}
 	g.onDisk = j.onDisk
 	e.meters.job(r)
+	if !e.follows(g) {
+		go g.turnstile.giveUp() // it ends by itself
+	}
 	if r.err != nil {
 		g.trouble(r, now)
 		return
@@ -428,6 +439,11 @@ func (e *engine) settle(r result, now time.Time) {
 		return
 	}
 	g.backoff.Reset()
+}
+
+// follows says whether the group goes on, or another one in its place.
+func (e *engine) follows(g *group) bool {
+	return slices.ContainsFunc(e.groups, func(now *group) bool { return now == g || slices.Contains(now.after, g) })
 }
 
 // settleOwed is settle for a job that was only about what is owed.

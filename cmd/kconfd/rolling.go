@@ -132,6 +132,16 @@ func (t *turnstile) forget(ctx context.Context) error {
 	return pass.Leave(ctx)
 }
 
+// giveUp is forget for a group that is gone.
+func (t *turnstile) giveUp() {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = t.forget(ctx) // the gate goes on trying
+}
+
 // waits is what the group waits for.
 func (t *turnstile) waits() string {
 	if err := t.gate.Status().Waits(); err != nil {

@@ -140,6 +140,25 @@ func TestNewContentEndsVerification(t *testing.T) {
 	d.wantNoLeftovers("live")
 }
 
+// A new configuration does not wait for what the old one is waiting for.
+func TestNewConfigurationEndsVerification(t *testing.T) {
+	t.Parallel()
+	files := transactionFiles()
+	config := strings.Replace(files["conf/conf.d/a.toml"], "300ms", "1h", 1)
+	files["conf/conf.d/a.toml"] = config
+	d := newDir(t, files)
+	k := startIn(d)
+	k.awaitLog("msg=verified")
+	d.write("objects.yaml", settings("red"))
+	d.awaitFile("actions", "blue\nred\n")
+	d.write("conf/conf.d/a.toml", strings.Replace(config, "! grep", "true || grep", 1))
+	await(t, "red is good now", func() bool { return k.count("msg=verified") == 2 && len(d.glob("live/.*")) == 0 })
+	k.stop()
+	if !d.hasSet("red") {
+		t.Errorf("live: %q", d.set())
+	}
+}
+
 // Killed at any step, kconfd leaves the old set or the new one, and the next one
 // finishes: the newest content is live, whole, and the process told of it.
 func TestKilledAtAnyStep(t *testing.T) {
