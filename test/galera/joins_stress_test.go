@@ -2,4 +2,4 @@
 
 package galera_test
 
-const joins = 64
+const joins = 50

@@ -2,6 +2,5 @@
 
 package galera_test
 
-// joins is how many joins are stopped, in turn with full and incremental
-// transfers.
-const joins = 8
+// joins is how many joins are stopped before the server is ready.
+const joins = 6
