@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"flag"
@@ -148,6 +149,11 @@ func (r *rawProcess) parse() (*processConfig, error) {
 	}
 	if r.Forward != nil && p.forward == nil {
 		p.forward = []syscall.Signal{} // none, rather than all
+	}
+	for name := range r.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			return nil, fmt.Errorf("env: %q is not the name of a variable", name)
+		}
 	}
 	example := p.child
 	example.Argv = []string{"command"}
@@ -320,19 +326,19 @@ func (l *commandLine) parse(p *processConfig) error {
 func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	r := &rendered{argv: slices.Clone(l.command), env: childEnvironment()}
 	err := v.Run(l.reader, func() error {
-		for _, t := range l.args {
-			text, err := t.Execute(nil)
+		for i, t := range l.args {
+			text, err := execute(t, fmt.Sprintf("args %d", i+1))
 			if err != nil {
 				return err
 			}
-			r.argv = append(r.argv, string(text))
+			r.argv = append(r.argv, text)
 		}
 		for i, t := range l.values {
-			text, err := t.Execute(nil)
+			text, err := execute(t, "env "+l.names[i])
 			if err != nil {
 				return err
 			}
-			r.env = append(r.env, l.names[i]+"="+string(text))
+			r.env = append(r.env, l.names[i]+"="+text)
 		}
 		return nil
 	})
@@ -340,6 +346,16 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 		l.last = r
 	}
 	return r, err
+}
+
+// execute runs the template of an argument or a variable. What the kernel would
+// not take is found before anything is ended for it.
+func execute(t *render.Template, name string) (string, error) {
+	text, err := t.Execute(nil)
+	if err == nil && bytes.IndexByte(text, 0) >= 0 {
+		err = fmt.Errorf("rendering %q: it has a NUL byte", name)
+	}
+	return string(text), err
 }
 
 // childEnvironment is kconfd's own without what is meant for kconfd alone.

@@ -344,8 +344,22 @@ func TestUnknownUser(t *testing.T) {
 	}
 }
 
+// A variable that could not be one is refused when it is read.
+func TestBadVariable(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "A=B", "A\\u0000"} {
+		d := newDir(t, map[string]string{"conf/conf.d/p.toml": "[process]\nenv = { \"" + name + "\" = \"x\" }"})
+		k := start(t, plain(d, "--", "true")...)
+		if got := k.code(); got != 1 {
+			t.Errorf("%q: got exit code %d, want 1", name, got)
+		}
+		k.awaitLog(`p.toml: \[process\]: env: ".*" is not the name of a variable`)
+	}
+}
+
 // Arguments and environment are those of the data at the start. A change of them
-// alone restarts nothing; the next start sees it.
+// alone restarts nothing; the next start sees it. When they cannot be had, the
+// next start has those of before.
 func TestEnvironmentFollowsTheData(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		files := recorded(`[reload]
@@ -369,6 +383,11 @@ PATH = '$DIR/bin:{{ env "PATH" }}'
 		d.write("objects.yaml", settings("blue, shape: square"))
 		d.write("objects.yaml", settings("green, shape: oval"))
 		d.awaitFile("starts", line("round")+line("oval"))
+		for name, shape := range map[string]string{"none": "", "one that is no argument": `, shape: "a\0b"`} {
+			before := d.read("starts")
+			d.write("objects.yaml", settings(strings.ReplaceAll(name, " ", "-")+shape))
+			d.awaitFile("starts", before+line("oval")) // as before, rather than not at all
+		}
 		k.wantEnd(0)
 	})
 }
