@@ -521,7 +521,9 @@ func TestConnectionThatDiesWithoutAWord(t *testing.T) {
 // ended from here.
 func TestWatchEndsWhenItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var request context.Context
 		silent := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, _ metav1.ListOptions) (watch.Interface, error) {
+			request = ctx
 			w := watch.NewRaceFreeFake()
 			context.AfterFunc(ctx, w.Stop)
 			return w, nil
@@ -546,6 +548,9 @@ func TestWatchEndsWhenItsTimeIsOver(t *testing.T) {
 				t.Errorf("%s: ended after %s, want %s", name, took, end.after)
 			}
 			w.Stop()
+			if request.Err() == nil {
+				t.Errorf("%s: the request goes on", name)
+			}
 		}
 	})
 }

@@ -228,6 +228,7 @@ func TestRestoreLeavesWhatIsListed(t *testing.T) {
 		p.look()
 		fill(t, feedFor(w, podKey("a")), aPod("a", "10.0.0.9"))
 		p.awaitGot(t, []string{"10.0.0.9"})
+		newPage(w, func(r *Reader) (any, error) { return r.secret("awaited") }).look()
 		must(t, w.Restore(snapshot))
 		if p.stale() || p.reader.OutOfDate() != nil {
 			t.Errorf("stale: %v, out of date: %v", p.stale(), p.reader.OutOfDate())
