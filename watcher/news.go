@@ -1,9 +1,6 @@
 package watcher
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // News is a change in something that a reader read.
 type News struct {
@@ -12,8 +9,8 @@ type News struct {
 	At         time.Time // of the last change that its watch has brought
 }
 
-// News are the changes that r's last run has not seen, sorted. What was listed
-// for the first time since then is none.
+// News are the changes that r's last run has not seen, in no order. What was
+// listed for the first time since then is none.
 func (v *View) News(r *Reader) []News {
 	var all []News
 	for n, seen := range r.needs {
@@ -30,8 +27,7 @@ func (v *View) News(r *Reader) []News {
 		}
 		all = append(all, news)
 	}
-	slices.SortFunc(all, func(a, b News) int { return a.Dependency.compare(b.Dependency) })
-	return slices.CompactFunc(all, func(a, b News) bool { return a.Dependency == b.Dependency })
+	return all
 }
 
 // lastChange is that of a feed.

@@ -83,6 +83,7 @@ func (e *engine) look(g *group, v *watcher.View, now time.Time) {
 			}
 		}
 	}
+	slices.Sort(names)
 	switch {
 	case len(names) > 0:
 		g.shown.cause = firstThree(names)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sort"
 
 	"go.yaml.in/yaml/v3"
 
@@ -169,7 +169,7 @@ func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
 	if e.flags.events {
 		all = append(all, grant{watcher.Rule{Namespace: p.namespace, Resource: "events"}, []string{"create", "patch"}})
 	}
-	slices.SortStableFunc(all, func(a, b grant) int { return cmp.Compare(a.Namespace, b.Namespace) })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Namespace < all[j].Namespace })
 	return all
 }
 

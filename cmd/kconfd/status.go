@@ -6,7 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -354,7 +354,7 @@ func (t *groupTemplate) dependencies() (shown []dependencyStatus, more int) {
 		news := t.news[d]
 		shown = append(shown, dependencyStatus{Name: d.String(), Changed: news.At, Object: news.Object})
 	}
-	slices.SortStableFunc(shown, func(a, b dependencyStatus) int { return b.Changed.Compare(a.Changed) })
+	sort.SliceStable(shown, func(i, j int) bool { return shown[i].Changed.After(shown[j].Changed) })
 	if more = len(shown) - maxDependencies; more > 0 {
 		return shown[:maxDependencies], more
 	}

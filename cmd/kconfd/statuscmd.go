@@ -11,9 +11,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // exitTrouble is for commands whose 1 is an answer.
@@ -168,7 +168,10 @@ func (s *status) printWatches(text *strings.Builder) {
 		return
 	}
 	text.WriteString("\nwatches\n")
-	table := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
+	longest := 0
+	for _, w := range s.Watches {
+		longest = max(longest, utf8.RuneCountInString(w.Name))
+	}
 	for _, w := range s.Watches {
 		how := "ok"
 		switch {
@@ -179,9 +182,8 @@ func (s *status) printWatches(text *strings.Builder) {
 		case !w.Healthy:
 			how = "silent"
 		}
-		fmt.Fprintf(table, "  %s\t%d objects\tseen %s ago\t%s\n", w.Name, w.Objects, s.ago(w.Progress), how)
+		fmt.Fprintf(text, "  %-*s  %5d objects  seen %4s ago  %s\n", longest, w.Name, w.Objects, s.ago(w.Progress), how)
 	}
-	_ = table.Flush() // into memory
 }
 
 func (s *status) printChanges(text *strings.Builder, diffs bool) {

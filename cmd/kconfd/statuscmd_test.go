@@ -59,7 +59,7 @@ func TestStatusCommand(t *testing.T) {
 			for _, want := range []string{
 				"in default: kconfd dev, up ", ", all applied\n", "applied    " + d.file("conf/conf.d/a.toml") + ", for ",
 				"  action   exec \"cat ", "  file     " + d.file("live/a") + " from a.tmpl, written ",
-				"             ConfigMap \"settings\" in namespace \"default\"\n", "watches\n", "1 objects  seen ", "last changes\n", ", by start\n",
+				"             ConfigMap \"settings\" in namespace \"default\"\n", "watches\n", "    1 objects  seen ", "last changes\n", ", by start\n",
 			} {
 				if !strings.Contains(out, want) {
 					t.Errorf("lacks %q:\n%s", want, out)
@@ -180,10 +180,10 @@ applied    /etc/kconfd/conf.d/exporter.toml, for 3d, last applied 30h ago
 child mariadbd: ready, instance 3, started 118s ago
 
 watches
-  ConfigMap "settings" in namespace "prod"            1 objects  seen 12s ago  denied: ` + "\ufffd[2J\ufffd" + `
-  endpoints of service "pxc" in namespace "prod"      1 objects  seen 40s ago  not listed yet
-  Secret "monitor" in namespace "prod"                1 objects  seen 8s ago   silent
-  Services with labels "app=pxc" in namespace "prod"  4 objects  seen 31s ago  ok
+  ConfigMap "settings" in namespace "prod"                1 objects  seen  12s ago  denied: ` + "\ufffd[2J\ufffd" + `
+  endpoints of service "pxc" in namespace "prod"          1 objects  seen  40s ago  not listed yet
+  Secret "monitor" in namespace "prod"                    1 objects  seen   8s ago  silent
+  Services with labels "app=pxc" in namespace "prod"      4 objects  seen  31s ago  ok
 
 last changes
   26h ago  failed  /etc/kconfd/conf.d/haproxy.toml, 4 times, in 48ms, by configuration
