@@ -177,7 +177,7 @@ func (e *engine) record(r result, now time.Time) {
 		return
 	}
 	c := change{
-		Time: now, Group: g.name, Outcome: r.outcome(), Trigger: j.story.cause,
+		Time: now, Group: e.hider.text(g.name), Outcome: r.outcome(), Trigger: j.story.cause,
 		Duration: now.Sub(j.story.began).Seconds(), Files: append([]string{}, j.story.files...), Diff: j.story.diff, Times: 1,
 	}
 	if r.err != nil {

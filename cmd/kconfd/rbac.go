@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"sort"
 
 	"go.yaml.in/yaml/v3"
 
@@ -169,7 +169,7 @@ func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
 	if e.flags.events {
 		all = append(all, grant{watcher.Rule{Namespace: p.namespace, Resource: "events"}, []string{"create", "patch"}})
 	}
-	sort.SliceStable(all, func(i, j int) bool { return all[i].Namespace < all[j].Namespace })
+	slices.SortStableFunc(all, func(a, b grant) int { return cmp.Compare(a.Namespace, b.Namespace) })
 	return all
 }
 

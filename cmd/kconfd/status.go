@@ -333,7 +333,7 @@ func (e *engine) groupStatus(g *group, now time.Time) groupStatus {
 		reason = e.explain(g).Error()
 	}
 	s := groupStatus{
-		Name: g.name, State: word, Reason: e.hider.text(reason), Since: g.shown.since, NextTry: g.retry, Working: g.busy,
+		Name: e.hider.text(g.name), State: word, Reason: e.hider.text(reason), Since: g.shown.since, NextTry: g.retry, Working: g.busy,
 		Stale: e.hider.text(g.outdated()), Applied: g.shown.applied, Action: e.hider.text(g.action.String()),
 		Files: []fileStatus{}, Gate: g.gate(),
 	}
