@@ -323,6 +323,10 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.hideSecrets()
 	for _, g := range groups {
 		if err := errs[g]; err != nil {
+			if g.busy { // and waits; how that ends is known before what is next
+				g.dirty = true
+				continue
+			}
 			g.failed(err, now)
 			if held(err) {
 				g.retry = g.release()

@@ -136,7 +136,7 @@ func testStale(t *testing.T, w world) {
 	}
 	l.cut(true)
 	await(t, "the group is stale", func() bool { return stale("web.toml") != "" })
-	if got, want := stale("web.toml"), fmt.Sprintf("reading endpoints of service \"web\" in namespace %q: ", w.namespace); !strings.HasPrefix(got, want) {
+	if got, want := stale("web.toml"), fmt.Sprintf("endpoints of service \"web\" in namespace %q: failing since ", w.namespace); !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %s…", got, want)
 	}
 	if got := stale("other.toml"); got != "" {
@@ -149,7 +149,7 @@ func testStale(t *testing.T, w world) {
 	l.cut(false)
 	await(t, "it is over", func() bool { return stale("web.toml") == "" })
 	w.awaitEvents("Normal Applied 1 $DIR/conf/conf.d/web.toml: $DIR/live/web written", "Normal Applied 1 $DIR/conf/conf.d/other.toml: $DIR/live/other written",
-		"Warning Stale 1 $DIR/conf/conf.d/web.toml: reading endpoints of service …")
+		"Warning Stale 1 $DIR/conf/conf.d/web.toml: endpoints of service …")
 	k.stop()
 }
 

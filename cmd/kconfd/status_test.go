@@ -105,6 +105,10 @@ func TestReady(t *testing.T) {
 	k.awaitState("waits.toml", stateWaiting)
 	k.awaitState("checked.toml", stateFailed)
 	told := k.awaitState("told.toml", stateOwed)
+	await(t, "the action has failed", func() bool {
+		s := k.status()
+		return strings.Contains(s.group(t, "told.toml").Reason, "could not be told")
+	})
 	k.awaitState("fine.toml", stateApplied)
 	if told.NextTry.IsZero() && !told.Working {
 		t.Errorf("told.toml: got %+v, want a time for the next try", told)
