@@ -43,13 +43,20 @@ func inWay(way string, args ...string) *exec.Cmd {
 	}
 	const asInit = `mount --make-rprivate / && mount -t proc proc /proc && exec kconfd "$@"`
 	cmd := exec.Command("sh", append([]string{"-c", asInit, "sh"}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
+	cmd.SysProcAttr = newNamespace()
 	return cmd
+}
+
+// newNamespace makes a process PID 1, with mounts of its own. Who is not root
+// must be allowed to have a user namespace.
+func newNamespace() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
 }
 
 // plain is a kconfd without any file, as it is where nobody configured it.
