@@ -56,6 +56,7 @@ type scene struct {
 	server *memory
 	ctx    context.Context
 	until  time.Time
+	log    journal
 
 	mu      sync.Mutex
 	passes  map[*Pass]string // whoever is between Enter and the end of what he does
@@ -81,6 +82,7 @@ func (c chaos) run(t *testing.T) {
 	running.Wait()
 	synctest.Wait()
 	time.Sleep(time.Second) // for the watches
+	defer s.log.showIfFailed(t)
 	t.Logf("%d passes, %d of them lost, %d writes; at most %s with nobody inside", s.entered, s.lost, s.server.writes, s.stuck)
 	if s.entered < 5 {
 		t.Errorf("only %d passes in 10 minutes: %s", s.entered, s.server)
@@ -107,7 +109,10 @@ func (s *scene) replica(i int) {
 		if s.cuts {
 			l.cut = s.cutter()
 		}
-		g := newGate(l, Options{Namespace: "x", Name: "gate", Identity: fmt.Sprint("web-", i), Slots: s.slots, Duration: lease})
+		o := Options{Namespace: "x", Name: "gate", Identity: fmt.Sprint("web-", i), Slots: s.slots, Duration: lease}
+		s.log.log(&o)
+		o.Log.Info("starts")
+		g := newGate(l, o)
 		life := time.Duration(1 << 62)
 		if s.kills {
 			life = rand.N(4 * time.Minute)
@@ -116,6 +121,7 @@ func (s *scene) replica(i int) {
 		s.live(ctx, g)
 		cancel()
 		g.Close()
+		o.Log.Info("ends")
 		sleep(s.ctx, rand.N(time.Minute))
 	}
 }

@@ -84,7 +84,7 @@ func (c *claimCall) flag(set *flag.FlagSet) {
 func (c *claimCall) check() error {
 	switch {
 	case len(validation.IsDNS1123Subdomain(c.name)) > 0:
-		return &usageError{fmt.Errorf("%q is no name for a claim: want lower case letters, digits, - and .", c.name)}
+		return &usageError{fmt.Errorf("%q is no name for a claim: want lower case letters, digits, dots and hyphens", c.name)}
 	case len(c.flags.manifests) > 0:
 		return &usageError{errors.New("a claim is made in a cluster, not in -manifests")}
 	}
