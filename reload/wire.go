@@ -53,7 +53,9 @@ func (w wire) receive(to chan<- message) {
 	packet := make([]byte, 128)
 	for {
 		n, err := unix.Read(int(w), packet)
-		if errors.Is(err, syscall.EINTR) {
+		// The kernel says once, and first, that the other end went without having
+		// read all. What that had said before comes after it.
+		if errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.ECONNRESET) {
 			continue
 		}
 		if err != nil || n == 0 {
