@@ -197,7 +197,7 @@ func (k *daemon) run() {
 	t.Cleanup(func() {
 		k.kill()
 		if t.Failed() {
-			t.Logf("%s\nstandard output:\n%s\nlog:\n%s", strings.Join(k.cmd.Args, " "), k.out, k.log)
+			t.Logf("%s\nended with %v\nstandard output:\n%s\nlog:\n%s", strings.Join(k.cmd.Args, " "), k.cmd.ProcessState, k.out, k.log)
 		}
 	})
 }
