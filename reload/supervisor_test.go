@@ -1038,6 +1038,24 @@ func TestForward(t *testing.T) {
 			st.expect()
 		})
 	})
+	t.Run("handled one after the other", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.unaware = true
+			st.s.Forward(usr1)
+			st.begin()
+			st.expect(started(1), "1: ready")
+			st.s.Forward(hup)
+			st.s.Forward(usr1)
+			st.set(func() { st.instance0().unaware, st.instance0().yet = false, hup })
+			time.Sleep(10 * time.Millisecond)
+			st.expect("1: USR1")
+			time.Sleep(500 * time.Millisecond)
+			st.expect()
+			st.set(func() { st.instance0().yet = 0 })
+			time.Sleep(10 * time.Millisecond)
+			st.expect("1: HUP", "1: USR1")
+		})
+	})
 	t.Run("never handled", func(t *testing.T) {
 		onStage(t, Child{}, func(st *stage) {
 			st.unaware = true
