@@ -115,6 +115,7 @@ func TestCluster(t *testing.T) {
 		"replicas one at a time":               testRolling,
 		"a replica dies in its turn":           testHolderDies,
 		"claims":                               testClaims,
+		"replicas that act too soon":           testRollingThrottled,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
