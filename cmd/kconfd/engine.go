@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/kconfd/kconfd/events"
-	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -54,7 +53,6 @@ type engine struct {
 	state  *state.Dir // nil without one
 
 	snapshots snapshotter
-	gates     map[string]*gate.Gate // by namespace and name of the Lease
 
 	groups  []*group
 	results chan result
@@ -116,7 +114,7 @@ type result struct {
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{gates: map[string]*gate.Gate{}, flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}, secrets: map[string]bool{}}
+	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}, secrets: map[string]bool{}}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -145,7 +143,7 @@ func (e *engine) configure(configs []groupConfig) error {
 				return err
 			}
 			g.ledger = newLedger(&g.groupConfig, e.state)
-			if err := e.openGate(g); err != nil {
+			if err := e.openGate(g, shareLease(configs, c)); err != nil {
 				g.close()
 				for _, a := range added {
 					a.close()

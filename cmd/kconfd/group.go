@@ -162,11 +162,7 @@ func (g *group) takeOver() {
 			old.ledger.must = g.ledger.must
 			g.ledger = old.ledger
 		}
-		if g.turnstile != nil && old.turnstile != nil && g.turnstile.gate == old.turnstile.gate {
-			g.turnstile = old.turnstile
-		} else {
-			go old.turnstile.giveUp() // it ends by itself
-		}
+		g.turnstile = g.turnstile.succeed(old.turnstile)
 	}
 	g.after = nil
 }
