@@ -28,7 +28,7 @@ run: build mariadb ## the demo
 	go run ./test/demo -kconfd bin/kconfd
 
 test: packages check kubernetes build ## all that must hold before a change goes in
-	CGO_ENABLED=1 go test -race -count=1 ./...
+	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
 
 stress: ## what is counted about the supervisor, hundreds of times: 25 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
