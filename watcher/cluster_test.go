@@ -536,6 +536,8 @@ func TestServerStoppedAndStarted(t *testing.T) {
 		t.Errorf("that took %s, want seconds", took)
 	}
 	poll(t, func() string { return unhealthy(synced) + unhealthy(late) })
+	// The server that was started does not know what came before.
+	t.Run("and where a watch was is too long ago", func(t *testing.T) { testWatchGoesOn(t, true) })
 }
 
 func problemWith(w *Watcher, parts ...string) string {

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -38,6 +39,8 @@ type gateway struct {
 	answer http.HandlerFunc // in the server's place
 	when   func(*http.Request) bool
 	asked  map[string][]time.Time
+	rewind bool // watches that go on do so from the beginning of time
+	ends   []context.CancelFunc
 }
 
 func newGateway(t *testing.T, w *clusterWorld) *gateway {
@@ -75,20 +78,66 @@ func (g *gateway) handler(t *testing.T, w *clusterWorld) http.Handler {
 	server, err := url.Parse(w.cluster.URL())
 	must(t, err)
 	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(server) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(server)
+			g.turnBack(r.Out.URL)
+		},
+		ModifyResponse: func(r *http.Response) error {
+			r.Body = &orderly{r.Body, r.Request.Context()}
+			return nil
+		},
 		Transport:     onward,
 		FlushInterval: -1, // what a watch brings, at once
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.handle(r, proxy).ServeHTTP(w, r)
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		g.handle(r, proxy, cancel).ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// handle counts a request and gives what answers it.
-func (g *gateway) handle(r *http.Request, proxy http.Handler) http.Handler {
+// turnBack makes a watch that goes on do so from too long ago.
+func (g *gateway) turnBack(u *url.URL) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	query := u.Query()
+	if g.rewind && query.Has("watch") && !query.Has("sendInitialEvents") {
+		query.Set("resourceVersion", "1")
+		u.RawQuery = query.Encode()
+	}
+}
+
+// end ends all answers in an orderly way, as servers do with watches from time
+// to time.
+func (g *gateway) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, cancel := range g.ends {
+		cancel()
+	}
+	g.ends = nil
+}
+
+// orderly is an answer that is complete when its context ends.
+type orderly struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (o *orderly) Read(p []byte) (int, error) {
+	n, err := o.ReadCloser.Read(p)
+	if o.ctx.Err() != nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// handle counts a request and gives what answers it.
+func (g *gateway) handle(r *http.Request, proxy http.Handler, end context.CancelFunc) http.Handler {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ends = append(g.ends, end)
 	name := nameOf(r)
 	g.asked[name] = append(g.asked[name], time.Now())
 	if g.when(r) {

@@ -245,6 +245,100 @@ func TestEverythingListedAnew(t *testing.T) {
 	s.page.awaitGot(t, "web [10.0.0.2] [a] web-0")
 }
 
+// Servers end watches every few minutes, and let them go on where they were.
+// That is not worth a word.
+func TestWatchGoesOn(t *testing.T) {
+	t.Parallel()
+	testWatchGoesOn(t, false)
+}
+
+// testWatchGoesOn ends a watch in an orderly way. When where it was is too long
+// ago for the server, all is listed anew.
+func testWatchGoesOn(t *testing.T, rewind bool) {
+	w := newClusterWorld(t)
+	w.put(t, slice(w, "web", "10.0.0.1"))
+	g := newGateway(t, w)
+	var log logBook
+	watcher := watcherWith(t, g.kubeconfig(t, w, kube.Admin), &log)
+	start(t, watcher)
+	p := addressesPage(watcher, "web")
+	p.awaitGot(t, []string{"10.0.0.1"})
+	w.put(t, slice(w, "web", "10.0.0.2")) // a watch that ends without a word is another matter
+	p.awaitGot(t, []string{"10.0.0.2"})
+	runs := p.runs
+
+	want := 2 // the first, and the one that goes on
+	if rewind {
+		g.rewindAll()
+		want = 3
+	}
+	g.end()
+	request := "WATCH /apis/discovery.k8s.io/v1/namespaces/" + w.own + "/endpointslices labelSelector=kubernetes.io/service-name=web"
+	poll(t, func() string {
+		if err := p.reader.OutOfDate(); err != nil {
+			t.Fatalf("out of date: %v", err)
+		}
+		if n := len(g.times()[request]); n < want {
+			return fmt.Sprintf("asked %d times, want %d", n, want)
+		}
+		return unhealthy(watcher)
+	})
+	w.put(t, slice(w, "web", "10.0.0.3"))
+	p.awaitGot(t, []string{"10.0.0.3"})
+	if n := len(g.times()[request]); n != want || p.runs != runs+1 {
+		t.Errorf("asked %d times and run %d times, want %d and %d", n, p.runs, want, runs+1)
+	}
+	if lines := log.lines("level=WARN"); len(lines) > 0 {
+		t.Errorf("warnings: %q", lines)
+	}
+}
+
+func (g *gateway) rewindAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rewind = true
+}
+
+// Without its store the server answers what it can, and never that there is
+// nothing.
+func TestServerWithoutItsStore(t *testing.T) {
+	w := newClusterWorld(t)
+	w.put(t, slice(w, "web", "10.0.0.1"))
+	known, late := w.watcher(t), w.watcher(t)
+	start(t, known)
+	p := addressesPage(known, "web")
+	p.awaitGot(t, []string{"10.0.0.1"})
+
+	onCluster(t, func(c *kube.Cluster) { c.KillEtcd(t) })
+	start(t, late)
+	first := addressesPage(late, "web")
+	began := time.Now()
+	poll(t, func() string {
+		known.View(p.run)
+		if d := diff([]string{"10.0.0.1"}, p.got); p.err != nil || d != "" {
+			t.Fatalf("without the store: %v\n%s", p.err, d)
+		}
+		if first.look(); first.err == nil && diff([]string{"10.0.0.1"}, first.got) != "" {
+			t.Fatalf("listed %v without the store", first.got)
+		}
+		if time.Since(began) < 4*time.Second {
+			return "too early to tell"
+		}
+		return ""
+	})
+	onCluster(t, func(c *kube.Cluster) { c.StartEtcd(t) })
+	started := time.Now()
+	w.put(t, slice(w, "web", "10.0.0.2"))
+	p.awaitGot(t, []string{"10.0.0.2"})
+	first.awaitGot(t, []string{"10.0.0.2"})
+	took := time.Since(started)
+	t.Logf("up to date %s after the store was back", took)
+	if took > 10*time.Second {
+		t.Errorf("that took %s, want seconds", took)
+	}
+	poll(t, func() string { return unhealthy(known) + unhealthy(late) })
+}
+
 // A server that cannot tell whether a namespace exists has not said that it is
 // empty.
 func TestNamespaceThatCannotBeAskedFor(t *testing.T) {

@@ -211,6 +211,27 @@ func (c *Cluster) StartAPIServer(t testing.TB) {
 	}
 }
 
+// KillEtcd ends etcd as a crash would. The API server stays, and has nothing
+// to read from and to write to.
+func (c *Cluster) KillEtcd(t testing.TB) {
+	t.Helper()
+	if err := c.etcd.kill(); err != nil {
+		t.Fatalf("killing etcd: %v", err)
+	}
+}
+
+// StartEtcd starts a killed etcd on the same address and data, and waits until
+// the API server is ready again.
+func (c *Cluster) StartEtcd(t testing.TB) {
+	t.Helper()
+	if err := c.startEtcd(); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if err := c.waitAPIServer(); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
 // prepare makes all that the processes find when they start.
 func (c *Cluster) prepare() (err error) {
 	if c.dir == "" {
@@ -276,6 +297,10 @@ func (c *Cluster) startAPIServer() (err error) {
 	if err != nil {
 		return err
 	}
+	return c.waitAPIServer()
+}
+
+func (c *Cluster) waitAPIServer() error {
 	client, err := rest.HTTPClientFor(c.Config())
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)

@@ -31,6 +31,7 @@ func TestCluster(t *testing.T) {
 		"a paused API server does not answer":      testPause,
 		"data outlives a stop":                     testRestart((*cluster.Cluster).StopAPIServer),
 		"data outlives a crash":                    testRestart((*cluster.Cluster).KillAPIServer),
+		"data outlives a crash of etcd":            testEtcd,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, c) })
@@ -184,6 +185,21 @@ func testRestart(end func(*cluster.Cluster, testing.TB)) func(*testing.T, *clust
 		if _, err := c.Client().CoreV1().ConfigMaps(namespace).Get(t.Context(), "settings", metav1.GetOptions{}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func testEtcd(t *testing.T, c *cluster.Cluster) {
+	namespace := c.Namespace(t)
+	c.Put(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "settings"}})
+	c.KillEtcd(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := c.Client().CoreV1().ConfigMaps(namespace).Get(ctx, "settings", metav1.GetOptions{}); err == nil {
+		t.Error("without etcd: got an answer")
+	}
+	c.StartEtcd(t)
+	if _, err := c.Client().CoreV1().ConfigMaps(namespace).Get(t.Context(), "settings", metav1.GetOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 
