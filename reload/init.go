@@ -53,12 +53,13 @@ type Init struct {
 // orphan is what Init knows of the worker's child, which becomes its own when
 // the worker dies.
 type orphan struct {
-	pid    int // and its process group; 0: there is none
-	stop   syscall.Signal
-	grace  time.Duration // negative: no limit
-	ready  bool
-	ended  bool // and reaped by Init; others of its group may live on
-	status syscall.WaitStatus
+	pid     int // and its process group; 0: there is none
+	stop    syscall.Signal
+	grace   time.Duration // negative: no limit
+	ready   bool
+	restart Progress
+	ended   bool // and reaped by Init; others of its group may live on
+	status  syscall.WaitStatus
 }
 
 const (
@@ -150,6 +151,9 @@ func (i *Init) spawn() error {
 	if i.child.ready {
 		env = append(env, readyVariable+"=1")
 	}
+	if i.child.restart != NotRestarting {
+		env = append(env, fmt.Sprintf("%s=%d", restartVariable, i.child.restart))
+	}
 	process, err := os.StartProcess("/proc/self/exe", i.Argv, &os.ProcAttr{
 		Env:   env,
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, far, i.notify},
@@ -206,6 +210,8 @@ func (i *Init) take(m message) {
 		i.child.stop, i.child.grace = syscall.Signal(m.b), time.Duration(m.c)
 	case sayReady:
 		i.child.ready = true
+	case sayRestart:
+		i.child.restart = Progress(m.a)
 	case sayStopped:
 		i.childStopped(m.a)
 	case sayEnd:

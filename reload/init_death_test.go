@@ -352,15 +352,13 @@ func TestReadyWithoutWorker(t *testing.T) {
 	})
 }
 
-// A new worker and the old child, at any moment: never two instances, and the
-// stop is as ever.
+// A new worker and the old child, at any moment: never two instances, a restart
+// that was under way is no end, and the stop is as ever.
 func TestAdoptionAtAnyMoment(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		for range killCount / 2 {
 			dir := t.TempDir()
-			c := locking(dir)
-			c.Restart = RestartAlways
-			w := startCrew(t, way, c, adoptEnv+"=1")
+			w := startCrew(t, way, locking(dir), adoptEnv+"=1")
 			worker := w.next("worker")
 			worker.do("restart")
 			worker.do("restart")

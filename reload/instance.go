@@ -175,8 +175,10 @@ func (s *Supervisor) restart(answer chan<- error) {
 		s.stale = true // what it has read by now may be older than the request
 	case Running:
 		s.tryDescription()
-	case Stopping, Draining:
+	case Stopping: // for one that has asked before
+	case Draining:
 		s.goal = goalRestart
+		s.process.Restarting(RestartStopping)
 	case Pausing:
 		s.prepare() // what is new may be what it takes
 	}
@@ -190,6 +192,7 @@ func (s *Supervisor) tryDescription() {
 		return
 	}
 	s.checking = true
+	s.process.Restarting(RestartAsked)
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
 		_, err := s.describe(ctx)
 		s.of(number, func() {
@@ -199,9 +202,23 @@ func (s *Supervisor) tryDescription() {
 				return
 			}
 			s.goal = goalPolicy
+			s.process.Restarting(NotRestarting)
 			s.answer(fmt.Errorf("the child is not restarted: %w", err))
 		}, Running)
 	})
+}
+
+// completeRestart goes on where an earlier supervisor was. What has been told
+// to end is not told again: a second signal may mean something else to it.
+func (s *Supervisor) completeRestart(p Progress) {
+	switch p {
+	case RestartAsked:
+		s.tryDescription()
+	case RestartStopping:
+		s.goal = goalRestart
+		s.enter(Stopping)
+		s.startGrace()
+	}
 }
 
 func (s *Supervisor) stop() {
@@ -268,6 +285,9 @@ func (s *Supervisor) awaitReadyToStop() {
 func (s *Supervisor) sendStop() {
 	s.log.Info("stopping child", "signal", signalName(s.child.stopSignal()), "instance", s.number)
 	s.send(s.child.stopSignal(), false)
+	if s.goal == goalRestart {
+		s.process.Restarting(RestartStopping)
+	}
 	s.startGrace()
 }
 

@@ -13,10 +13,11 @@ import (
 
 // The environment that an [Init] gives its worker.
 const (
-	linkVariable   = "KCONFD_INIT_FD"     // the descriptor of the link
-	notifyVariable = "KCONFD_NOTIFY_FD"   // that of the socket for NOTIFY_SOCKET
-	adoptVariable  = "KCONFD_ADOPT_PID"   // a child that runs already
-	readyVariable  = "KCONFD_ADOPT_READY" // set when that is ready
+	linkVariable    = "KCONFD_INIT_FD"       // the descriptor of the link
+	notifyVariable  = "KCONFD_NOTIFY_FD"     // that of the socket for NOTIFY_SOCKET
+	adoptVariable   = "KCONFD_ADOPT_PID"     // a child that runs already
+	readyVariable   = "KCONFD_ADOPT_READY"   // set when that is ready
+	restartVariable = "KCONFD_ADOPT_RESTART" // how far its restart has come
 )
 
 // A Link is a worker's side of what connects it with its [Init].
@@ -25,7 +26,8 @@ type Link struct {
 	// sent to the worker itself. It is closed when init is gone. It must be read
 	// all the time.
 	Signals <-chan syscall.Signal
-	Adopted int // the child that an earlier worker left, or 0
+	Adopted int      // the child that an earlier worker left, or 0
+	Restart Progress // of Adopted
 
 	wire      wire
 	group     int         // init's, to which the terminal belongs without a child
@@ -53,6 +55,11 @@ func Connect() (*Link, error) {
 	if l.Adopted, err = numberFromEnvironment(adoptVariable); err != nil {
 		return nil, err
 	}
+	restart, err := numberFromEnvironment(restartVariable)
+	if err != nil {
+		return nil, err
+	}
+	l.Restart = Progress(restart)
 	if l.group, err = syscall.Getpgid(os.Getppid()); err != nil {
 		return nil, fmt.Errorf("looking for init: %w", err)
 	}
@@ -123,8 +130,9 @@ func (l *Link) child(pid int, stop syscall.Signal, grace time.Duration) {
 	l.send(message{sayChild, pid, int(stop), int64(grace)})
 }
 
-func (l *Link) childReady() { l.send(message{what: sayReady}) }
-func (l *Link) noChild()    { l.send(message{what: sayChild}) }
+func (l *Link) childReady()           { l.send(message{what: sayReady}) }
+func (l *Link) noChild()              { l.send(message{what: sayChild}) }
+func (l *Link) restarting(p Progress) { l.send(message{what: sayRestart, a: int(p)}) }
 
 // childStopped tells init that the terminal stopped the child.
 func (l *Link) childStopped(pid int) { l.send(message{what: sayStopped, a: pid}) }

@@ -122,7 +122,7 @@ func playSupervisor() {
 	go v.orders(func(order string) { obey(v, s, order) }) // until the process ends
 	go func() {                                           // until the child runs
 		if link.Adopted != 0 {
-			s.Adopt(child, launcher.Adopt)
+			s.Adopt(child, launcher.Adopt, link.Restart)
 		} else {
 			s.Start()
 		}

@@ -209,6 +209,7 @@ type played struct {
 	ready   func()
 	lingers bool
 	unaware bool
+	restart Progress
 
 	once, onceGone sync.Once
 	ended, gone    chan struct{}
@@ -247,6 +248,10 @@ func (p *played) Handles(syscall.Signal) bool {
 }
 
 func (p *played) Ready() { p.st.note(fmt.Sprintf("%d: ready", p.number)) }
+
+func (p *played) Restarting(progress Progress) {
+	p.st.set(func() { p.restart = progress })
+}
 
 func (p *played) Wait() Exit {
 	<-p.ended

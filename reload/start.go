@@ -172,6 +172,8 @@ func (p *osProcess) Ready() {
 	p.link.childReady()
 }
 
+func (p *osProcess) Restarting(progress Progress) { p.link.restarting(progress) }
+
 func (p *osProcess) Signal(sig syscall.Signal, group bool) error {
 	var info siginfo
 	switch {

@@ -91,11 +91,23 @@ type Process interface {
 	Handles(sig syscall.Signal) bool
 	// Ready is called when the process is known to be ready.
 	Ready()
+	// Restarting is called when a restart of it gets on, or comes to nothing.
+	Restarting(Progress)
 	// Wait returns when the process has ended, and says how.
 	Wait() Exit
 	// Gone returns nil when nothing of its group is left, else ctx's error.
 	Gone(ctx context.Context) error
 }
+
+// Progress is how far the restart of an instance has come.
+type Progress int
+
+// How far a restart has come.
+const (
+	NotRestarting   Progress = iota
+	RestartAsked             // it is to be ended once there is a next one to start
+	RestartStopping          // it has been told to end, or has ended
+)
 
 // A Starter starts an instance. Ready is to be called when the child says that
 // it is ready; it may be called at any time, by anyone, and more than once.
@@ -154,8 +166,9 @@ func (s *Supervisor) Start() {
 	})
 }
 
-// Adopt takes over, instead of the first start, a child that runs already.
-func (s *Supervisor) Adopt(c Child, take Starter) {
+// Adopt takes over, instead of the first start, a child that runs already, and
+// completes the restart that has been begun, if one has.
+func (s *Supervisor) Adopt(c Child, take Starter, restart Progress) {
 	s.do(func() {
 		if s.state != Waiting {
 			return
@@ -164,6 +177,7 @@ func (s *Supervisor) Adopt(c Child, take Starter) {
 		s.child = c
 		if s.begin(take) {
 			s.log.Info("child taken over", "command", c.Argv[0], "instance", s.number)
+			s.completeRestart(restart)
 		}
 	})
 }

@@ -840,7 +840,7 @@ func TestExitOfAnOldInstance(t *testing.T) {
 
 func TestAdopt(t *testing.T) {
 	onStage(t, Child{Argv: []string{"server"}, Ready: ReadyByNotify, Restart: RestartAlways, PostStart: command("exit 1")}, func(st *stage) {
-		st.s.Adopt(st.child, st.start)
+		st.s.Adopt(st.child, st.start, NotRestarting)
 		st.begin() // nothing more to start
 		st.expect(started(1))
 		if st.asked != 0 {
@@ -857,10 +857,109 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
+// A restart that an earlier supervisor has begun is completed, whatever the
+// policy, and what has been told to end is not told again.
+func TestAdoptInRestart(t *testing.T) {
+	c := Child{Argv: []string{"server"}, PreStop: command("true")}
+	t.Run("asked", func(t *testing.T) {
+		onStage(t, c, func(st *stage) {
+			st.s.Adopt(st.child, st.start, RestartAsked)
+			st.expect(started(1), "1: ready", "1: TERM")
+			st.progress(RestartStopping)
+			st.instance().ends(exit0)
+			st.expect(started(2), "2: ready")
+			st.progress(NotRestarting)
+		})
+	})
+	t.Run("stopping", func(t *testing.T) {
+		onStage(t, c, func(st *stage) {
+			st.s.Adopt(st.child, st.start, RestartStopping)
+			st.expect(started(1), "1: ready")
+			st.state(Stopping, true)
+			answer := st.restart()
+			st.instance().ends(exit0)
+			st.expect(started(2), "2: ready")
+			st.answered(answer, nil)
+		})
+	})
+	t.Run("stopping, and it does not end", func(t *testing.T) {
+		onStage(t, c, func(st *stage) {
+			st.s.Adopt(st.child, st.start, RestartStopping)
+			st.expect(started(1), "1: ready")
+			st.expectAfter(10*time.Second, "1: KILL to all", started(2), "2: ready")
+		})
+	})
+	t.Run("stopping, and then it is stopped", func(t *testing.T) {
+		onStage(t, c, func(st *stage) {
+			st.s.Adopt(st.child, st.start, RestartStopping)
+			st.s.Stop()
+			st.instance().ends(exit0)
+			st.over(exit0, nil)
+		})
+	})
+}
+
+// Whoever takes the child over has to know how far its restart has come.
+func TestProgressOfRestart(t *testing.T) {
+	t.Run("to the end", func(t *testing.T) {
+		onStage(t, Child{PreStop: command("exit 1"), PreStopTimeout: time.Minute}, func(st *stage) {
+			hold := make(chan struct{})
+			st.begin()
+			st.progress(NotRestarting)
+			st.set(func() { st.hold = hold })
+			st.restart()
+			st.progress(RestartAsked)
+			close(hold)
+			st.state(Stopping, true)
+			st.progress(RestartAsked) // and not told to end, before pre_stop says so
+			time.Sleep(time.Minute)
+			st.progress(RestartStopping)
+		})
+	})
+	t.Run("and it comes to nothing", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.begin()
+			st.set(func() { st.broken = errBroken })
+			st.answered(st.restart(), errBroken)
+			st.progress(NotRestarting)
+		})
+	})
+	t.Run("after an end", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.linger = true
+			st.begin()
+			st.instance().ends(exit3)
+			st.state(Draining, false)
+			st.progress(NotRestarting)
+			st.restart()
+			st.progress(RestartStopping)
+		})
+	})
+	t.Run("a stop is none", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.begin()
+			st.s.Stop()
+			st.progress(NotRestarting)
+		})
+	})
+}
+
+// progress compares how far the restart of the last instance has come.
+func (st *stage) progress(want Progress) {
+	st.t.Helper()
+	synctest.Wait()
+	p := st.instance()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if p.restart != want {
+		st.t.Fatalf("the restart of instance %d is at %d, want %d", p.number, p.restart, want)
+	}
+}
+
 func TestAdoptFails(t *testing.T) {
 	onStage(t, Child{Argv: []string{"server"}}, func(st *stage) {
 		st.startErr = errBroken
-		st.s.Adopt(st.child, st.start)
+		st.s.Adopt(st.child, st.start, NotRestarting)
 		st.over(exit0, errBroken)
 	})
 }

@@ -25,6 +25,7 @@ const (
 	sayEnded   = "ended"   // init → worker: its adopted child has ended, with wait status a
 	sayChild   = "child"   // worker → init: a is its child, to be stopped with signal b and grace c in ns; a = 0: there is none
 	sayReady   = "ready"   // worker → init: its child is ready
+	sayRestart = "restart" // worker → init: the restart of its child has come as far as a
 	sayStopped = "stopped" // worker → init: the terminal stopped its child a
 	sayEnd     = "end"     // worker → init: it will end with code a
 	// worker → init: what is to be told to the service manager, in the words of sd_notify(3)

@@ -35,12 +35,7 @@ type child struct {
 }
 
 // An order asks for what the next instance is to be.
-type order chan ordered
-
-type ordered struct {
-	child reload.Child
-	err   error
-}
+type order chan reload.Child
 
 // describe has the loop bring all files up to date and render the command
 // line. It is what the supervisor asks before every start.
@@ -52,8 +47,8 @@ func (c *child) describe(ctx context.Context) (reload.Child, error) {
 		return reload.Child{}, context.Cause(ctx)
 	}
 	select {
-	case answer := <-o:
-		return answer.child, answer.err
+	case child := <-o:
+		return child, nil
 	case <-ctx.Done():
 		return reload.Child{}, context.Cause(ctx)
 	}
@@ -88,7 +83,7 @@ func (c *child) takeOver(command []string, hide func(string) string) {
 		return
 	}
 	c.started = true
-	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment()}, hide), c.adopt)
+	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment()}, hide), c.adopt, c.link.Restart)
 }
 
 // instance is the child as the configuration has it now, with a command line.
@@ -134,28 +129,38 @@ func (e *engine) writing() bool {
 }
 
 // answerOrders hands out the next instance: what there is on disk now is as
-// new as can be.
+// new as can be. For a child that was taken over there is no command line of
+// before, and what it is made of is waited for, as for a first start.
 func (e *engine) answerOrders() {
 	c := e.child
+	if len(c.waiting) == 0 || !e.renderLine() {
+		return
+	}
+	if c.lineErr != nil {
+		e.log.Warn("the command line is as before", "err", c.lineErr)
+	}
 	for _, o := range c.waiting {
-		e.renderLine()
-		if c.line.last == nil {
-			o <- ordered{err: c.lineErr}
-			continue
-		}
-		if c.lineErr != nil {
-			e.log.Warn("the command line is as before", "err", c.lineErr)
-		}
-		o <- ordered{child: c.instance(c.line.last, e.hider.text)}
+		o <- c.instance(c.line.last, e.hider.text)
 	}
 	c.waiting = nil
 }
 
-func (e *engine) renderLine() {
+// renderLine renders the command line, and says whether there is one, be it of
+// before.
+func (e *engine) renderLine() bool {
+	c, before := e.child, e.child.lineErr
 	e.rendering.Store(true)
-	defer e.rendering.Store(false)
-	e.watcher.View(func(v *watcher.View) { _, e.child.lineErr = e.child.line.render(v) })
+	e.watcher.View(func(v *watcher.View) { _, c.lineErr = c.line.render(v) })
+	e.rendering.Store(false)
 	e.hideSecrets()
+	if c.line.last != nil {
+		return true
+	}
+	var incomplete *watcher.IncompleteError
+	if news := before == nil || before.Error() != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
+		e.log.Error("the child is not started, for the command line cannot be rendered", "err", c.lineErr)
+	}
+	return false
 }
 
 // startChild orders the first start, once the first files are live: rendered
@@ -171,12 +176,7 @@ func (e *engine) startChild() {
 			return
 		}
 	}
-	before := c.lineErr
-	if e.renderLine(); c.lineErr != nil {
-		var incomplete *watcher.IncompleteError
-		if news := before == nil || before.Error() != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
-			e.log.Error("the child is not started, for the command line cannot be rendered", "err", c.lineErr)
-		}
+	if !e.renderLine() {
 		return
 	}
 	for _, g := range e.groups {
