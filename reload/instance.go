@@ -112,7 +112,9 @@ func (s *Supervisor) afterStart() {
 	if c == nil {
 		return
 	}
+	s.post.Add(1)
 	s.beside(func(ctx context.Context, _ int) { // until ctx ends or it is done
+		defer s.post.Done()
 		if err := c.Run(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("post_start failed, the child goes on", "err", err)
 		}
@@ -335,6 +337,7 @@ func (s *Supervisor) exited(number int, exit Exit) {
 	s.enter(Draining)
 	s.beside(func(_ context.Context, number int) { // until the group is gone, which SIGKILL sees to
 		drain(process, stop, grace)
+		s.post.Wait() // it has been told to end
 		s.of(number, s.drained, Draining)
 	})
 }

@@ -21,7 +21,8 @@ import (
 //	             └──────────────────────────┴─ nothing more to run ─► ended
 //
 // Preparing runs what comes before a start. Draining waits until the child's
-// whole process group is gone, so that two instances never run side by side.
+// whole process group is gone, and the command that came after its start, so
+// that two instances never run side by side.
 // Every instance has a number, by which what comes late from an old one is
 // known.
 type Supervisor struct {
@@ -32,6 +33,7 @@ type Supervisor struct {
 	ended    chan struct{}  // closed when Run takes no more work
 	changed  chan struct{}  // see Changed
 	besides  sync.WaitGroup // what runs beside Run
+	post     sync.WaitGroup // the instance's post_start
 
 	// Owned by Run.
 	ctx      context.Context
