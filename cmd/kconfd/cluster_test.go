@@ -111,6 +111,7 @@ func TestCluster(t *testing.T) {
 		"an outage":                            testOutage,
 		"replicas one at a time":               testRolling,
 		"a replica dies in its turn":           testHolderDies,
+		"replicas that act too soon":           testRollingThrottled,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -216,6 +216,9 @@ func (e *engine) takeTurn(ctx context.Context, j *job) error {
 	if j.turnstile == nil || j.ungated {
 		return nil
 	}
+	if due := j.group.earliest(j.last); time.Until(due) > 0 {
+		return &throttledError{due} // until when others may have their turn
+	}
 	e.tellPhase(phase{job: j, waiting: true, queued: true})
 	defer e.phase(j, false)
 	pass, err := j.turnstile.enter(ctx)
@@ -264,9 +267,12 @@ func (e *engine) endTurn(j *job, err error) {
 	if t == nil {
 		return
 	}
+	var throttled *throttledError
 	switch {
 	case err == nil:
 		err = t.forget(e.briefly(j))
+	case errors.As(err, &throttled):
+		return // nothing has been done, or what was begun goes on then
 	case errors.Is(err, errSuperseded), j.life.Err() != nil && j.wrote:
 		return // it goes on, with newer content or after a restart
 	case j.life.Err() != nil, !j.wrote && !j.owed:

@@ -117,3 +117,22 @@ func testHolderDies(t *testing.T, w world) {
 	}
 	all[other].stop()
 }
+
+// testRollingThrottled: who is too soon after its last action has not failed. It
+// waits for its turn when its time has come, and stops nobody.
+func testRollingThrottled(t *testing.T, w world) {
+	w.members("web", "10.0.0.1")
+	all, dirs := replicas(w, 2, " }\nmin_interval = \"1s\"\n#")
+	for _, last := range []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"} {
+		w.members("web", last)
+		for _, d := range dirs {
+			d.awaitFile("now", last+" ")
+		}
+	}
+	for _, k := range all {
+		if n := k.count("gate stopped"); n > 0 {
+			t.Errorf("stopped %d times", n)
+		}
+		k.stop()
+	}
+}
