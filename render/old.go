@@ -46,7 +46,9 @@ func (b *Batch) KeepOld() []Old {
 	return olds
 }
 
-func (s *Staged) backupPath() string { return s.Path + ".old" }
+const backupSuffix = ".old"
+
+func (s *Staged) backupPath() string { return s.Path + backupSuffix }
 
 // Replaced says whether the new content is live.
 func (o Old) Replaced() (bool, error) {

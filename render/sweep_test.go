@@ -59,6 +59,27 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// What was kept of a file goes when nobody needs it, and is not new.
+func TestSweepOld(t *testing.T) {
+	const number = "1234567890123456789"
+	dir := t.TempDir()
+	for _, name := range []string{"a", ".a" + number, ".a" + number + ".old", ".a" + number[1:] + ".old", ".a.old", ".b" + number + ".old"} {
+		put(t, filepath.Join(dir, name), state{name, 0o644, os.Getuid(), os.Getgid()})
+		age(t, filepath.Join(dir, name)) // which what is kept may be, as the second name of a file
+	}
+	needed := []Old{{Target: dir + "/a", Backup: filepath.Join(dir, ".a"+number[1:]+".old")}}
+	if removed, err := SweepOld(dir+"/a", needed, time.Hour); err != nil || removed != nil {
+		t.Errorf("got %q, %v, want nothing of what is new", removed, err)
+	}
+	removed, err := SweepOld(dir+"/a", needed, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{filepath.Join(dir, ".a"+number+".old")}, removed); d != "" {
+		t.Errorf("removed (-want +got):\n%s", d)
+	}
+}
+
 // A directory that is not there has nothing to sweep.
 func TestSweepNothing(t *testing.T) {
 	if removed, err := Sweep(filepath.Join(t.TempDir(), "none/a"), 0); err != nil || removed != nil {

@@ -95,6 +95,7 @@ func (e *engine) recover() {
 
 func (g *group) recover(log *slog.Logger) {
 	if err := g.ledger.load(); err != nil {
+		g.ledger.damaged = true
 		log.Warn("starting as if nothing were owed", "group", g.name, "err", err)
 		return
 	}
@@ -129,13 +130,23 @@ const abandoned = 10 * time.Minute
 // sweep removes what a kconfd that was killed left beside the files.
 func (e *engine) sweep() {
 	for _, dest := range e.dests() {
-		removed, err := render.Sweep(dest, abandoned)
-		if len(removed) > 0 {
-			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
+		e.swept(render.Sweep(dest, abandoned))
+	}
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			if file := t.config.file; !file.InPlace && !g.ledger.damaged {
+				e.swept(render.SweepOld(file.Dest, g.ledger.Olds, abandoned))
+			}
 		}
-		if err != nil {
-			e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
-		}
+	}
+}
+
+func (e *engine) swept(removed []string, err error) {
+	if len(removed) > 0 {
+		e.log.Info("removed what a kconfd that was killed had left", "files", removed)
+	}
+	if err != nil {
+		e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
 	}
 }
 

@@ -28,6 +28,8 @@ type ledger struct {
 	// untold says that nobody has been told anything since the files were what
 	// they are on the way back to. After a restart that is not known.
 	untold bool
+
+	damaged bool // what an earlier process left could not be read
 }
 
 // An entry is a ledger's content.
