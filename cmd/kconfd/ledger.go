@@ -25,7 +25,8 @@ type ledger struct {
 	must bool // without it nothing goes live, since somebody asked for it
 	entry
 
-	damaged bool // what an earlier process left could not be read
+	damaged  bool // what an earlier process left could not be read
+	unproven bool // the process has been told of what is live, and nobody has waited for the proof
 }
 
 // An entry is a ledger's content.
