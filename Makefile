@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Debian's: the server that the demo runs, and what the tests need besides.
 MARIADB  := mariadb-server galera-4
-PACKAGES := gcc libc6-dev iproute2 nginx-light s6 supervisor $(MARIADB)
+PACKAGES := chromium gcc libc6-dev iproute2 nginx-light procps prometheus rsync s6 supervisor $(MARIADB)
 
 # The control plane for the tests is built from source, once for all checkouts.
 KUBERNETES_VERSION := 1.36.3
@@ -30,8 +30,8 @@ run: build mariadb ## the demo
 test: packages check kubernetes build ## all that must hold before a change goes in
 	CGO_ENABLED=1 go test -race -count=1 ./...
 
-stress: ## what is counted about the supervisor, hundreds of times: 20 min
-	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload
+stress: ## what is counted about the supervisor, hundreds of times: 25 min
+	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m -run TestCounted ./cmd/kconfd
 
 check: ## formatting, vet, staticcheck, tidy modules

@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	labelClaim      = "kconfd.io/claim"
-	annotationToken = "kconfd.io/claim-token"
+	labelClaim = "kconfd.io/claim"
 
 	// claimTimeout is that of one request of a claim.
 	claimTimeout = 5 * time.Second
@@ -83,33 +82,26 @@ func tryClaim(ctx context.Context, store store, own *coordinationv1.Lease) (Clai
 		return Claimed{}, ErrNoClaim
 	}
 	first, _ := holderOf(lease.Spec)
-	return Claimed{Won: won(lease, own), First: first.Identity, Since: lease.CreationTimestamp.Time}, nil
+	return Claimed{
+		Won: first.Identity == *own.Spec.HolderIdentity, First: first.Identity, Since: lease.CreationTimestamp.Time,
+	}, nil
 }
 
-// newClaim has a token of its own, by which it is known again when the answer to
-// its creation was lost. Without a holder the token is part of the identity, so
-// that no holder is ever taken for it.
+// newClaim is the Lease that makes the claim. Its holder is how it is known again
+// when the answer to its creation was lost: who has no name gets one that nobody
+// else has.
 func newClaim(holder string) *coordinationv1.Lease {
-	token := rand.Text()
 	if holder == "" {
 		host, _ := os.Hostname() // for people only
-		holder = host + "_" + token
+		holder = host + "_" + rand.Text()
 	}
 	now := metav1.NowMicro()
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Labels:      map[string]string{labelManagedBy: "kconfd", labelClaim: "true"},
-			Annotations: map[string]string{annotationToken: token},
+			Labels: map[string]string{labelManagedBy: "kconfd", labelClaim: "true"},
 		},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, AcquireTime: &now},
 	}
-}
-
-// won says whether the claim is this caller's.
-func won(lease, own *coordinationv1.Lease) bool {
-	first, ok := holderOf(lease.Spec)
-	return lease.Annotations[annotationToken] == own.Annotations[annotationToken] ||
-		(ok && first.Identity == *own.Spec.HolderIdentity)
 }
 
 // isClaim says whether the Lease, which may be nil, is a claim.

@@ -18,6 +18,7 @@ import (
 )
 
 func TestClaim(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]func(*testing.T, *place){
 		"one of many wins":                   testClaimCrowd,
 		"a holder wins again":                testClaimHolder,

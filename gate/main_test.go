@@ -97,7 +97,8 @@ func (p *place) client(config *rest.Config) rest.Interface {
 	return client
 }
 
-// gate is that of a replica, with a lease time of 2 s. The test closes it.
+// gate is that of a replica, with a lease time for which a busy machine is no
+// matter. The test closes it.
 func (p *place) gate(identity string, change ...func(*Options)) *Gate {
 	p.t.Helper()
 	return p.gateFor(p.config, identity, change...)
@@ -105,7 +106,7 @@ func (p *place) gate(identity string, change ...func(*Options)) *Gate {
 
 func (p *place) gateFor(config *rest.Config, identity string, change ...func(*Options)) *Gate {
 	p.t.Helper()
-	o := Options{Namespace: p.namespace, Name: "web", Identity: identity, Duration: 2 * time.Second}
+	o := Options{Namespace: p.namespace, Name: "web", Identity: identity, Duration: time.Minute}
 	for _, c := range change {
 		c(&o)
 	}
@@ -312,7 +313,16 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-func (j *journal) log(o *Options) { o.Log = slog.New(slog.NewTextHandler(j, nil)) }
+func (j *journal) showIfFailed(t *testing.T) {
+	t.Helper()
+	if t.Failed() {
+		t.Log(j.String())
+	}
+}
+
+func (j *journal) log(o *Options) {
+	o.Log = slog.New(slog.NewTextHandler(j, nil)).With("replica", o.Identity)
+}
 
 func asError[T error](err error) (T, bool) {
 	var target T

@@ -64,17 +64,28 @@ func testOutage(t *testing.T, begin, end func(*cluster.Cluster, testing.TB)) {
 // back, he is heard before he is taken for dead. And a stop is written.
 func TestOutageInTheMidstOfAnAction(t *testing.T) {
 	p := newPlace(t)
-	a, b := p.gate("a"), p.gate("b")
+	four := leaseTime(4 * time.Second)
+	a, b := p.gate("a", four), p.gate("b", four)
 	pass := p.enter(a)
 	next := p.start(b).queued()
 	onCluster(t, func(server *cluster.Cluster) {
 		server.PauseAPIServer(t)
 		defer server.ResumeAPIServer(t)
 		within(t, patience, "the pass is lost", pass.Lost())
-		next.waits(1500 * time.Millisecond) // the lease time is over
+		next.waits(2 * time.Second) // the lease time is over
 	})
 	awaitStatus(t, a, "a is heard", func(s Status) bool { return s.State == Lost && s.Problem == nil })
-	next.waits(2500 * time.Millisecond)
-	p.fail(pass, "it did not work")
+	next.waits(time.Second)
+
+	onCluster(t, func(server *cluster.Cluster) {
+		server.PauseAPIServer(t)
+		defer server.ResumeAPIServer(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := pass.Fail(ctx, "it did not work"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("failing: got %v, want that the time is over", err)
+		}
+		next.waits(4500 * time.Millisecond)
+	})
 	next.awaitStatus("it is stopped", func(s Status) bool { _, ok := asError[*StoppedError](s.Waits()); return ok })
 }

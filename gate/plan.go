@@ -96,7 +96,11 @@ func (v view) waiting() plan {
 		r.holders = append(r.holders, in)
 		return plan{write: true, record: r, self: in, holds: true}
 	}
-	return plan{write: fresh || v.due || !v.exists, record: r, self: v.self, queued: true, wait: v.untilNews(r)}
+	// Who comes first may have come after the holder died, and not know it yet.
+	freed := len(r.holders) < len(v.holders)
+	return plan{
+		write: fresh || freed || v.due || !v.exists, record: r, self: v.self, queued: true, wait: v.untilNews(r),
+	}
 }
 
 func (v view) own(e entry) bool { return e.Identity == v.self.Identity }

@@ -71,6 +71,10 @@ func TestWaiting(t *testing.T) {
 			view{record: record{queue: []entry{of("b", 1), me(7)}}},
 			plan{queued: true, record: record{queue: []entry{of("b", 1), me(9)}}, self: me(9), wait: 7500 * time.Millisecond},
 		},
+		"the holder is dead, and another comes first": {
+			view{record: record{holders: []entry{of("dead", 1)}, queue: []entry{of("b", 1), me(7)}}},
+			plan{write: true, queued: true, record: record{queue: []entry{of("b", 1), me(9)}}, self: me(9), wait: 7500 * time.Millisecond},
+		},
 		"a slot for each": {
 			view{record: record{holders: []entry{of("a", 1)}, queue: []entry{of("b", 1), me(7)}}, slots: 3},
 			plan{write: true, holds: true, record: record{holders: []entry{of("a", 1), let(9)}, queue: []entry{of("b", 1)}}, self: let(9)},

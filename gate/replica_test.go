@@ -50,7 +50,7 @@ func beReplica(ctx context.Context) error {
 	}
 	identity, dir := os.Getenv(replicaVariable), os.Getenv(dirVariable)
 	g := New(client, Options{
-		Namespace: os.Getenv(namespaceVariable), Name: "web", Identity: identity, Slots: slots, Duration: 2 * time.Second,
+		Namespace: os.Getenv(namespaceVariable), Name: "web", Identity: identity, Slots: slots, Duration: 3 * time.Second,
 	})
 	for {
 		pass, err := g.Enter(ctx)

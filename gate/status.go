@@ -74,7 +74,7 @@ func (s Status) Waits() error {
 		return s.Problem
 	case s.State == Leaving:
 		return nil
-	case s.Seen.IsZero():
+	case s.Seen.Before(s.Since):
 		return errUnseen
 	case s.stopped():
 		return s.Stopped[0]

@@ -37,7 +37,8 @@
 //
 // Two equal signals that arrive at the same instant may become one, as they may in the kernel. SIGPROF and the
 // signals 32 to 34 are not passed on: Go keeps them for itself or for C libraries. SIGTSTP, SIGTTIN, SIGTTOU and
-// SIGCONT that come while no child runs are dropped.
+// SIGCONT that come while no child runs are dropped. SIGCONT that comes in the milliseconds before [Init] has stopped
+// after one of the others does not continue it.
 //
 // A process that left its group (setsid) is beyond the reach of a command's deadline. A command that
 // the kernel holds in an uninterruptible wait holds Run until the kernel lets go. Where the kernel has

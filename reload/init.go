@@ -32,11 +32,12 @@ type Init struct {
 	children chan os.Signal // SIGCHLD: one for any number
 	notify   *os.File       // the socket on which the child says that it is ready
 	manager  chan<- string  // what is to be told to who runs this program
+	log      *Lossy
 
 	worker   int // process id; 0: there is none
 	group    int // its process group, or that of the last one
 	since    time.Time
-	wire     wire             // to the worker; a new one is made as soon as the old worker is gone
+	wire     wire             // to the worker; -1 while there is none
 	far      wire             // the next worker's end
 	messages chan message     // from the worker; closed when it is gone
 	next     <-chan time.Time // the start of the next worker; nil: there is none to come
@@ -78,6 +79,8 @@ func (i *Init) Run() (int, error) {
 	signal.Notify(i.children, syscall.SIGCHLD)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // not to die when nobody reads standard error
 	i.backoff = Backoff{Initial: firstPause, Max: longestPause}
+	i.log = NewLossy(os.Stderr)
+	defer i.log.Flush(LastWords)
 	if err := i.begin(); err != nil {
 		return 1, err
 	}
@@ -97,9 +100,9 @@ func (i *Init) Run() (int, error) {
 			}
 		case <-i.next:
 			i.next = nil
-			if err := i.spawn(); err != nil {
+			if !i.startNext() {
 				i.finish()
-				return 1, err
+				return i.code, nil
 			}
 		}
 	}
@@ -122,8 +125,7 @@ func (i *Init) begin() (err error) {
 	return i.spawn()
 }
 
-// connect makes a wire to the next worker. What is sent before that runs waits
-// in it.
+// connect makes a wire to the next worker, and sends what that has to know.
 func (i *Init) connect() (err error) {
 	if i.wire, i.far, err = newWire(); err != nil {
 		return err
@@ -137,6 +139,27 @@ func (i *Init) connect() (err error) {
 	i.messages = make(chan message)
 	go i.wire.receive(i.messages) // until the worker is gone
 	return nil
+}
+
+// startNext starts the next worker, or sees to another try: there may be too
+// many processes for the moment, which is no reason to end the child. It is
+// false when there is no time for that.
+func (i *Init) startNext() bool {
+	err := i.connect()
+	if err == nil {
+		err = i.spawn()
+	}
+	if err == nil {
+		return true
+	}
+	fmt.Fprintf(i.log, "kconfd: error: %v\n", err)
+	i.takeLastWords() // there are none
+	if i.stopping {
+		return false
+	}
+	i.since = time.Now()
+	i.scheduleWorker()
+	return true
 }
 
 // spawn starts a worker, in a process group of its own: what the terminal
@@ -213,7 +236,7 @@ func (i *Init) take(m message) {
 	case sayRestart:
 		i.child.restart = Progress(m.a)
 	case sayStopped:
-		i.childStopped(m.a)
+		i.childStopped(m.a, syscall.Signal(m.b))
 	case sayEnd:
 		i.ending, i.code = true, m.a
 	case daemon.SdNotifyReady, daemon.SdNotifyStopping, daemon.SdNotifyWatchdog:
@@ -228,12 +251,16 @@ func (i *Init) take(m message) {
 // as it would in a plain shell. Who continues the job continues the child. For
 // a group that nobody could continue the kernel ignores the terminal's stops;
 // here the child goes on instead.
-func (i *Init) childStopped(pid int) {
+//
+// A child that somebody else has stopped stays so until he continues it, who
+// knows nothing of init. Only when it has the terminal, its shell wants that back.
+func (i *Init) childStopped(pid int, by syscall.Signal) {
 	switch {
-	case pid != i.child.pid || i.suspended || !isStopped(pid):
+	case pid != i.child.pid || i.suspended || !isStopped(pid) || !hasTerminal():
+	case by == syscall.SIGSTOP && terminalGroup(int(os.Stdin.Fd())) != pid:
 	case canSuspend():
 		_ = syscall.Kill(0, syscall.SIGSTOP) // with all others of a pipeline
-	default:
+	case by != syscall.SIGSTOP:
 		_ = syscall.Kill(-pid, syscall.SIGCONT)
 	}
 }
@@ -256,7 +283,7 @@ func (i *Init) reap() (status syscall.WaitStatus, worker bool) {
 		switch {
 		case !wait(pid, &other) || pid != i.child.pid:
 		case other.Stopped():
-			i.childStopped(pid)
+			i.childStopped(pid, other.StopSignal())
 		default:
 			i.child.ended, i.child.status = true, other
 			i.wire.send(message{what: sayEnded, a: int(other)})
@@ -303,10 +330,10 @@ func (i *Init) workerEnded(status syscall.WaitStatus) bool {
 		if i.code == 0 {
 			i.code = 1 // without a word, 0 means nothing
 		}
-		fmt.Fprintf(os.Stderr, "kconfd: error: the worker ended without a word, %s\n", exitOf(status))
+		fmt.Fprintf(i.log, "kconfd: error: the worker ended without a word, %s\n", exitOf(status))
 		i.endCommands()
 	}
-	if i.Adopt && !i.ending && !i.stopping && i.connect() == nil {
+	if i.Adopt && !i.ending && !i.stopping {
 		i.scheduleWorker()
 		return false
 	}
@@ -322,7 +349,7 @@ func (i *Init) scheduleWorker() {
 	}
 	pause := i.backoff.Next()
 	i.next = time.After(pause)
-	fmt.Fprintf(os.Stderr, "kconfd: a new worker is started in %v\n", pause.Round(time.Millisecond))
+	fmt.Fprintf(i.log, "kconfd: a new worker is started in %v\n", pause.Round(time.Millisecond))
 }
 
 // endCommands ends what a worker has started and left: commands, and a child

@@ -491,10 +491,17 @@ func awaitHandler(ctx context.Context, p Process, sig syscall.Signal) {
 	}
 }
 
+// sendKept sends what was kept, in order. What has come since may have to wait for
+// a handler of its own.
 func (s *Supervisor) sendKept() {
 	signals := s.kept
 	s.kept = nil
-	for _, k := range signals {
+	for n, k := range signals {
+		if !s.settled(k.sig) {
+			s.kept = append(s.kept, signals[n:]...)
+			s.releaseSignals()
+			return
+		}
 		s.sendOrKeep(k)
 	}
 }

@@ -21,6 +21,7 @@ type process struct {
 	parent  int
 	group   int
 	session int
+	tty     int    // number of the terminal that controls it, or 0
 	stopped bool   // by a signal
 	start   string // in clock ticks since boot; together with pid it identifies a process
 	comm    string // what it calls itself, at most 15 bytes
@@ -74,8 +75,8 @@ func parseStat(pid int, stat string) (process, error) {
 		return process{}, ErrNoProcess
 	}
 	p := process{pid: pid, start: fields[startField], comm: stat[from+1 : to], stopped: fields[0] == "T"}
-	if _, err := fmt.Sscan(strings.Join(fields[1:4], " "), &p.parent, &p.group, &p.session); err != nil {
-		return process{}, fmt.Errorf("reading /proc/%d/stat: parent, group and session: %w", pid, err)
+	if _, err := fmt.Sscan(strings.Join(fields[1:5], " "), &p.parent, &p.group, &p.session, &p.tty); err != nil {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: parent, group, session and terminal: %w", pid, err)
 	}
 	return p, nil
 }
@@ -85,7 +86,7 @@ func baseName(path string) string {
 }
 
 // findProcess finds the process of that name which is no child of another of that name. Several are an
-// error that lists them. The caller itself does not count.
+// error that lists them. The caller itself and its init do not count.
 func findProcess(name string) (process, error) {
 	found, err := processesNamed(name)
 	if err != nil {
@@ -109,7 +110,7 @@ func findProcess(name string) (process, error) {
 	return process{}, fmt.Errorf("several processes have the name, none was signalled: %v", pids)
 }
 
-// processesNamed gives the processes of that name by their ids, without the caller.
+// processesNamed gives the processes of that name by their ids, without the caller and its init.
 func processesNamed(name string) (map[int]process, error) {
 	pids, err := processIDs()
 	if err != nil {
@@ -121,11 +122,22 @@ func processesNamed(name string) (map[int]process, error) {
 		if err != nil && !errors.Is(err, ErrNoProcess) {
 			return nil, err
 		}
-		if err == nil && pid != os.Getpid() && p.named(name) {
+		if err == nil && !isKconfd(pid) && p.named(name) {
 			found[pid] = p
 		}
 	}
 	return found, nil
+}
+
+// isKconfd tells whether a process is this one, or the init of this program
+// whose worker it is.
+func isKconfd(pid int) bool {
+	if pid == os.Getpid() {
+		return true
+	}
+	ours, err := os.Readlink("/proc/self/exe")
+	parent, errParent := os.Readlink(fmt.Sprintf("/proc/%d/exe", os.Getppid()))
+	return pid == os.Getppid() && err == nil && errParent == nil && ours == parent
 }
 
 // groupLives tells whether anything in the process group is still running. The kernel alone cannot be

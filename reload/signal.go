@@ -120,7 +120,7 @@ func readPIDFile(path string) (int, error) {
 	switch {
 	case err != nil || pid == 0:
 		return 0, fmt.Errorf("it holds %q, which is not a process id", shorten(text))
-	case int(pid) == os.Getpid():
+	case isKconfd(int(pid)):
 		return 0, fmt.Errorf("it holds %d, which is kconfd itself", pid)
 	}
 	return int(pid), nil

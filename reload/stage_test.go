@@ -210,6 +210,7 @@ type played struct {
 	lingers bool
 	unaware bool
 	restart Progress
+	yet     syscall.Signal // to be handled, though others are
 
 	once, onceGone sync.Once
 	ended, gone    chan struct{}
@@ -241,10 +242,10 @@ func (p *played) Signal(sig syscall.Signal, group bool) error {
 	return nil
 }
 
-func (p *played) Handles(syscall.Signal) bool {
+func (p *played) Handles(sig syscall.Signal) bool {
 	p.st.mu.Lock()
 	defer p.st.mu.Unlock()
-	return !p.unaware
+	return !p.unaware && sig != p.yet
 }
 
 func (p *played) Ready() { p.st.note(fmt.Sprintf("%d: ready", p.number)) }

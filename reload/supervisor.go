@@ -224,19 +224,29 @@ func (s *Supervisor) Signal(sig syscall.Signal, group bool) error {
 // kept. SIGQUIT ends the grace of a child that is being stopped.
 func (s *Supervisor) Forward(sig syscall.Signal) { s.do(func() { s.forward(sig) }) }
 
+// Status is how the child fares.
+type Status struct {
+	State    State
+	Ready    bool
+	Instance int       // of the one that runs or is prepared, or ran last; counted from 1
+	Since    time.Time // of its start, or of that of the one before; zero before the first
+}
+
 // State is where the child stands, and whether it is ready.
 func (s *Supervisor) State() (State, bool) {
-	type view struct {
-		state State
-		ready bool
-	}
-	answer := make(chan view, 1)
-	s.do(func() { answer <- view{s.state, s.ready} })
+	now := s.Status()
+	return now.State, now.Ready
+}
+
+// Status is how the child fares now.
+func (s *Supervisor) Status() Status {
+	answer := make(chan Status, 1)
+	s.do(func() { answer <- Status{s.state, s.ready, s.number, s.since} })
 	select {
-	case v := <-answer:
-		return v.state, v.ready
+	case now := <-answer:
+		return now
 	case <-s.ended:
-		return Ended, false
+		return Status{State: Ended}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -911,7 +913,7 @@ func TestProgressOfRestart(t *testing.T) {
 			st.progress(RestartAsked)
 			close(hold)
 			st.state(Stopping, true)
-			st.progress(RestartAsked) // and not told to end, before pre_stop says so
+			st.progress(RestartAsked)             // and not told to end, before pre_stop says so
 			time.Sleep(time.Minute + time.Second) // its last try may have to be broken off
 			st.progress(RestartStopping)
 		})
@@ -1034,6 +1036,24 @@ func TestForward(t *testing.T) {
 			st.expect("1: USR1", "1: HUP")
 			time.Sleep(time.Hour)
 			st.expect()
+		})
+	})
+	t.Run("handled one after the other", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.unaware = true
+			st.s.Forward(usr1)
+			st.begin()
+			st.expect(started(1), "1: ready")
+			st.s.Forward(hup)
+			st.s.Forward(usr1)
+			st.set(func() { st.instance0().unaware, st.instance0().yet = false, hup })
+			time.Sleep(10 * time.Millisecond)
+			st.expect("1: USR1")
+			time.Sleep(500 * time.Millisecond)
+			st.expect()
+			st.set(func() { st.instance0().yet = 0 })
+			time.Sleep(10 * time.Millisecond)
+			st.expect("1: HUP", "1: USR1")
 		})
 	})
 	t.Run("never handled", func(t *testing.T) {
@@ -1287,4 +1307,34 @@ func TestStartFile(t *testing.T) {
 			t.Errorf("with(%q) gave %v, want %s", text, err, want)
 		}
 	}
+}
+
+// Whoever looks sees which instance it is and since when it runs.
+func TestStatusOfTheChild(t *testing.T) {
+	onStage(t, Child{Restart: RestartAlways, Backoff: Backoff{Initial: time.Hour, Max: time.Hour}}, func(st *stage) {
+		want := func(want Status) {
+			st.t.Helper()
+			synctest.Wait()
+			if diff := cmp.Diff(want, st.s.Status()); diff != "" {
+				st.t.Errorf("-want +got:\n%s", diff)
+			}
+		}
+		want(Status{State: Waiting})
+		began := time.Now()
+		st.begin()
+		want(Status{Running, true, 1, began})
+		time.Sleep(time.Minute)
+		st.instance().ends(exit3)
+		want(Status{Pausing, false, 1, began})
+		st.expect(started(1), "1: ready")
+		time.Sleep(2 * time.Hour)
+		st.expect(started(2), "2: ready")
+		if got := st.s.Status(); got.Instance != 2 || !got.Since.After(began.Add(30*time.Minute)) {
+			t.Errorf("got %+v, want the second instance, since a while ago", got)
+		}
+		st.s.Stop()
+		st.instance().ends(exit0)
+		synctest.Wait()
+		want(Status{State: Ended})
+	})
 }

@@ -26,7 +26,7 @@ const (
 	sayChild   = "child"   // worker → init: a is its child, to be stopped with signal b and grace c in ns; a = 0: there is none
 	sayReady   = "ready"   // worker → init: its child is ready
 	sayRestart = "restart" // worker → init: the restart of its child has come as far as a
-	sayStopped = "stopped" // worker → init: the terminal stopped its child a
+	sayStopped = "stopped" // worker → init: its child a was stopped by signal b
 	sayEnd     = "end"     // worker → init: it will end with code a
 	// worker → init: what is to be told to the service manager, in the words of sd_notify(3)
 )
@@ -35,7 +35,7 @@ const (
 func newWire() (near, far wire, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, 0, fmt.Errorf("making a link between init and worker: %w", err)
+		return -1, -1, fmt.Errorf("making a link between init and worker: %w", err)
 	}
 	return wire(fds[0]), wire(fds[1]), nil
 }
@@ -53,7 +53,9 @@ func (w wire) receive(to chan<- message) {
 	packet := make([]byte, 128)
 	for {
 		n, err := unix.Read(int(w), packet)
-		if errors.Is(err, syscall.EINTR) {
+		// The kernel says once, and first, that the other end went without having
+		// read all. What that had said before comes after it.
+		if errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.ECONNRESET) {
 			continue
 		}
 		if err != nil || n == 0 {

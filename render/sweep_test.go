@@ -18,7 +18,9 @@ func TestSweep(t *testing.T) {
 		"a":                              false,
 		".a" + number:                    true,
 		".a" + number[:15]:               true,
-		".a" + number + ".old":           false, // a backup
+		".a" + number + ".old":           true,  // a backup
+		".a" + number[:16] + ".old":      false, // one that is needed
+		".gone" + number + ".old":        false, // the last of a file
 		".a" + number + "0":              false,
 		".a" + number[:14]:               false, // a date and a time
 		".a2":                            false,
@@ -46,11 +48,15 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	removed, err := Sweep(filepath.Join(dir, "link"), 10*time.Minute) // beside what it points to
+	keep := []Old{{Backup: filepath.Join(dir, ".a"+number[:16]+".old")}}
+	removed, err := Sweep(filepath.Join(dir, "link"), 10*time.Minute, keep) // beside what it points to
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := []string{filepath.Join(dir, ".a"+number[:15]), filepath.Join(dir, ".a"+number)}
+	if removed, err := Sweep(filepath.Join(dir, "gone"), 10*time.Minute, nil); err != nil || len(removed) > 0 {
+		t.Errorf("beside a file that is not there: removed %q (%v)", removed, err)
+	}
+	gone := []string{filepath.Join(dir, ".a"+number[:15]), filepath.Join(dir, ".a"+number), filepath.Join(dir, ".a"+number+".old")}
 	if d := cmp.Diff(gone, removed); d != "" {
 		t.Errorf("removed (-want +got):\n%s", d)
 	}
@@ -59,30 +65,9 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// What was kept of a file goes when nobody needs it, and is not new.
-func TestSweepOld(t *testing.T) {
-	const number = "1234567890123456789"
-	dir := t.TempDir()
-	for _, name := range []string{"a", ".a" + number, ".a" + number + ".old", ".a" + number[1:] + ".old", ".a.old", ".b" + number + ".old"} {
-		put(t, filepath.Join(dir, name), state{name, 0o644, os.Getuid(), os.Getgid()})
-		age(t, filepath.Join(dir, name)) // which what is kept may be, as the second name of a file
-	}
-	needed := []Old{{Target: dir + "/a", Backup: filepath.Join(dir, ".a"+number[1:]+".old")}}
-	if removed, err := SweepOld(dir+"/a", needed, time.Hour); err != nil || removed != nil {
-		t.Errorf("got %q, %v, want nothing of what is new", removed, err)
-	}
-	removed, err := SweepOld(dir+"/a", needed, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff([]string{filepath.Join(dir, ".a"+number+".old")}, removed); d != "" {
-		t.Errorf("removed (-want +got):\n%s", d)
-	}
-}
-
 // A directory that is not there has nothing to sweep.
 func TestSweepNothing(t *testing.T) {
-	if removed, err := Sweep(filepath.Join(t.TempDir(), "none/a"), 0); err != nil || removed != nil {
+	if removed, err := Sweep(filepath.Join(t.TempDir(), "none/a"), 0, nil); err != nil || removed != nil {
 		t.Errorf("got %q, %v, want nothing", removed, err)
 	}
 }

@@ -629,6 +629,15 @@ func testLookup(t *testing.T, w world) {
 	w.put(t, object(t, ns, leaseYAML("gate", "pxc-1")))
 	gate.awaitGot(t, "pxc-1")
 
+	// Whole numbers are printed as such, large ones too.
+	w.put(t, object(t, ns, `{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {namespace: NS, name: long}, spec: {leaseDurationSeconds: 2000000000}}`))
+	long := newPage(watcher, func(r *Reader) (string, error) {
+		lease, err := r.lookup("coordination.k8s.io/v1", "Lease", ns, "long")
+		spec, _ := lease["spec"].(map[string]any)
+		return fmt.Sprint(spec["leaseDurationSeconds"]), err
+	})
+	long.awaitGot(t, "2000000000")
+
 	node := newPage(watcher, func(r *Reader) (string, error) {
 		o, err := r.lookup("v1", "Node", "", ns+"-a")
 		label, _, _ := unstructured.NestedString(o, "metadata", "labels", "of")

@@ -595,6 +595,21 @@ func TestServerPaused(t *testing.T) {
 	p.awaitGot(t, []string{"10.0.0.2"})
 	poll(t, func() string { return unhealthy(watcher) })
 	t.Logf("healthy and up to date %s after the server went on", time.Since(resumed).Round(time.Millisecond))
+
+	// One that hangs may also be killed, and another one started.
+	onCluster(t, func(c *kube.Cluster) {
+		c.PauseAPIServer(t)
+		c.KillAPIServer(t)
+		c.StartAPIServer(t)
+	})
+	started := time.Now()
+	w.put(t, slice(w, "web", "10.0.0.3"))
+	p.awaitGot(t, []string{"10.0.0.3"})
+	took := time.Since(started)
+	t.Logf("up to date %s after another server was ready", took.Round(time.Millisecond))
+	if took > 10*time.Second {
+		t.Errorf("that took %s, want seconds", took)
+	}
 }
 
 // A line is a connection to the server that the test can cut, or freeze.

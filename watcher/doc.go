@@ -16,6 +16,10 @@
 //     and [Watcher.Problems] says why;
 //   - empty: listed, and nothing is there.
 //
+// What was known stays while the source is away, and can be kept for a start in
+// such times ([Watcher.Snapshot], [Watcher.Restore]). Whether what a template
+// read is known to be up to date is another question: [Reader.OutOfDate].
+//
 // Objects come from one of two sources: a cluster ([NewCluster]) or manifests
 // on disk ([NewManifests]). Both fill the same store, so whatever works on one
 // works on the other.

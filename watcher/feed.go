@@ -39,13 +39,15 @@ type feed struct {
 	changed map[string]uint64             // revision of each group's last change
 	latest  uint64                        // revision of the last change of all
 	synced  uint64                        // revision of the first complete list, 0 before it
+	last    lastChange
 
 	restored time.Time // how old the snapshot is that the objects are from, zero for those of a source
 
 	memberships map[string]*membership // EndpointSlices only, by service
 
-	unused   time.Time // since when nobody needs it, zero while somebody does
-	progress time.Time // last list, watch, event or bookmark
+	unused   time.Time   // since when nobody needs it, zero while somebody does
+	progress time.Time   // last list, watch, event or bookmark
+	quiet    *time.Timer // runs off when there is none for too long; nil until there is a source
 	trouble  trouble
 }
 
@@ -255,6 +257,7 @@ func (f *feed) forget(group string) {
 func (f *feed) touch(group string) {
 	f.latest = f.watcher.nextRevision()
 	f.changed[group] = f.latest
+	f.last = lastChange{group, time.Now()}
 }
 
 // revision of what n reads here.

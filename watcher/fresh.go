@@ -49,8 +49,8 @@ func (e *OutOfDateError) Unwrap() error { return e.cause }
 // when the source is back. Within a View, in which nothing changes, the answer
 // is for what [View.Run] just gave: decide here what that may be used for.
 //
-// A connection that has died without a word is noticed after [pingAfter] and
-// [pingTimeout].
+// A connection that dies without a word is noticed after some 20 seconds, and
+// until then the answer is that of a moment before it did.
 func (v *View) OutOfDate(r *Reader) error { return r.outOfDate(time.Now()) }
 
 // OutOfDate is what [View.OutOfDate] would say now. [Watcher.Changed] pokes
@@ -111,8 +111,8 @@ func (f *feed) outOfDate(now time.Time) *OutOfDateError {
 	return nil
 }
 
-// doubt pokes when f has not recovered from its trouble. Whoever sees to it
-// that data is up to date will want to know.
+// doubt pokes when f has not recovered, or been heard of: whoever cares whether
+// data is up to date will want to know.
 func (f *feed) doubt() {
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()

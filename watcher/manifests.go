@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -172,7 +174,10 @@ func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKe
 	// Behind as many empty lines, the decoder's line numbers are the file's.
 	placed := append(bytes.Repeat([]byte("\n"), first-1), doc...)
 	var fields map[string]any
-	if err := yaml.Unmarshal(placed, &fields); err != nil {
+	if err := yaml.Unmarshal(placed, &fields, exactNumbers); err != nil {
+		return err
+	}
+	if err := utiljson.ConvertMapNumbers(fields, 0); err != nil {
 		return err
 	}
 	if len(fields) == 0 {
@@ -185,6 +190,13 @@ func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKe
 		})
 	}
 	return m.add(o, objects)
+}
+
+// exactNumbers leaves it to ConvertMapNumbers what a number is: a whole one, as
+// on a server, if it looks like that.
+func exactNumbers(d *json.Decoder) *json.Decoder {
+	d.UseNumber()
+	return d
 }
 
 // ofList is an item of a list, which may leave its kind to the list: the API

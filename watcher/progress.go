@@ -87,6 +87,9 @@ func (f *feed) worked() {
 		f.watcher.poke()
 	}
 	f.progress = now
+	if f.quiet != nil {
+		f.quiet.Reset(silence)
+	}
 	if !f.trouble.warned.IsZero() {
 		f.watcher.log.Info("watch working again", "watch", f.key.dependency().String(),
 			"after", f.progress.Sub(f.trouble.since).Round(time.Millisecond).String())

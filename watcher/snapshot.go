@@ -35,9 +35,9 @@ type snapshotWatch struct {
 }
 
 // A snapshotObject is what is noted of an object.
-type snapshotObject struct {
+type snapshotObject[View any] struct {
 	Namespace, Name, Group string
-	View                   json.RawMessage
+	View                   View
 }
 
 // Snapshot is what all complete watches hold, for [Watcher.Restore]. It has
@@ -105,11 +105,7 @@ func writeSnapshot(z *gzip.Writer, watches []snapshotWatch) error {
 			return err
 		}
 		for _, r := range s.records {
-			view, err := encodeView(r.view)
-			if err == nil {
-				err = encoder.Encode(snapshotObject{r.Namespace, r.Name, r.group, view})
-			}
-			if err != nil {
+			if err := encoder.Encode(snapshotObject[any]{r.Namespace, r.Name, r.group, encodable(r.view)}); err != nil {
 				return err
 			}
 		}
@@ -117,18 +113,19 @@ func writeSnapshot(z *gzip.Writer, watches []snapshotWatch) error {
 	return z.Close()
 }
 
-func encodeView(view any) (json.RawMessage, error) {
+// encodable is a view in a form that loses nothing as JSON.
+func encodable(view any) any {
 	switch v := view.(type) {
 	case map[string]string: // of any bytes, which strings in JSON are not
 		data := make(map[string][]byte, len(v))
 		for key, value := range v {
 			data[key] = []byte(value)
 		}
-		return json.Marshal(data)
+		return data
 	case *unstructured.Unstructured:
-		return json.Marshal(v.Object)
+		return v.Object
 	}
-	return json.Marshal(view)
+	return view
 }
 
 // Restore answers from a snapshot what the source has not listed: all at once,
@@ -207,7 +204,7 @@ func readFeed(decoder *json.Decoder) (*feed, error) {
 	f := newFeed(watchKey{schema.FromAPIVersionAndKind(s.APIVersion, s.Kind), s.Untyped, s.Namespace, s.Labels, s.Name})
 	f.restored = s.AsOf
 	for range s.Objects {
-		var o snapshotObject
+		var o snapshotObject[json.RawMessage]
 		if err := decoder.Decode(&o); err != nil {
 			return nil, err
 		}

@@ -165,6 +165,7 @@ func (w *Watcher) start(f *feed) {
 		return
 	}
 	f.ctx, f.stop = context.WithCancel(w.ctx)
+	f.quiet = time.AfterFunc(silence, f.doubt) // ends by itself
 	w.log.Debug("watch started", "watch", f.key.dependency().String())
 	w.running.Go(func() { w.source.follow(f.ctx, f) })
 }
@@ -181,6 +182,7 @@ func (w *Watcher) mark(f *feed, wanted bool) {
 		w.log.Debug("watch stopped", "watch", f.key.dependency().String())
 		if f.stop != nil {
 			f.stop()
+			f.quiet.Stop()
 		}
 		delete(w.feeds, f.key)
 	}

@@ -34,6 +34,7 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 	rewritten := slices.ContainsFunc(batch.Files, (*render.Staged).Rewritten)
 	e.step("staged")
 	if rewritten {
+		e.sketch(j, batch)
 		if err := e.check(ctx, j, batch); err != nil {
 			return err
 		}
@@ -48,7 +49,6 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx) // what goes live now could not be told to anybody
 		}
-		j.ledger.unproven = j.ledger.unproven && !rewritten
 		candidates := j.candidates(batch)
 		if err := e.commit(j, batch); err != nil {
 			return err
@@ -162,7 +162,7 @@ func (e *engine) prepareUndo(j *job, batch *render.Batch) (before entry, spare [
 		return before, nil, nil
 	}
 	next, spare := j.ledger.with(batch.KeepOld())
-	if err := j.ledger.save(next); err != nil {
+	if err := j.ledger.commits(next); err != nil {
 		if j.ledger.must {
 			return before, nil, fmt.Errorf("nothing is written, for there would be no way back: %w", err)
 		}

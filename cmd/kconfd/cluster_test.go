@@ -104,6 +104,9 @@ func TestCluster(t *testing.T) {
 		"an object that comes later":           testComesLater,
 		"a start without change does nothing":  testRestart,
 		"health":                               testHealth,
+		"Events":                               testEvents,
+		"Events that may not be written":       testEventsDenied,
+		"stale data":                           testStale,
 		"the Role that rbac prints":            testRBAC,
 		"onetime, and a command in its place":  testOnetime,
 		"a failing action, and newer contents": testFailing,
@@ -111,6 +114,7 @@ func TestCluster(t *testing.T) {
 		"an outage":                            testOutage,
 		"replicas one at a time":               testRolling,
 		"a replica dies in its turn":           testHolderDies,
+		"claims":                               testClaims,
 		"replicas that act too soon":           testRollingThrottled,
 	}
 	for name, test := range tests {

@@ -19,10 +19,10 @@ import (
 // After SIGTERM it goes on with that until it is told to leave. It starts no
 // command once it has handlers, as a shell loses signals then.
 const counting = `exec 3<>$DIR/fifo 4>>$DIR/heard
-sleep 0.0$(( $$ %% 4 ))
 for s in %s; do trap "echo $s >&4" $s; done
 trap 'echo leaving $$ >&4' TERM
-echo here $$ >&4
+read -r colour <$DIR/live/a
+echo here $$ $colour >&4
 while :; do read -r line <&3; test "$line" = "leave $$" && exit; done
 `
 
@@ -70,7 +70,11 @@ func newTally(t *testing.T, way string) *tally {
 	}
 	y := &tally{t: t, d: d, want: map[syscall.Signal]int{}, door: make(chan bool)}
 	flags := []string{"-forward-hup", "-log-level", "debug", "-stop-grace", "1m"}
-	y.k = startWay(t, way, filed(d, append(flags, d.recorder()...)...)...)
+	cmd := inWay(way, filed(d, append(flags, d.recorder()...)...)...)
+	if way == asReaper {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell's job, so that it can be stopped
+	}
+	y.k = startCmd(t, cmd)
 	go y.keepDoor() // until kconfd ends
 	return y
 }
@@ -184,24 +188,46 @@ func countSignals(t *testing.T, _ program) {
 				y.k.worker() // from when on no signal is lost
 				y.sendAll(4*time.Millisecond, nothing)
 				y.compare("around the start")
-				y.sendAll(8*time.Millisecond, func(n int) {
-					if rand.N(6) == 0 {
-						y.d.write("objects.yaml", settings("colour-"+strconv.Itoa(n)))
-					}
-				})
-				y.compare("around restarts")
 				y.sendAll(time.Microsecond, nothing)
 				y.compare("while it runs")
 				for _, s := range whileRunning() {
 					y.send(s)
 					y.compare("while it runs")
+					y.awaitStop(s, way)
 				}
+				y.restart()
 				y.stop()
-				signals += 5 * len(passedOn())
+				signals += 5*len(passedOn()) + len(whileRunning())
 				instances += strings.Count(y.d.read("heard"), "here")
 			})
 		}
 		t.Logf("%d signals, %d instances, %d stops", signals, instances, countedSignals)
+	})
+}
+
+// awaitStop waits until kconfd has stopped, after a signal that does so, and if
+// somebody could continue it.
+func (y *tally) awaitStop(s syscall.Signal, way string) {
+	y.t.Helper()
+	if s == syscall.SIGQUIT || s == syscall.SIGCONT || way == asPID1 {
+		return
+	}
+	await(y.t, "kconfd has stopped", func() bool { return processes(y.t)[y.k.cmd.Process.Pid][0] == "T" })
+}
+
+// restart has kconfd restart the child at random moments between signals.
+func (y *tally) restart() {
+	y.t.Helper()
+	colour := "blue"
+	y.sendAll(8*time.Millisecond, func(n int) {
+		if rand.N(6) == 0 {
+			colour = "colour-" + strconv.Itoa(n)
+			y.d.write("objects.yaml", settings(colour))
+		}
+	})
+	y.compare("around restarts")
+	await(y.t, "the restarts are over", func() bool {
+		return strings.HasSuffix(lastOf(y.d.read("heard"), "here "), colour)
 	})
 }
 

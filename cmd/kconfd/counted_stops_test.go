@@ -141,7 +141,7 @@ func (p program) stopIn(t *testing.T, way string, s situation) time.Duration {
 		t.Errorf("the stop took %v, want less than %v", took, limit)
 	}
 	d.wantNothingLeft()
-	d.wantNoLeftovers("live")
+	d.wantOwedAtMost("live")
 	return took
 }
 

@@ -43,6 +43,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	if !f.onetime {
+		e.findPod()
 		if err := e.findManager(nil); err != nil {
 			return err
 		}
@@ -95,7 +96,6 @@ func (e *engine) recover() {
 
 func (g *group) recover(log *slog.Logger) {
 	if err := g.ledger.load(); err != nil {
-		g.ledger.damaged = true
 		log.Warn("starting as if nothing were owed", "group", g.name, "err", err)
 		return
 	}
@@ -129,24 +129,18 @@ const abandoned = 10 * time.Minute
 
 // sweep removes what a kconfd that was killed left beside the files.
 func (e *engine) sweep() {
-	for _, dest := range e.dests() {
-		e.swept(render.Sweep(dest, abandoned))
-	}
+	var keep []render.Old
 	for _, g := range e.groups {
-		for _, t := range g.templates {
-			if file := t.config.file; !file.InPlace && !g.ledger.damaged {
-				e.swept(render.SweepOld(file.Dest, g.ledger.Olds, abandoned))
-			}
+		keep = append(keep, g.ledger.Olds...)
+	}
+	for _, dest := range e.dests() {
+		removed, err := render.Sweep(dest, abandoned, keep)
+		if len(removed) > 0 {
+			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
 		}
-	}
-}
-
-func (e *engine) swept(removed []string, err error) {
-	if len(removed) > 0 {
-		e.log.Info("removed what a kconfd that was killed had left", "files", removed)
-	}
-	if err != nil {
-		e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
+		if err != nil {
+			e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
+		}
 	}
 }
 
@@ -168,6 +162,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 		ctx, cancel := context.WithCancel(ctx)
 		actors.Add(func() error { return e.run(ctx, f.onetime) }, func(error) { cancel() })
 	}
+	e.addEvents(ctx, &actors)
 	if e.listener != nil {
 		server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 10 * time.Second}
 		e.log.Info("listening", "addr", e.listener.Addr().String())

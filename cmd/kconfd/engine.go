@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kconfd/kconfd/gate"
+	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -38,7 +38,9 @@ type engine struct {
 	out     io.Writer         // for diffs
 	step    func(name string) // called at each step of the way to disk and process
 
-	listener net.Listener // for HTTP; nil without -listen
+	listener net.Listener     // for HTTP; nil without -listen
+	events   *events.Recorder // nil without -events
+	board    *board
 
 	// For whoever waits for the end of the loop.
 	rendering atomic.Bool  // templates are being run, which nothing can break off
@@ -51,7 +53,6 @@ type engine struct {
 	state  *state.Dir // nil without one
 
 	snapshots snapshotter
-	gates     map[string]*gate.Gate // by namespace and name of the Lease
 
 	groups  []*group
 	results chan result
@@ -82,6 +83,7 @@ type job struct {
 	counts []int           // of the guards, for this content
 	life   context.Context // ends when kconfd does
 	cancel context.CancelCauseFunc
+	story  story
 
 	// What the job did.
 	wrote  bool
@@ -112,7 +114,7 @@ type result struct {
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{gates: map[string]*gate.Gate{}, flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), step: func(string) {}, secrets: map[string]bool{}}
+	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}, secrets: map[string]bool{}}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -141,7 +143,7 @@ func (e *engine) configure(configs []groupConfig) error {
 				return err
 			}
 			g.ledger = newLedger(&g.groupConfig, e.state)
-			if err := e.openGate(g); err != nil {
+			if err := e.openGate(g, shareLease(configs, c)); err != nil {
 				g.close()
 				for _, a := range added {
 					a.close()
@@ -154,6 +156,9 @@ func (e *engine) configure(configs []groupConfig) error {
 	}
 	for _, g := range old {
 		g.close()
+		if g.busy && g.waiting {
+			g.job.cancel(errSuperseded)
+		}
 		e.meters.forget(g.name)
 		for _, a := range added {
 			a.follow(g)
@@ -165,6 +170,11 @@ func (e *engine) configure(configs []groupConfig) error {
 		}
 	}
 	e.groups = groups
+	for _, g := range old {
+		if !g.busy && !e.follows(g) {
+			go g.turnstile.giveUp() // it ends by itself
+		}
+	}
 	if e.child != nil {
 		return e.child.reconfigure(e, configs)
 	}
@@ -194,6 +204,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		e.remind(time.Now())
 		e.announce(time.Now())
 		e.keepSnapshot(time.Now())
+		e.notice(time.Now())
 		timer.Reset(e.sleep(time.Now()))
 		select {
 		case <-ctx.Done():
@@ -220,6 +231,9 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case s := <-e.snapshots.saving: // the objects are on disk
 			e.savedSnapshot(s)
 		case <-e.child.changed(): // whether the child is ready
+			e.board.tell()
+		case answer := <-e.board.asks: // somebody looks
+			answer <- e.status(time.Now())
 		case <-idle.C: // nothing is being written
 			debug.FreeOSMemory()
 		case <-timer.C: // quiet is over, a retry or a message is due
@@ -290,6 +304,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		if news := g.retry.IsZero() || now.Before(g.retry); news {
 			g.backoff.Reset() // what was failing is not what is tried now
 		}
+		g.shown.due = e.why(g, now)
 		g.dirty, g.retry = false, time.Time{}
 		g.quiet.Done()
 	}
@@ -298,6 +313,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.rendering.Store(true)
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range groups {
+			e.look(g, v, now)
 			errs[g] = g.render(v, now)
 		}
 	})
@@ -305,8 +321,11 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.hideSecrets()
 	for _, g := range groups {
 		if err := errs[g]; err != nil {
+			if g.busy { // and waits; how that ends is known before what is next
+				g.dirty = true
+				continue
+			}
 			g.failed(err, now)
-			e.meters.group(g.name, false)
 			if held(err) {
 				g.retry = g.release()
 			}
@@ -349,6 +368,7 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted(),
 		turnstile: g.turnstile, ungated: e.child != nil && g.action.ForChild() && !e.child.started,
 		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
+		story: story{began: time.Now(), cause: g.shown.cause},
 	}
 	g.busy, g.job = true, j
 	e.jobs++
@@ -388,6 +408,7 @@ func (e *engine) settle(r result, now time.Time) {
 	g.busy, g.waiting, g.queued, g.job = false, false, false, nil
 	g.told = j.last
 	g.owed = (j.owed || j.wrote) && !j.acted
+	e.record(r, now)
 	if j.files == nil {
 		e.settleOwed(r, now)
 		return
@@ -400,8 +421,8 @@ func (e *engine) settle(r result, now time.Time) {
 	}
 	g.onDisk = j.onDisk
 	e.meters.job(r)
-	if slices.Contains(e.groups, g) { // and not gone while the job ran
-		e.meters.group(g.name, r.err == nil)
+	if !e.follows(g) {
+		go g.turnstile.giveUp() // it ends by itself
 	}
 	if r.err != nil {
 		g.trouble(r, now)
@@ -420,6 +441,11 @@ func (e *engine) settle(r result, now time.Time) {
 		return
 	}
 	g.backoff.Reset()
+}
+
+// follows says whether the group goes on, or another one in its place.
+func (e *engine) follows(g *group) bool {
+	return slices.ContainsFunc(e.groups, func(now *group) bool { return now == g || slices.Contains(now.after, g) })
 }
 
 // settleOwed is settle for a job that was only about what is owed.
@@ -507,7 +533,10 @@ func (e *engine) explain(g *group) error {
 // sleep is how long nothing will be due.
 func (e *engine) sleep(now time.Time) time.Duration {
 	next := now.Add(time.Hour)
-	if alive := e.herald.alive; !alive.IsZero() {
+	if e.watched() {
+		next = now.Add(glance)
+	}
+	if alive := e.herald.alive; !alive.IsZero() && alive.Before(next) {
 		next = alive
 	}
 	if s := e.snapshots; s.path != "" && s.next.After(now) && s.next.Before(next) {
@@ -679,5 +708,6 @@ func (e *engine) hideSecrets() {
 	}
 	if len(e.secrets) > known {
 		e.hider.know(render.Redactor(slices.Collect(maps.Keys(e.secrets))))
+		e.board.hide(e.hider.text)
 	}
 }

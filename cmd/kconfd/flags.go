@@ -41,6 +41,7 @@ type flags struct {
 	timeout    time.Duration
 	stateDir   string
 	listen     string
+	events     bool
 	logLevel   slog.Level
 	logFormat  string
 	version    bool
@@ -111,6 +112,7 @@ func (f *flags) common(set *flag.FlagSet) {
 	set.DurationVar(&f.timeout, "timeout", defaultTimeout, "")
 	set.StringVar(&f.stateDir, "state-dir", "", "")
 	set.StringVar(&f.listen, "listen", "", "")
+	set.BoolVar(&f.events, "events", false, "")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
 	set.StringVar(&f.logFormat, "log-format", "text", "")
 	set.BoolFunc("version", "", func(given string) error {
@@ -152,13 +154,21 @@ func (f *flags) newWatcher(groups []groupConfig, s streams, log *slog.Logger) (*
 	if len(f.manifests) > 0 {
 		return watcher.NewManifests(f.manifests, cmp.Or(f.cluster.Namespace, os.Getenv("POD_NAMESPACE")), s.in, log)
 	}
-	if f.cluster.Kubeconfig != "" {
-		// client-go would say why it cannot be read in words only, too late for a hint.
-		file, err := os.Open(f.cluster.Kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("reading kubeconfig: %w", err)
-		}
-		file.Close()
+	if err := f.checkKubeconfig(); err != nil {
+		return nil, err
 	}
 	return watcher.NewCluster(f.cluster, log)
+}
+
+// checkKubeconfig reads the one that is named: client-go would say why it cannot
+// be read in words only, too late for a hint.
+func (f *flags) checkKubeconfig() error {
+	if f.cluster.Kubeconfig == "" {
+		return nil
+	}
+	file, err := os.Open(f.cluster.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("reading kubeconfig: %w", err)
+	}
+	return file.Close()
 }

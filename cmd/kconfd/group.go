@@ -49,6 +49,8 @@ type group struct {
 	onDisk  map[string]fingerprint // of the files as they were written
 	written time.Time              // when that was
 	contest reload.Backoff         // with whoever else writes them
+
+	shown shown
 }
 
 // A rejected content has been live and was undone.
@@ -80,6 +82,7 @@ type groupTemplate struct {
 	reader   *watcher.Reader
 	content  []byte // nil when the last run did not come to an end
 	err      error
+	news     map[watcher.Dependency]watcher.News // the last that there were
 }
 
 // newGroup parses the group's templates, with functions that read through w.
@@ -159,6 +162,7 @@ func (g *group) takeOver() {
 			old.ledger.must = g.ledger.must
 			g.ledger = old.ledger
 		}
+		g.turnstile = g.turnstile.succeed(old.turnstile)
 	}
 	g.after = nil
 }

@@ -18,7 +18,9 @@ Usage:
   kconfd render [flags] [FILE …]       print the rendered files; -diff: what differs on disk
   kconfd lint [flags]                  look for mistakes in resource files and templates
   kconfd rbac [flags]                  print the Role that the templates need
+  kconfd status [flags]                print how the kconfd at -listen stands; -diff: what changed
   kconfd galera check [flags] FILE     check the my.cnf of a Galera node
+  kconfd claim [flags] NAME            be the first ever to claim NAME (0), or not (1)
   kconfd version
 
 Example:
@@ -48,7 +50,8 @@ How:
                                wait after the first one (default 50ms:1s)
   -state-dir DIR               keep there what is applied, what is owed, and the objects
                                last seen, for a start without the API server
-  -listen ADDR                 serve /healthz and /metrics
+  -listen ADDR                 serve a page, /status, /readyz, /healthz and /metrics
+  -events                      write Kubernetes Events about this pod
   -log-level LEVEL             debug, info, warn or error (default info)
   -log-format text|json        (default text)
   -version, -help
@@ -74,15 +77,18 @@ Of single commands:
   -name NAME, -service-account NAME
                                rbac: of the Role (default kconfd), and whom to bind it
                                to (default: the same name)
+  -json                        status: print JSON
   -node-address IP             galera check: what wsrep_node_address must be
   -server PROGRAM              galera check: whom to ask (default mariadbd, else mysqld)
+  -holder ID                   claim: who claims, and wins again after winning
 
 Each flag is also an environment variable: -log-level is KCONFD_LOG_LEVEL; the
 values of one that may be repeated stand on lines of their own.
 
 Exit codes: 0, or 1 error, 2 usage, 3 the timeout passed with data missing or a
-render held; render -diff: 0 same, 1 differs, 2 trouble. With CMD its own, 128+n
-for its signal n, 126 and 127 when it cannot be run or found.
+render held; render -diff: 0 same, 1 differs, 2 trouble; status: 0 all applied, 1
+not, 2 trouble; claim: 0 won, 1 somebody else was first, 3 not decided. With CMD
+its own, 128+n for its signal n, 126 and 127 when it cannot be run or found.
 `
 
 func runHelp(_ context.Context, _ []string, s streams) error {

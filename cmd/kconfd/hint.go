@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -20,6 +21,7 @@ import (
 // hint is what to do about err, where that is known.
 func hint(err error) string {
 	var denied *watcher.DeniedError
+	var lease *gate.DeniedError
 	var unknown *render.UnknownFunctionError
 	var usage *usageError
 	var command *reload.CommandError
@@ -29,6 +31,10 @@ func hint(err error) string {
 		return "see kconfd -help"
 	case errors.As(err, &denied):
 		return "`kconfd rbac` prints the Role that the templates need"
+	case errors.As(err, &lease):
+		return fmt.Sprintf("its Role in namespace %q needs the verb %s for leases of coordination.k8s.io", lease.Namespace, lease.Verb)
+	case errors.Is(err, gate.ErrNoClaim):
+		return "claim another name, or see whose Lease it is: kubectl get lease -o yaml"
 	case apierrors.IsUnauthorized(err):
 		return "the credentials are not accepted: look at the kubeconfig, or the service account's token"
 	case errors.As(err, &unknown):

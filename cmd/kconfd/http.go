@@ -11,6 +11,10 @@ func (e *engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", e.serveHealth)
 	mux.Handle("GET /metrics", e.meters)
+	if e.child != nil {
+		e.meters.child(e.child)
+	}
+	e.board.serve(mux)
 	return mux
 }
 

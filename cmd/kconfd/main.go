@@ -37,11 +37,13 @@ func run(ctx context.Context, args []string, s streams) error {
 	}
 	commands := map[string]func(context.Context, []string, streams) error{
 		"":        runMain,
+		"claim":   runClaim,
 		"galera":  runGalera,
 		"help":    runHelp,
 		"lint":    runLint,
 		"rbac":    runRBAC,
 		"render":  runRender,
+		"status":  runStatus,
 		"version": runVersion,
 	}
 	command, ok := commands[name]

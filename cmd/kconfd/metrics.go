@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
+	"runtime"
+	"strings"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -18,17 +23,30 @@ type meters struct {
 func newMeters(w *watcher.Watcher) *meters {
 	m := &meters{set: metrics.NewSet()}
 	m.refused = m.set.NewGauge("kconfd_configuration_refused", nil)
-	m.set.NewGauge("kconfd_watches", func() float64 { return float64(len(w.Status())) })
-	m.set.NewGauge("kconfd_watches_failing", func() float64 {
-		failing := 0
+	m.set.NewGauge(fmt.Sprintf("kconfd_build_info{version=%q,goversion=%q}", version, runtime.Version()), func() float64 { return 1 })
+	m.countWatches("kconfd_watches", w, func(watcher.WatchStatus) bool { return true })
+	m.countWatches("kconfd_watches_failing", w, func(s watcher.WatchStatus) bool { return s.Err != nil })
+	m.countWatches("kconfd_watches_unhealthy", w, func(s watcher.WatchStatus) bool { return !s.Healthy(time.Now()) })
+	return m
+}
+
+// countWatches is a gauge of the watches of a sort.
+func (m *meters) countWatches(name string, w *watcher.Watcher, is func(watcher.WatchStatus) bool) {
+	m.set.NewGauge(name, func() float64 {
+		count := 0
 		for _, s := range w.Status() {
-			if s.Err != nil {
-				failing++
+			if is(s) {
+				count++
 			}
 		}
-		return float64(failing)
+		return float64(count)
 	})
-	return m
+}
+
+// child adds what there is to tell of a child.
+func (m *meters) child(c *child) {
+	m.set.NewGauge("kconfd_child_ready", func() float64 { return number(c.ready()) })
+	m.set.NewGauge("kconfd_child_instances_total", func() float64 { return float64(c.supervisor.Status().Instance) })
 }
 
 // job counts a job's end.
@@ -43,31 +61,92 @@ func (m *meters) job(r result) {
 	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", r.job.of.name, outcome)).Inc()
 }
 
-// group says whether what a group's data asks for is live and the process
-// told. It is 0 as well while a render is held or data is missing.
-func (m *meters) group(name string, applied bool) {
-	value := 0.0
-	if applied {
-		value = 1
-	}
-	m.set.GetOrCreateGauge(groupApplied(name), nil).Set(value)
+// took counts the time that a change, or the attempt at one, has taken.
+func (m *meters) took(c change) {
+	m.set.GetOrCreateFloatCounter(fmt.Sprintf("kconfd_apply_duration_seconds_total{group=%q}", c.Group)).Add(c.Duration)
 }
 
-// forget ends the metrics of a group that is gone.
+// group shows how a group stands.
+func (m *meters) group(name string, is glimpse) {
+	m.gauge("kconfd_group_applied", name, number(is.word == stateApplied))
+	m.gauge("kconfd_group_stale", name, number(is.stale != ""))
+	if !is.applied.IsZero() {
+		m.gauge("kconfd_group_last_applied_timestamp_seconds", name, float64(is.applied.UnixMilli())/1000)
+	}
+	for _, word := range states() {
+		m.set.GetOrCreateGauge(groupState(name, word), nil).Set(number(is.word == word))
+	}
+}
+
+func (m *meters) gauge(metric, group string, value float64) {
+	m.set.GetOrCreateGauge(ofGroup(metric, group), nil).Set(value)
+}
+
+// forget ends the gauges of a group that is gone. Counters stay.
 func (m *meters) forget(name string) {
-	m.set.UnregisterMetric(groupApplied(name))
-}
-
-func groupApplied(name string) string { return fmt.Sprintf("kconfd_group_applied{group=%q}", name) }
-
-func (m *meters) configured(good bool) {
-	m.refused.Set(1)
-	if good {
-		m.refused.Set(0)
+	for _, metric := range []string{"kconfd_group_applied", "kconfd_group_stale", "kconfd_group_last_applied_timestamp_seconds"} {
+		m.set.UnregisterMetric(ofGroup(metric, name))
+	}
+	for _, word := range states() {
+		m.set.UnregisterMetric(groupState(name, word))
 	}
 }
+
+func ofGroup(metric, name string) string { return fmt.Sprintf("%s{group=%q}", metric, name) }
+
+func groupState(name, word string) string {
+	return fmt.Sprintf("kconfd_group_state{group=%q,state=%q}", name, word)
+}
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func (m *meters) configured(good bool) { m.refused.Set(number(!good)) }
 
 func (m *meters) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	m.set.WritePrometheus(w)
+	var text bytes.Buffer
+	m.set.WritePrometheus(&text)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	explained(w, text.String())
 	metrics.WriteProcessMetrics(w)
+}
+
+// explained writes metrics, which are sorted, with what each is about.
+func explained(w io.Writer, text string) {
+	meanings, last := meanings(), ""
+	for line := range strings.Lines(text) {
+		name := line[:strings.IndexAny(line, "{ ")]
+		if name != last {
+			kind := "gauge"
+			if strings.HasSuffix(name, "_total") {
+				kind = "counter"
+			}
+			fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", name, meanings[name], name, kind)
+			last = name
+		}
+		io.WriteString(w, line)
+	}
+}
+
+// meanings are what kconfd's own metrics are about.
+func meanings() map[string]string {
+	return map[string]string{
+		"kconfd_applies_total":                        "Ends of jobs: applied (written, told), unchanged, or failed.",
+		"kconfd_apply_duration_seconds_total":         "Time that changes and attempts at them took, from the render to the end of the action.",
+		"kconfd_build_info":                           "1, with the versions as labels.",
+		"kconfd_child_instances_total":                "Starts of the child, also those that failed.",
+		"kconfd_child_ready":                          "1 while the child runs and is ready.",
+		"kconfd_configuration_refused":                "1 while the configuration on disk is bad and not the one at work.",
+		"kconfd_group_applied":                        "1 when what the group's data asks for is live and the process told.",
+		"kconfd_group_last_applied_timestamp_seconds": "When a change of the group was applied the last time.",
+		"kconfd_group_stale":                          "1 while a watch that the group needs does not work, so that its data may be old.",
+		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
+		"kconfd_watches":                              "Watches on the cluster.",
+		"kconfd_watches_failing":                      "Watches that do not work at the moment.",
+		"kconfd_watches_unhealthy":                    "Watches that fail, have not listed yet, or have been silent for too long.",
+	}
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"os/user"
 	"slices"
@@ -149,6 +151,11 @@ func (r *rawProcess) parse() (*processConfig, error) {
 	if r.Forward != nil && p.forward == nil {
 		p.forward = []syscall.Signal{} // none, rather than all
 	}
+	for name := range r.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			return nil, fmt.Errorf("env: %q is not the name of a variable", name)
+		}
+	}
 	example := p.child
 	example.Argv = []string{"command"}
 	if err := example.Validate(); err != nil {
@@ -179,8 +186,11 @@ func (r *rawProcess) parseAccount(c *reload.Child) error {
 	if group == "" {
 		return nil
 	}
-	gid, err := strconv.Atoi(group)
+	gid, numeric, err := parseID("group", group)
 	if err != nil {
+		return err
+	}
+	if !numeric {
 		g, err := user.LookupGroup(group)
 		if err != nil {
 			return err // it says unknown group
@@ -191,11 +201,26 @@ func (r *rawProcess) parseAccount(c *reload.Child) error {
 	return nil
 }
 
+// parseID reads the number of a user or a group, if it is one. The kernel has 32
+// bits for it, of which the last number means nobody: a larger one would be cut
+// to somebody else's, root's perhaps.
+func parseID(what, s string) (id int, numeric bool, err error) {
+	id, err = strconv.Atoi(s)
+	if errors.Is(err, strconv.ErrRange) || err == nil && (id < 0 || id >= math.MaxUint32) {
+		return 0, false, fmt.Errorf("%s %q: not a number from 0 to %d", what, s, math.MaxUint32-1)
+	}
+	return id, err == nil, nil
+}
+
 // lookupAccount finds a user by name. A number that nobody has is taken as it
 // is, with no groups.
 func lookupAccount(name string, a *reload.Account) error {
+	id, numeric, err := parseID("user", name)
+	if err != nil {
+		return err
+	}
 	u, err := user.Lookup(name)
-	if id, numeric := strconv.Atoi(name); err != nil && numeric == nil {
+	if err != nil && numeric {
 		if u, err = user.LookupId(name); err != nil {
 			a.UID, a.GID = id, id
 			return nil
@@ -320,19 +345,19 @@ func (l *commandLine) parse(p *processConfig) error {
 func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	r := &rendered{argv: slices.Clone(l.command), env: childEnvironment()}
 	err := v.Run(l.reader, func() error {
-		for _, t := range l.args {
-			text, err := t.Execute(nil)
+		for i, t := range l.args {
+			text, err := execute(t, fmt.Sprintf("args %d", i+1))
 			if err != nil {
 				return err
 			}
-			r.argv = append(r.argv, string(text))
+			r.argv = append(r.argv, text)
 		}
 		for i, t := range l.values {
-			text, err := t.Execute(nil)
+			text, err := execute(t, "env "+l.names[i])
 			if err != nil {
 				return err
 			}
-			r.env = append(r.env, l.names[i]+"="+string(text))
+			r.env = append(r.env, l.names[i]+"="+text)
 		}
 		return nil
 	})
@@ -340,6 +365,16 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 		l.last = r
 	}
 	return r, err
+}
+
+// execute runs the template of an argument or a variable. What the kernel would
+// not take is found before anything is ended for it.
+func execute(t *render.Template, name string) (string, error) {
+	text, err := t.Execute(nil)
+	if err == nil && bytes.IndexByte(text, 0) >= 0 {
+		err = fmt.Errorf("rendering %q: it has a NUL byte", name)
+	}
+	return string(text), err
 }
 
 // childEnvironment is kconfd's own without what is meant for kconfd alone.

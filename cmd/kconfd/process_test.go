@@ -321,12 +321,17 @@ func TestUnknownUser(t *testing.T) {
 		flags         []string
 		code          int
 	}{
-		"user":             {"", "unknown user no-such-user", []string{"-user", "no-such-user"}, 2},
-		"group of a user":  {"", "unknown group no-such-group", []string{"-user", "daemon:no-such-group"}, 2},
-		"group":            {"", "unknown group no-such-group", []string{"-group", "no-such-group"}, 2},
-		"in the file":      {"user = \"no-such-user\"", `p.toml: \[process\]: user: unknown user no-such-user`, nil, 1},
-		"group there":      {"group = \"no-such-group\"", `p.toml: \[process\]: group: unknown group no-such-group`, nil, 1},
-		"not its business": {"user = \"no-such-user\"", `unknown user no-such-user`, []string{"-user", "daemon"}, 1},
+		"user":               {"", "unknown user no-such-user", []string{"-user", "no-such-user"}, 2},
+		"group of a user":    {"", "unknown group no-such-group", []string{"-user", "daemon:no-such-group"}, 2},
+		"group":              {"", "unknown group no-such-group", []string{"-group", "no-such-group"}, 2},
+		"in the file":        {"user = \"no-such-user\"", `p.toml: \[process\]: user: unknown user no-such-user`, nil, 1},
+		"group there":        {"group = \"no-such-group\"", `p.toml: \[process\]: group: unknown group no-such-group`, nil, 1},
+		"number cut to root": {"", `user "4294967296": not a number from 0 to 4294967294`, []string{"-user", "4294967296"}, 2},
+		"nobody's number":    {"", `user "4294967295": not a number`, []string{"-user", "4294967295"}, 2},
+		"number too long":    {"", `user "99999999999999999999": not a number`, []string{"-user", "99999999999999999999"}, 2},
+		"negative":           {"user = \"-1\"", `p.toml: \[process\]: user "-1": not a number`, nil, 1},
+		"group cut to root":  {"", `group "4294967296": not a number`, []string{"-user", "daemon:4294967296"}, 2},
+		"not its business":   {"user = \"no-such-user\"", `unknown user no-such-user`, []string{"-user", "daemon"}, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -344,8 +349,22 @@ func TestUnknownUser(t *testing.T) {
 	}
 }
 
+// A variable that could not be one is refused when it is read.
+func TestBadVariable(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "A=B", "A\\u0000"} {
+		d := newDir(t, map[string]string{"conf/conf.d/p.toml": "[process]\nenv = { \"" + name + "\" = \"x\" }"})
+		k := start(t, plain(d, "--", "true")...)
+		if got := k.code(); got != 1 {
+			t.Errorf("%q: got exit code %d, want 1", name, got)
+		}
+		k.awaitLog(`p.toml: \[process\]: env: ".*" is not the name of a variable`)
+	}
+}
+
 // Arguments and environment are those of the data at the start. A change of them
-// alone restarts nothing; the next start sees it.
+// alone restarts nothing; the next start sees it. When they cannot be had, the
+// next start has those of before.
 func TestEnvironmentFollowsTheData(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		files := recorded(`[reload]
@@ -369,6 +388,11 @@ PATH = '$DIR/bin:{{ env "PATH" }}'
 		d.write("objects.yaml", settings("blue, shape: square"))
 		d.write("objects.yaml", settings("green, shape: oval"))
 		d.awaitFile("starts", line("round")+line("oval"))
+		for name, shape := range map[string]string{"none": "", "one that is no argument": `, shape: "a\0b"`} {
+			before := d.read("starts")
+			d.write("objects.yaml", settings(strings.ReplaceAll(name, " ", "-")+shape))
+			d.awaitFile("starts", before+line("oval")) // as before, rather than not at all
+		}
 		k.wantEnd(0)
 	})
 }

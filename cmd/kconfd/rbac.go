@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -42,7 +45,7 @@ func runRBAC(ctx context.Context, args []string, s streams) error {
 		return errors.Join(err, incomplete)
 	}
 	p.namespace = e.watcher.Namespace()
-	if err := p.print(rules, s.out); err != nil {
+	if err := p.print(p.grants(e, rules), s.out); err != nil {
 		return err
 	}
 	if incomplete != nil {
@@ -63,6 +66,11 @@ func (e *engine) uses() []watcher.Use {
 				if endpoints && (c.Function == "service" || c.Function == "services") {
 					uses = append(uses, watcher.Use{Function: "endpoints", Args: c.Args})
 				}
+			}
+		}
+		for _, guard := range g.guards {
+			for _, c := range guard.template.AllCalls() {
+				uses = append(uses, watcher.Use(c))
 			}
 		}
 	}
@@ -133,40 +141,72 @@ type (
 
 const rbacGroup = "rbac.authorization.k8s.io"
 
+// A grant is a rule with what it allows.
+type grant struct {
+	watcher.Rule
+	verbs []string
+}
+
+// grants are for what the templates read, for the gates, and for what the flags
+// ask for, by namespace.
+func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
+	var all []grant
+	for _, r := range rules {
+		all = append(all, grant{r, []string{"list", "watch"}})
+	}
+	leases := map[string][]string{}
+	for _, g := range e.groups {
+		if r := g.rolling; r != nil {
+			namespace := cmp.Or(r.namespace, p.namespace)
+			leases[namespace] = append(leases[namespace], r.lease)
+		}
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(leases)) {
+		for _, r := range gate.Rules(leases[namespace]...) {
+			all = append(all, grant{watcher.Rule{Namespace: namespace, Group: r.Group, Resource: r.Resource, Names: r.Names}, r.Verbs})
+		}
+	}
+	if e.flags.events {
+		all = append(all, grant{watcher.Rule{Namespace: p.namespace, Resource: "events"}, []string{"create", "patch"}})
+	}
+	slices.SortStableFunc(all, func(a, b grant) int { return cmp.Compare(a.Namespace, b.Namespace) })
+	return all
+}
+
 // print writes a Role and its RoleBinding for each namespace, and a
 // ClusterRole where kinds without a namespace are read.
-func (p *policy) print(rules []watcher.Rule, out io.Writer) error {
+func (p *policy) print(grants []grant, out io.Writer) error {
 	encoder := yaml.NewEncoder(out)
 	encoder.SetIndent(2)
-	for len(rules) > 0 {
-		end := slices.IndexFunc(rules, func(r watcher.Rule) bool { return r.Namespace != rules[0].Namespace })
+	for len(grants) > 0 {
+		end := slices.IndexFunc(grants, func(g grant) bool { return g.Namespace != grants[0].Namespace })
 		if end < 0 {
-			end = len(rules)
+			end = len(grants)
 		}
-		role, binding := p.manifests(rules[:end])
+		role, binding := p.manifests(grants[:end])
 		if err := errors.Join(encoder.Encode(role), encoder.Encode(binding)); err != nil {
 			return err
 		}
-		rules = rules[end:]
+		grants = grants[end:]
 	}
 	return encoder.Close()
 }
 
-// manifests are for rules of one namespace, or of the cluster.
-func (p *policy) manifests(rules []watcher.Rule) (role, binding manifest) {
+// manifests are for grants of one namespace, or of the cluster.
+func (p *policy) manifests(grants []grant) (role, binding manifest) {
 	account := p.account
 	if account == "" {
 		account = p.name
 	}
-	kind, meta := "Role", metadata{p.name, rules[0].Namespace}
+	kind, meta := "Role", metadata{p.name, grants[0].Namespace}
 	if meta.Namespace == "" {
 		// Names of cluster roles are shared by all namespaces.
 		kind, meta.Name = "ClusterRole", p.namespace+"-"+p.name
 	}
 	role = manifest{APIVersion: rbacGroup + "/v1", Kind: kind, Metadata: meta}
-	for _, r := range rules {
+	for _, g := range grants {
 		role.Rules = append(role.Rules, policyRule{
-			APIGroups: []string{r.Group}, Resources: []string{r.Resource}, ResourceNames: r.Names, Verbs: []string{"list", "watch"},
+			APIGroups: []string{g.Group}, Resources: []string{g.Resource}, ResourceNames: g.Names, Verbs: g.verbs,
 		})
 	}
 	binding = manifest{

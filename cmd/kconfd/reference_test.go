@@ -1,10 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -49,8 +52,10 @@ func mainFlags() map[string]string {
 // ownFlags are those of single commands, by the command.
 func ownFlags() map[string][]string {
 	return map[string][]string{
+		"claim":  {"holder"},
 		"rbac":   {"name", "service-account"},
 		"galera": {"node-address", "server"},
+		"status": {"json"},
 	}
 }
 
@@ -115,7 +120,7 @@ func TestHelpNamesTheFlags(t *testing.T) {
 func TestCommandsTakeTheirFlags(t *testing.T) {
 	for command, names := range ownFlags() {
 		for _, name := range names {
-			args := []string{command, "-" + name, "x", "-help"}
+			args := []string{command, "-" + name + "=1", "-help"}
 			if command == "galera" {
 				args = slices.Insert(args, 1, "check")
 			}
@@ -134,6 +139,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 		"### `[reload]`":     rawReload{},
 		"### `[process]`":    rawProcess{},
 		"### `[[guard]]`":    rawGuard{},
+		"### Rolling":        rawRolling{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			var documented, existing []string
@@ -207,22 +213,69 @@ func readDocumented(t *testing.T, b docs.Block) {
 // The metrics in the reference are those that there are.
 func TestReferenceNamesTheMetrics(t *testing.T) {
 	var documented []string
-	for _, row := range section(t, "## Metrics and health") {
+	for _, row := range section(t, "### Metrics") {
 		documented = append(documented, docs.Names(row[0])...)
 	}
-	m := newMeters(watcher.NewOffline())
-	m.job(result{job: &job{of: &group{}}})
-	m.group("", true)
-	var text bytes.Buffer
-	m.set.WritePrometheus(&text)
-	var existing []string
-	for line := range strings.Lines(text.String()) {
-		name, _, _ := strings.Cut(strings.Fields(line)[0], "{")
-		existing = append(existing, name)
-	}
+	existing := slices.Collect(maps.Keys(meanings())) // which are those that there are
 	slices.Sort(documented)
 	slices.Sort(existing)
 	if diff := cmp.Diff(documented, existing); diff != "" {
 		t.Errorf("-reference +code:\n%s", diff)
+	}
+}
+
+// The fields of the status in the reference are those that there are.
+func TestReferenceNamesTheStatus(t *testing.T) {
+	for heading, view := range map[string]any{
+		"### The status":              status{},
+		"#### Each of `groups`":       groupStatus{},
+		"#### Each of `files`":        fileStatus{},
+		"#### Each of `dependencies`": dependencyStatus{},
+		"#### A `gate`":               gateStatus{},
+		"#### The `child`":            childStatus{},
+		"#### Each of `watches`":      watchStatus{},
+		"#### Each of `changes`":      change{},
+	} {
+		t.Run(heading, func(t *testing.T) {
+			var documented, existing []string
+			for _, row := range section(t, heading) {
+				documented = append(documented, docs.Names(row[0])...)
+			}
+			for _, f := range reflect.VisibleFields(reflect.TypeOf(view)) {
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				existing = append(existing, name)
+			}
+			if diff := cmp.Diff(existing, documented); diff != "" {
+				t.Errorf("-code +reference:\n%s", diff)
+			}
+		})
+	}
+}
+
+// The states and the reasons of Events in the reference are those that there are.
+func TestReferenceNamesTheStates(t *testing.T) {
+	for heading, existing := range map[string][]string{
+		"### States": states(),
+		"### Events": {reasonApplied, reasonHeld, reasonFailed, reasonRolledBack, reasonStale},
+	} {
+		var documented []string
+		for _, row := range section(t, heading) {
+			documented = append(documented, docs.Names(row[0])...)
+		}
+		if diff := cmp.Diff(existing, documented); diff != "" {
+			t.Errorf("%s: -code +reference:\n%s", heading, diff)
+		}
+	}
+}
+
+// The paths in the reference are served.
+func TestReferenceNamesThePaths(t *testing.T) {
+	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &hider{})
+	handler := e.handler().(*http.ServeMux)
+	for _, row := range section(t, "## Seeing what happens") {
+		path := docs.Names(row[0])[0]
+		if _, pattern := handler.Handler(httptest.NewRequest(http.MethodGet, path, nil)); pattern == "" {
+			t.Errorf("%s is not served", path)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,6 +73,7 @@ const defaultPreconditionTimeout = time.Minute
 // that has begun is not over.
 type turnstile struct {
 	gate *gate.Gate
+	key  string // which gate, and as whom
 
 	mu      sync.Mutex
 	entered chan entered       // of the entering that is under way; nil when none is
@@ -132,6 +134,25 @@ func (t *turnstile) forget(ctx context.Context) error {
 	return pass.Leave(ctx)
 }
 
+// giveUp is forget for a group that is gone.
+func (t *turnstile) giveUp() {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = t.forget(ctx) // best effort: else the others wait for the lease time
+	t.gate.Close()
+}
+
+// waits is what the group waits for.
+func (t *turnstile) waits() string {
+	if err := t.gate.Status().Waits(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // fail gives the pass back and stops the others.
 func (t *turnstile) fail(ctx context.Context, reason string) error {
 	t.mu.Lock()
@@ -144,31 +165,51 @@ func (t *turnstile) fail(ctx context.Context, reason string) error {
 	return pass.Fail(ctx, reason)
 }
 
-// gateOf is the gate of a Lease, which groups share.
-func (e *engine) gateOf(c *rollingConfig) (*gate.Gate, error) {
+// newTurnstile is the way of a group through its gate. Each group is a member of
+// its own: what one has stopped, another that goes well must not open. So where
+// groups of this kconfd share a Lease, their names tell them apart.
+func (e *engine) newTurnstile(g *group, shared bool) (*turnstile, error) {
+	c := g.rolling
 	config, namespace, err := e.flags.cluster.Config()
 	if err != nil {
 		return nil, err
-	}
-	namespace = cmp.Or(c.namespace, namespace)
-	key := namespace + "/" + c.lease
-	if g := e.gates[key]; g != nil {
-		return g, nil
 	}
 	client, err := gate.NewClient(config)
 	if err != nil {
 		return nil, err
 	}
-	identity, err := identity()
+	member, err := identity()
 	if err != nil {
 		return nil, err
 	}
-	g := gate.New(client, gate.Options{
-		Namespace: namespace, Name: c.lease, Identity: identity, Duration: c.leaseTime,
-		Slots: c.slots, Ordered: c.ordered, Ordinal: ordinal(identity), Log: e.log,
-	})
-	e.gates[key] = g
-	return g, nil
+	options := gate.Options{
+		Namespace: cmp.Or(c.namespace, namespace), Name: c.lease, Identity: member, Duration: c.leaseTime,
+		Slots: c.slots, Ordered: c.ordered, Ordinal: ordinal(member), Log: e.log,
+	}
+	if shared {
+		options.Identity += "/" + filepath.Base(g.name)
+	}
+	return &turnstile{
+		gate: gate.New(client, options),
+		key:  strings.Join([]string{options.Namespace, options.Name, options.Identity}, " "),
+	}, nil
+}
+
+// succeed is the turnstile of a group that comes after another: the old one, if
+// something is under way there.
+func (t *turnstile) succeed(old *turnstile) *turnstile {
+	if old == nil || t == nil || old.key != t.key {
+		go old.giveUp() // it ends by itself
+		return t
+	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	if old.entered == nil && old.pass == nil {
+		old.gate.Close()
+		return t
+	}
+	t.gate.Close()
+	return old
 }
 
 // identity is the name of this pod, or of this machine.
@@ -186,7 +227,7 @@ func ordinal(name string) int {
 }
 
 // openGate gives the group its way through its gate, if it has one.
-func (e *engine) openGate(g *group) error {
+func (e *engine) openGate(g *group, shared bool) (err error) {
 	if g.rolling == nil || !e.flags.daemon || e.flags.noop || e.flags.syncOnly {
 		return nil
 	}
@@ -194,19 +235,30 @@ func (e *engine) openGate(g *group) error {
 		e.log.Warn("acting without the others: there is no Lease in -manifests", "group", g.name, "lease", g.rolling.lease)
 		return nil
 	}
-	opened, err := e.gateOf(g.rolling)
-	if err != nil {
+	if g.turnstile, err = e.newTurnstile(g, shared); err != nil {
 		return fmt.Errorf("reading %s: [reload]: rolling: %w", g.name, err)
 	}
-	g.turnstile = &turnstile{gate: opened}
 	return nil
+}
+
+// shareLease says whether several of the groups have the Lease of one.
+func shareLease(configs []groupConfig, one groupConfig) bool {
+	n := 0
+	for _, c := range configs {
+		if c.rolling != nil && one.rolling != nil && c.rolling.lease == one.rolling.lease && c.rolling.namespace == one.rolling.namespace {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // closeGates ends all gates. A pass that is held is not given back: what was
 // begun is not known to be well.
 func (e *engine) closeGates() {
-	for _, g := range e.gates {
-		g.Close()
+	for _, g := range e.groups {
+		if g.turnstile != nil {
+			g.turnstile.gate.Close()
+		}
 	}
 }
 

@@ -44,20 +44,22 @@ var errChildEnded = errors.New("the child has ended")
 
 // tell has the process take over what is on disk, and sees that it does.
 func (e *engine) tell(ctx context.Context, j *job) error {
-	if !e.tells(j.group) {
+	if !e.tells(j.group) || j.ledger.isBack() {
 		return e.told(j)
 	}
-	if due := j.group.earliest(j.last); time.Until(due) > 0 && !j.ledger.unproven {
+	if due := j.group.earliest(j.last); time.Until(due) > 0 {
 		return &throttledError{due}
 	}
 	defer e.phase(j, false)
 	trial := e.try(j)
 	defer trial.settle()
-	err := e.actOnce(j)
+	e.step("acting")
+	j.ledger.untold = false
+	err := e.act(j)
+	j.last = time.Now()
 	if err == nil {
 		e.step("acted")
 		err = e.verify(ctx, j, trial.ended)
-		j.ledger.unproven = errors.Is(err, errSuperseded)
 	}
 	switch {
 	case err == nil:
@@ -101,16 +103,6 @@ func (j *job) canGoBack() bool {
 		}
 	}
 	return len(j.ledger.Olds) > 0
-}
-
-// actOnce tells the process, if it has not been told of what is live.
-func (e *engine) actOnce(j *job) error {
-	if j.ledger.unproven {
-		return nil
-	}
-	e.step("acting")
-	defer func() { j.last = time.Now() }()
-	return e.act(j)
 }
 
 // act tells the process. What has been begun is not broken off by newer content,

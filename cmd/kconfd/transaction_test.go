@@ -33,7 +33,7 @@ dest = "$DIR/live/c"
 action = "exec"
 command = "cat $DIR/live/a >$DIR/now; cat $DIR/live/a >>$DIR/actions; test ! -e $DIR/broken"
 verify_cmd = "! grep -qxf $DIR/bad $DIR/now"
-verify_timeout = "300ms"
+verify_timeout = "2s"
 retry = "20ms:200ms"
 `,
 		"bad": "red\n",
@@ -92,12 +92,8 @@ func TestRollBack(t *testing.T) {
 	k := startIn(d)
 	k.awaitLog("msg=verified")
 	d.write("objects.yaml", settings("red"))
-	d.awaitFile("actions", "blue\nred\nblue\n")
 	k.awaitLog("the files are what they were before")
-	if got := d.set(); got != "blue" {
-		t.Errorf("live: %q, want what it was", got)
-	}
-	d.awaitFile("actions", "blue\nred\nblue\nred\nblue\n") // tried again
+	await(t, "it is tried again, and undone", func() bool { return strings.HasPrefix(d.read("actions"), "blue\nred\nblue\nred\nblue\n") })
 	d.write("bad", "none\n")
 	await(t, "red is good now", func() bool { return d.hasSet("red") && d.read("now") == "red\n" })
 	k.awaitLog("in order again")
@@ -127,7 +123,7 @@ func TestBackToWhatItWas(t *testing.T) {
 func TestNewContentEndsVerification(t *testing.T) {
 	t.Parallel()
 	files := transactionFiles()
-	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], "300ms", "1h", 1)
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], "2s", "1h", 1)
 	d := newDir(t, files)
 	k := startIn(d)
 	k.awaitLog("msg=verified")
@@ -140,29 +136,45 @@ func TestNewContentEndsVerification(t *testing.T) {
 	d.wantNoLeftovers("live")
 }
 
-// What the process has been told of is not told again when the verification was
-// broken off for content that did not get to it.
-func TestVerificationGoesOn(t *testing.T) {
+// What keeps the next content from being written is known when the one before has
+// been verified, and not forgotten over that.
+func TestHeldWhileVerifying(t *testing.T) {
 	t.Parallel()
 	files := transactionFiles()
-	config := strings.Replace(files["conf/conf.d/a.toml"], "! grep -qxf $DIR/bad $DIR/now", "test ! -e $DIR/wait", 1)
-	files["conf/conf.d/a.toml"] = `check_cmd = "! grep -q green {{staged \"$DIR/live/a\"}}"` + strings.Replace(config, "300ms", "1h", 1)
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], "2s", "1h", 1)
+	files["conf/templates/a.tmpl"] = `{{ $c := (configMap "settings").colour }}{{ if eq $c "grey" }}{{ fail "no colour" }}{{ end }}{{ $c }}` + "\n"
 	d := newDir(t, files)
 	k := startIn(d)
 	k.awaitLog("msg=verified")
-	d.write("wait", "")
 	d.write("objects.yaml", settings("red"))
 	d.awaitFile("actions", "blue\nred\n")
-	d.write("objects.yaml", settings("green"))
-	k.awaitLog("checking the files")
-	d.write("objects.yaml", settings("red"))
-	if err := os.Remove(d.file("wait")); err != nil {
-		t.Fatal(err)
-	}
-	k.awaitLog("in order again")
+	d.write("objects.yaml", settings("grey"))
+	time.Sleep(50 * time.Millisecond) // most probably enough for kconfd to notice
+	d.write("bad", "none\n")
+	k.awaitLog("render held, the last files stay.*no colour")
 	k.stop()
+	if !d.hasSet("red") {
+		t.Errorf("live: %q", d.set())
+	}
+}
+
+// A new configuration does not wait for what the old one is waiting for.
+func TestNewConfigurationEndsVerification(t *testing.T) {
+	t.Parallel()
+	files := transactionFiles()
+	config := strings.Replace(files["conf/conf.d/a.toml"], "2s", "1h", 1)
+	files["conf/conf.d/a.toml"] = config
+	d := newDir(t, files)
+	k := startIn(d)
+	k.awaitLog("msg=verified")
+	d.write("objects.yaml", settings("red"))
 	d.awaitFile("actions", "blue\nred\n")
-	d.wantNoLeftovers("live")
+	d.write("conf/conf.d/a.toml", strings.Replace(config, "! grep", "true || grep", 1))
+	await(t, "red is good now", func() bool { return k.count("msg=verified") == 2 && len(d.glob("live/.*")) == 0 })
+	k.stop()
+	if !d.hasSet("red") {
+		t.Errorf("live: %q", d.set())
+	}
 }
 
 // Killed at any step, kconfd leaves the old set or the new one, and the next one
@@ -314,6 +326,24 @@ func TestMinInterval(t *testing.T) {
 		t.Errorf("told %d times, want %d at most", got, most)
 	}
 	d.wantNoLeftovers("live")
+}
+
+// Content that could not be told yet and is taken back needs no action: the process
+// was never told of anything else.
+func TestTakenBackBeforeItWasTold(t *testing.T) {
+	t.Parallel()
+	files := transactionFiles()
+	files["conf/conf.d/a.toml"] += "min_interval = \"1h\"\n"
+	d := newDir(t, files)
+	k := startIn(d)
+	k.awaitLog("msg=verified")
+	for _, colour := range []string{"red", "green", "blue"} {
+		d.write("objects.yaml", settings(colour))
+		await(t, "it is live", func() bool { return d.hasSet(colour) })
+	}
+	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*")) == 0 })
+	k.stop()
+	d.awaitFile("actions", "blue\n")
 }
 
 // A child that does not live with new content is given the old one: kconfd does

@@ -1,0 +1,5 @@
+//go:build stress
+
+package galera_test
+
+const joins = 50
