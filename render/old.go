@@ -67,16 +67,6 @@ func (o Old) Replaced() (bool, error) {
 	return hex.EncodeToString(h.Sum(nil)) == o.New, nil
 }
 
-// Same says whether what replaces the file is what it was.
-func (o Old) Same() (bool, error) {
-	if o.Backup == "" {
-		return false, nil
-	}
-	was := o
-	was.Target = o.Backup
-	return was.Replaced()
-}
-
 // Undo puts the files back as they were, the last first, and removes those that
 // were not there. It may be repeated when it was cut off or has failed. A file
 // that was replaced but by the commit is put back all the same.

@@ -162,7 +162,7 @@ func (e *engine) prepareUndo(j *job, batch *render.Batch) (before entry, spare [
 		return before, nil, nil
 	}
 	next, spare := j.ledger.with(batch.KeepOld())
-	if err := j.ledger.commits(next); err != nil {
+	if err := j.ledger.save(next); err != nil {
 		if j.ledger.must {
 			return before, nil, fmt.Errorf("nothing is written, for there would be no way back: %w", err)
 		}

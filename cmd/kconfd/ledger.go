@@ -24,10 +24,6 @@ type ledger struct {
 	path string
 	must bool // without it nothing goes live, since somebody asked for it
 	entry
-
-	// untold says that nobody has been told anything since the files were what
-	// they are on the way back to. After a restart that is not known.
-	untold bool
 }
 
 // An entry is a ledger's content.
@@ -123,27 +119,6 @@ func (l *ledger) with(olds []render.Old) (e entry, spare []render.Old) {
 		e.Olds = append(e.Olds, o)
 	}
 	return e, spare
-}
-
-// commits notes that next is about to be live.
-func (l *ledger) commits(next entry) error {
-	untold := l.untold || !l.pending()
-	err := l.save(next)
-	if err == nil || !l.must {
-		l.untold = untold
-	}
-	return err
-}
-
-// isBack says whether the files are again what the process was last told of, and
-// it has not been told of anything else.
-func (l *ledger) isBack() bool {
-	for _, o := range l.Olds {
-		if same, err := o.Same(); err != nil || !same {
-			return false
-		}
-	}
-	return l.untold && len(l.Olds) > 0
 }
 
 // done ends what was pending: the process knows of the files.

@@ -44,7 +44,7 @@ var errChildEnded = errors.New("the child has ended")
 
 // tell has the process take over what is on disk, and sees that it does.
 func (e *engine) tell(ctx context.Context, j *job) error {
-	if !e.tells(j.group) || j.ledger.isBack() {
+	if !e.tells(j.group) {
 		return e.told(j)
 	}
 	if due := j.group.earliest(j.last); time.Until(due) > 0 {
@@ -54,7 +54,6 @@ func (e *engine) tell(ctx context.Context, j *job) error {
 	trial := e.try(j)
 	defer trial.settle()
 	e.step("acting")
-	j.ledger.untold = false
 	err := e.act(j)
 	j.last = time.Now()
 	if err == nil {

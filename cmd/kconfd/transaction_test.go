@@ -328,24 +328,6 @@ func TestMinInterval(t *testing.T) {
 	d.wantNoLeftovers("live")
 }
 
-// Content that could not be told yet and is taken back needs no action: the process
-// was never told of anything else.
-func TestTakenBackBeforeItWasTold(t *testing.T) {
-	t.Parallel()
-	files := transactionFiles()
-	files["conf/conf.d/a.toml"] += "min_interval = \"1h\"\n"
-	d := newDir(t, files)
-	k := startIn(d)
-	k.awaitLog("msg=verified")
-	for _, colour := range []string{"red", "green", "blue"} {
-		d.write("objects.yaml", settings(colour))
-		await(t, "it is live", func() bool { return d.hasSet(colour) })
-	}
-	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*")) == 0 })
-	k.stop()
-	d.awaitFile("actions", "blue\n")
-}
-
 // A child that does not live with new content is given the old one: kconfd does
 // not end with it.
 func TestRollBackOfTheChild(t *testing.T) {
