@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"os/user"
 	"slices"
@@ -179,8 +180,11 @@ func (r *rawProcess) parseAccount(c *reload.Child) error {
 	if group == "" {
 		return nil
 	}
-	gid, err := strconv.Atoi(group)
+	gid, numeric, err := parseID("group", group)
 	if err != nil {
+		return err
+	}
+	if !numeric {
 		g, err := user.LookupGroup(group)
 		if err != nil {
 			return err // it says unknown group
@@ -191,11 +195,26 @@ func (r *rawProcess) parseAccount(c *reload.Child) error {
 	return nil
 }
 
+// parseID reads the number of a user or a group, if it is one. The kernel has 32
+// bits for it, of which the last number means nobody: a larger one would be cut
+// to somebody else's, root's perhaps.
+func parseID(what, s string) (id int, numeric bool, err error) {
+	id, err = strconv.Atoi(s)
+	if errors.Is(err, strconv.ErrRange) || err == nil && (id < 0 || id >= math.MaxUint32) {
+		return 0, false, fmt.Errorf("%s %q: not a number from 0 to %d", what, s, math.MaxUint32-1)
+	}
+	return id, err == nil, nil
+}
+
 // lookupAccount finds a user by name. A number that nobody has is taken as it
 // is, with no groups.
 func lookupAccount(name string, a *reload.Account) error {
+	id, numeric, err := parseID("user", name)
+	if err != nil {
+		return err
+	}
 	u, err := user.Lookup(name)
-	if id, numeric := strconv.Atoi(name); err != nil && numeric == nil {
+	if err != nil && numeric {
 		if u, err = user.LookupId(name); err != nil {
 			a.UID, a.GID = id, id
 			return nil

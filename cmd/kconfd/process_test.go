@@ -321,12 +321,17 @@ func TestUnknownUser(t *testing.T) {
 		flags         []string
 		code          int
 	}{
-		"user":             {"", "unknown user no-such-user", []string{"-user", "no-such-user"}, 2},
-		"group of a user":  {"", "unknown group no-such-group", []string{"-user", "daemon:no-such-group"}, 2},
-		"group":            {"", "unknown group no-such-group", []string{"-group", "no-such-group"}, 2},
-		"in the file":      {"user = \"no-such-user\"", `p.toml: \[process\]: user: unknown user no-such-user`, nil, 1},
-		"group there":      {"group = \"no-such-group\"", `p.toml: \[process\]: group: unknown group no-such-group`, nil, 1},
-		"not its business": {"user = \"no-such-user\"", `unknown user no-such-user`, []string{"-user", "daemon"}, 1},
+		"user":               {"", "unknown user no-such-user", []string{"-user", "no-such-user"}, 2},
+		"group of a user":    {"", "unknown group no-such-group", []string{"-user", "daemon:no-such-group"}, 2},
+		"group":              {"", "unknown group no-such-group", []string{"-group", "no-such-group"}, 2},
+		"in the file":        {"user = \"no-such-user\"", `p.toml: \[process\]: user: unknown user no-such-user`, nil, 1},
+		"group there":        {"group = \"no-such-group\"", `p.toml: \[process\]: group: unknown group no-such-group`, nil, 1},
+		"number cut to root": {"", `user "4294967296": not a number from 0 to 4294967294`, []string{"-user", "4294967296"}, 2},
+		"nobody's number":    {"", `user "4294967295": not a number`, []string{"-user", "4294967295"}, 2},
+		"number too long":    {"", `user "99999999999999999999": not a number`, []string{"-user", "99999999999999999999"}, 2},
+		"negative":           {"user = \"-1\"", `p.toml: \[process\]: user "-1": not a number`, nil, 1},
+		"group cut to root":  {"", `group "4294967296": not a number`, []string{"-user", "daemon:4294967296"}, 2},
+		"not its business":   {"user = \"no-such-user\"", `unknown user no-such-user`, []string{"-user", "daemon"}, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os/user"
 	"path/filepath"
 	"regexp"
@@ -355,6 +356,8 @@ func (t *rawTemplate) owners() (uid, gid int, err error) {
 		return uid, gid, errors.New("want one of group and gid")
 	case t.UID != nil && *t.UID < 0, t.GID != nil && *t.GID < 0:
 		return uid, gid, errors.New("uid and gid are never negative; leave them out to keep the file's")
+	case t.UID != nil && *t.UID >= math.MaxUint32, t.GID != nil && *t.GID >= math.MaxUint32:
+		return uid, gid, fmt.Errorf("uid and gid: want numbers from 0 to %d", math.MaxUint32-1)
 	}
 	if !both {
 		group = t.Group
