@@ -32,6 +32,7 @@ type Init struct {
 	children chan os.Signal // SIGCHLD: one for any number
 	notify   *os.File       // the socket on which the child says that it is ready
 	manager  chan<- string  // what is to be told to who runs this program
+	log      *Lossy
 
 	worker   int // process id; 0: there is none
 	group    int // its process group, or that of the last one
@@ -78,6 +79,8 @@ func (i *Init) Run() (int, error) {
 	signal.Notify(i.children, syscall.SIGCHLD)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // not to die when nobody reads standard error
 	i.backoff = Backoff{Initial: firstPause, Max: longestPause}
+	i.log = NewLossy(os.Stderr)
+	defer i.log.Flush(LastWords)
 	if err := i.begin(); err != nil {
 		return 1, err
 	}
@@ -303,7 +306,7 @@ func (i *Init) workerEnded(status syscall.WaitStatus) bool {
 		if i.code == 0 {
 			i.code = 1 // without a word, 0 means nothing
 		}
-		fmt.Fprintf(os.Stderr, "kconfd: error: the worker ended without a word, %s\n", exitOf(status))
+		fmt.Fprintf(i.log, "kconfd: error: the worker ended without a word, %s\n", exitOf(status))
 		i.endCommands()
 	}
 	if i.Adopt && !i.ending && !i.stopping && i.connect() == nil {
@@ -322,7 +325,7 @@ func (i *Init) scheduleWorker() {
 	}
 	pause := i.backoff.Next()
 	i.next = time.After(pause)
-	fmt.Fprintf(os.Stderr, "kconfd: a new worker is started in %v\n", pause.Round(time.Millisecond))
+	fmt.Fprintf(i.log, "kconfd: a new worker is started in %v\n", pause.Round(time.Millisecond))
 }
 
 // endCommands ends what a worker has started and left: commands, and a child

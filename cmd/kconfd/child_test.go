@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -643,4 +644,55 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("got %d starts, want 1", got)
 		}
 	})
+}
+
+// A log that nobody reads holds up neither the start nor the stop: standard
+// error is a pipe that is full.
+func TestLogIsNotRead(t *testing.T) {
+	tests := map[string]struct {
+		end  func(k *daemon) error
+		want int
+	}{
+		"stop":          {func(k *daemon) error { return k.cmd.Process.Signal(syscall.SIGTERM) }, 0},
+		"worker killed": {func(k *daemon) error { return syscall.Kill(k.worker(), syscall.SIGKILL) }, 137},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBothWays(t, func(t *testing.T, way string) {
+				d := newDir(t, recorded(""))
+				cmd := inWay(way, filed(d, d.recorder()...)...)
+				cmd.Stderr = fullPipe(t)
+				k := &daemon{t: t, cmd: cmd, out: &output{}, log: &output{}, ended: make(chan struct{})}
+				k.run()
+				d.awaitLines("starts", 1)
+				if err := test.end(k); err != nil {
+					t.Fatal(err)
+				}
+				if got := k.code(); got != test.want {
+					t.Errorf("got exit code %d, want %d", got, test.want)
+				}
+				d.awaitFile("signals", "TERM\n")
+			})
+		})
+	}
+}
+
+// fullPipe is a pipe to which nobody can write any more.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	if err := w.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = w.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	return w
 }

@@ -179,6 +179,13 @@ func startCmd(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	k := &daemon{t: t, cmd: cmd, out: &output{}, log: &output{}, ended: make(chan struct{})}
 	k.cmd.Stdout, k.cmd.Stderr = k.out, k.log
+	k.run()
+	return k
+}
+
+func (k *daemon) run() {
+	t := k.t
+	t.Helper()
 	k.cmd.WaitDelay = time.Second // for what it might leave with its standard output
 	if err := k.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -190,10 +197,9 @@ func startCmd(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Cleanup(func() {
 		k.kill()
 		if t.Failed() {
-			t.Logf("%s\nstandard output:\n%s\nlog:\n%s", strings.Join(cmd.Args, " "), k.out, k.log)
+			t.Logf("%s\nstandard output:\n%s\nlog:\n%s", strings.Join(k.cmd.Args, " "), k.out, k.log)
 		}
 	})
-	return k
 }
 
 func (k *daemon) kill() {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"syscall"
 
@@ -23,16 +22,20 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 		code, err := (&reload.Init{Argv: os.Args, Env: os.Environ(), Adopt: f.adopt}).Run()
 		return &codeError{code, err}
 	}
+	log := reload.NewLossy(s.err)
+	s.err = log
 	e, err := newWorker(ctx, f, s, link)
 	if err == nil {
 		err = e.supervise(ctx, f)
 	}
+	code := exitCode(err, log)
 	if e != nil || link.Adopted == 0 {
-		link.End(exitCode(err, io.Discard))
+		link.End(code)
 	}
 	// Else a child runs that nobody has taken over. Without a word, init tries
 	// again with the next worker, until what is wrong here has been put right.
-	return err
+	log.Flush(reload.LastWords)
+	return &codeError{code: code}
 }
 
 // newWorker prepares to supervise the command and to keep its files in step.
