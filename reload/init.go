@@ -37,7 +37,7 @@ type Init struct {
 	worker   int // process id; 0: there is none
 	group    int // its process group, or that of the last one
 	since    time.Time
-	wire     wire             // to the worker; a new one is made as soon as the old worker is gone
+	wire     wire             // to the worker; -1 while there is none
 	far      wire             // the next worker's end
 	messages chan message     // from the worker; closed when it is gone
 	next     <-chan time.Time // the start of the next worker; nil: there is none to come
@@ -100,9 +100,9 @@ func (i *Init) Run() (int, error) {
 			}
 		case <-i.next:
 			i.next = nil
-			if err := i.spawn(); err != nil {
+			if !i.startNext() {
 				i.finish()
-				return 1, err
+				return i.code, nil
 			}
 		}
 	}
@@ -125,8 +125,7 @@ func (i *Init) begin() (err error) {
 	return i.spawn()
 }
 
-// connect makes a wire to the next worker. What is sent before that runs waits
-// in it.
+// connect makes a wire to the next worker, and sends what that has to know.
 func (i *Init) connect() (err error) {
 	if i.wire, i.far, err = newWire(); err != nil {
 		return err
@@ -140,6 +139,27 @@ func (i *Init) connect() (err error) {
 	i.messages = make(chan message)
 	go i.wire.receive(i.messages) // until the worker is gone
 	return nil
+}
+
+// startNext starts the next worker, or sees to another try: there may be too
+// many processes for the moment, which is no reason to end the child. It is
+// false when there is no time for that.
+func (i *Init) startNext() bool {
+	err := i.connect()
+	if err == nil {
+		err = i.spawn()
+	}
+	if err == nil {
+		return true
+	}
+	fmt.Fprintf(i.log, "kconfd: error: %v\n", err)
+	i.takeLastWords() // there are none
+	if i.stopping {
+		return false
+	}
+	i.since = time.Now()
+	i.scheduleWorker()
+	return true
 }
 
 // spawn starts a worker, in a process group of its own: what the terminal
@@ -309,7 +329,7 @@ func (i *Init) workerEnded(status syscall.WaitStatus) bool {
 		fmt.Fprintf(i.log, "kconfd: error: the worker ended without a word, %s\n", exitOf(status))
 		i.endCommands()
 	}
-	if i.Adopt && !i.ending && !i.stopping && i.connect() == nil {
+	if i.Adopt && !i.ending && !i.stopping {
 		i.scheduleWorker()
 		return false
 	}

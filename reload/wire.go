@@ -35,7 +35,7 @@ const (
 func newWire() (near, far wire, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, 0, fmt.Errorf("making a link between init and worker: %w", err)
+		return -1, -1, fmt.Errorf("making a link between init and worker: %w", err)
 	}
 	return wire(fds[0]), wire(fds[1]), nil
 }

@@ -219,3 +219,46 @@ func TestChildAndBadFiles(t *testing.T) {
 		t.Errorf("got %d starts, want 1", got)
 	}
 }
+
+// A new worker that cannot be started for want of descriptors is tried again,
+// and the child goes on.
+func TestAdoptLater(t *testing.T) {
+	inBothWays(t, func(t *testing.T, way string) {
+		d := newDir(t, recorded(""))
+		k := startWay(t, way, filed(d, append([]string{"-adopt"}, d.recorder()...)...)...)
+		d.awaitLines("starts", 1)
+		worker := k.worker()
+		if err := unix.Prlimit(k.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 1 << 10}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "it is tried twice", func() bool { return k.count("too many open files") >= 2 })
+		if err := unix.Prlimit(k.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1 << 10, Max: 1 << 10}, nil); err != nil {
+			t.Fatal(err)
+		}
+		k.awaitLog("child taken over")
+		d.wantUntouched()
+		k.wantEnd(0)
+	})
+}
+
+// When it cannot be started and a stop is asked for, init stops the child.
+func TestAdoptNeverAndStop(t *testing.T) {
+	inBothWays(t, func(t *testing.T, way string) {
+		d := newDir(t, recorded(""))
+		k := startWay(t, way, filed(d, append([]string{"-adopt"}, d.recorder()...)...)...)
+		d.awaitLines("starts", 1)
+		worker := k.worker()
+		if err := unix.Prlimit(k.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 1 << 10}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		k.awaitLog("too many open files")
+		k.wantEnd(137)
+		d.awaitFile("signals", "TERM\n")
+	})
+}
