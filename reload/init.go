@@ -236,7 +236,7 @@ func (i *Init) take(m message) {
 	case sayRestart:
 		i.child.restart = Progress(m.a)
 	case sayStopped:
-		i.childStopped(m.a)
+		i.childStopped(m.a, syscall.Signal(m.b))
 	case sayEnd:
 		i.ending, i.code = true, m.a
 	case daemon.SdNotifyReady, daemon.SdNotifyStopping, daemon.SdNotifyWatchdog:
@@ -251,12 +251,16 @@ func (i *Init) take(m message) {
 // as it would in a plain shell. Who continues the job continues the child. For
 // a group that nobody could continue the kernel ignores the terminal's stops;
 // here the child goes on instead.
-func (i *Init) childStopped(pid int) {
+//
+// A child that somebody else has stopped stays so until he continues it, who
+// knows nothing of init. Only when it has the terminal, its shell wants that back.
+func (i *Init) childStopped(pid int, by syscall.Signal) {
 	switch {
-	case pid != i.child.pid || i.suspended || !isStopped(pid):
+	case pid != i.child.pid || i.suspended || !isStopped(pid) || !hasTerminal():
+	case by == syscall.SIGSTOP && terminalGroup(int(os.Stdin.Fd())) != pid:
 	case canSuspend():
 		_ = syscall.Kill(0, syscall.SIGSTOP) // with all others of a pipeline
-	default:
+	case by != syscall.SIGSTOP:
 		_ = syscall.Kill(-pid, syscall.SIGCONT)
 	}
 }
@@ -279,7 +283,7 @@ func (i *Init) reap() (status syscall.WaitStatus, worker bool) {
 		switch {
 		case !wait(pid, &other) || pid != i.child.pid:
 		case other.Stopped():
-			i.childStopped(pid)
+			i.childStopped(pid, other.StopSignal())
 		default:
 			i.child.ended, i.child.status = true, other
 			i.wire.send(message{what: sayEnded, a: int(other)})

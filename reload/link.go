@@ -134,8 +134,10 @@ func (l *Link) childReady()           { l.send(message{what: sayReady}) }
 func (l *Link) noChild()              { l.send(message{what: sayChild}) }
 func (l *Link) restarting(p Progress) { l.send(message{what: sayRestart, a: int(p)}) }
 
-// childStopped tells init that the terminal stopped the child.
-func (l *Link) childStopped(pid int) { l.send(message{what: sayStopped, a: pid}) }
+// childStopped tells init that a signal stopped the child.
+func (l *Link) childStopped(pid int, by syscall.Signal) {
+	l.send(message{what: sayStopped, a: pid, b: int(by)})
+}
 
 func (l *Link) send(m message) {
 	if l != nil {

@@ -21,6 +21,7 @@ type process struct {
 	parent  int
 	group   int
 	session int
+	tty     int    // number of the terminal that controls it, or 0
 	stopped bool   // by a signal
 	start   string // in clock ticks since boot; together with pid it identifies a process
 	comm    string // what it calls itself, at most 15 bytes
@@ -74,8 +75,8 @@ func parseStat(pid int, stat string) (process, error) {
 		return process{}, ErrNoProcess
 	}
 	p := process{pid: pid, start: fields[startField], comm: stat[from+1 : to], stopped: fields[0] == "T"}
-	if _, err := fmt.Sscan(strings.Join(fields[1:4], " "), &p.parent, &p.group, &p.session); err != nil {
-		return process{}, fmt.Errorf("reading /proc/%d/stat: parent, group and session: %w", pid, err)
+	if _, err := fmt.Sscan(strings.Join(fields[1:5], " "), &p.parent, &p.group, &p.session, &p.tty); err != nil {
+		return process{}, fmt.Errorf("reading /proc/%d/stat: parent, group, session and terminal: %w", pid, err)
 	}
 	return p, nil
 }

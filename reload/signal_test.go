@@ -149,11 +149,11 @@ func TestProcessNames(t *testing.T) {
 
 // The names of bracketed, spaced and bracket-closing processes are in the way of the other fields.
 func TestParseStat(t *testing.T) {
-	const fields = " S 41 42 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1"
+	const fields = " S 41 42 40 34816 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1"
 	for _, comm := range []string{"nginx", "a b", "(sd-pam)", ") S 1 (", ""} {
 		got, err := parseStat(43, "43 ("+comm+")"+fields)
 		fatal(t, err)
-		want := process{pid: 43, parent: 41, group: 42, session: 40, start: "98765", comm: comm}
+		want := process{pid: 43, parent: 41, group: 42, session: 40, tty: 34816, start: "98765", comm: comm}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(process{})); diff != "" {
 			t.Errorf("%q: (-want +got)\n%s", comm, diff)
 		}

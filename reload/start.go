@@ -252,8 +252,8 @@ func untilGone(ctx context.Context, group int) error {
 	return nil
 }
 
-// watchStops tells init when the terminal stops the process, so that the whole
-// job stops, as it does in a shell. One that is stopped for reading from the
+// watchStops tells init when the process is stopped, so that, when the terminal
+// did it, the whole job stops, as it does in a shell. One that is stopped for reading from the
 // terminal just before it was given that goes on.
 func (p *osProcess) watchStops() {
 	for {
@@ -263,10 +263,10 @@ func (p *osProcess) watchStops() {
 		}
 		switch sig := syscall.Signal(info.status); {
 		case p.link.suspended.Load(): // by a signal that init got, and knows about
-		case sig != syscall.SIGTSTP && terminalGroup(int(os.Stdin.Fd())) == p.pid:
+		case (sig == syscall.SIGTTIN || sig == syscall.SIGTTOU) && terminalGroup(int(os.Stdin.Fd())) == p.pid:
 			_ = syscall.Kill(-p.pid, syscall.SIGCONT)
 		default:
-			p.link.childStopped(p.pid)
+			p.link.childStopped(p.pid, sig)
 		}
 	}
 }

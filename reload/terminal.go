@@ -61,6 +61,12 @@ func canSuspend() bool {
 	return false
 }
 
+// hasTerminal tells whether a terminal controls this process.
+func hasTerminal() bool {
+	p, err := readStat(os.Getpid())
+	return err == nil && p.tty != 0
+}
+
 func isStopped(pid int) bool {
 	p, err := readStat(pid)
 	return err == nil && p.stopped

@@ -288,3 +288,34 @@ func TestTerminalWithoutShell(t *testing.T) {
 		w.wait(130)
 	})
 }
+
+// A child that somebody stops stays stopped until he continues it, and kconfd is
+// none the worse for it.
+func TestStoppedBySomebody(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTSTP} {
+		t.Run(signalName(sig), func(t *testing.T) {
+			inBothWays(t, func(t *testing.T, way string) {
+				dir := t.TempDir()
+				w := startCrew(t, way, shell("cd "+dir+"; trap 'echo >>continued' CONT; trap 'exit 3' TERM; : >ready; while :; do sleep 0.02; done"))
+				awaitFile(t, dir+"/ready")
+				child := childOf(t, childOf(t, w.pid()))
+				fatal(t, syscall.Kill(child, sig))
+				awaitState(t, child, "T")
+				for range 20 { // kconfd would have noticed by then
+					time.Sleep(10 * time.Millisecond)
+					awaitState(t, child, "T")
+					awaitState(t, w.pid(), "RS")
+				}
+				fatal(t, syscall.Kill(child, syscall.SIGCONT))
+				awaitFile(t, dir+"/continued")
+				w.signal(syscall.SIGTERM)
+				w.wait(3)
+				content, err := os.ReadFile(dir + "/continued")
+				fatal(t, err)
+				if got := string(content); got != "\n" {
+					t.Errorf("it was continued %d times, want once", strings.Count(got, "\n"))
+				}
+			})
+		})
+	}
+}

@@ -26,7 +26,7 @@ const (
 	sayChild   = "child"   // worker → init: a is its child, to be stopped with signal b and grace c in ns; a = 0: there is none
 	sayReady   = "ready"   // worker → init: its child is ready
 	sayRestart = "restart" // worker → init: the restart of its child has come as far as a
-	sayStopped = "stopped" // worker → init: the terminal stopped its child a
+	sayStopped = "stopped" // worker → init: its child a was stopped by signal b
 	sayEnd     = "end"     // worker → init: it will end with code a
 	// worker → init: what is to be told to the service manager, in the words of sd_notify(3)
 )
