@@ -31,6 +31,7 @@ type Init struct {
 	signals  chan os.Signal
 	children chan os.Signal // SIGCHLD: one for any number
 	notify   *os.File       // the socket on which the child says that it is ready
+	notifyFD int            // its descriptor
 	manager  chan<- string  // what is to be told to who runs this program
 	log      *Lossy
 
@@ -118,6 +119,7 @@ func (i *Init) begin() (err error) {
 	if i.notify, err = newNotifySocket(); err != nil {
 		return err
 	}
+	i.notifyFD = int(i.notify.Fd())
 	i.tellManager()
 	if err := i.connect(); err != nil {
 		return err
@@ -163,11 +165,17 @@ func (i *Init) startNext() bool {
 }
 
 // spawn starts a worker, in a process group of its own: what the terminal
-// sends to a group comes once, through here.
+// sends to a group comes once, through here. Its descriptors have the numbers
+// that they have here, where those that the caller was given were taken already:
+// they are the child's.
 func (i *Init) spawn() error {
-	far := os.NewFile(uintptr(i.far), "init")
-	defer far.Close()
-	env := append(watchdogEnvironment(i.Env), linkVariable+"=3", notifyVariable+"=4")
+	defer i.far.close()
+	for _, fd := range []int{int(i.far), i.notifyFD} {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return fmt.Errorf("starting the worker: handing it a descriptor: %w", err)
+		}
+	}
+	env := append(watchdogEnvironment(i.Env), fmt.Sprintf("%s=%d", linkVariable, i.far), fmt.Sprintf("%s=%d", notifyVariable, i.notifyFD))
 	if i.child.pid != 0 {
 		env = append(env, fmt.Sprintf("%s=%d", adoptVariable, i.child.pid))
 	}
@@ -179,7 +187,7 @@ func (i *Init) spawn() error {
 	}
 	process, err := os.StartProcess("/proc/self/exe", i.Argv, &os.ProcAttr{
 		Env:   env,
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, far, i.notify},
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {

@@ -172,8 +172,8 @@ func TestPlainInit(t *testing.T) {
 	})
 }
 
-// The child has kconfd's environment without what is kconfd's alone, and no
-// descriptor but the standard ones.
+// The child has kconfd's environment without what is kconfd's alone, and none of
+// its descriptors.
 func TestChildInheritsNothing(t *testing.T) {
 	t.Parallel()
 	d := newDir(t, map[string]string{"conf/conf.d/keep": ""})
@@ -190,6 +190,24 @@ func TestChildInheritsNothing(t *testing.T) {
 	}
 	if fds := d.read("fds"); strings.Contains(fds, "socket:") {
 		t.Errorf("the child was given a socket:\n%s", fds)
+	}
+}
+
+// What a script opens for its command, the command gets, as it would without
+// kconfd, under the number that it was given.
+func TestChildInheritsDescriptors(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, map[string]string{"conf/conf.d/keep": ""})
+	const script = `exec 3>$1/three 4>$1/four 7>$1/seven; shift; exec kconfd "$@"`
+	child := []string{"--", "sh", "-c", "echo 3 >&3; echo 4 >&4; echo 7 >&7"}
+	k := startCmd(t, exec.Command("sh", append([]string{"-c", script, "sh", d.path}, plain(d, child...)...)...))
+	if got := k.code(); got != 0 {
+		t.Errorf("got exit code %d, want 0", got)
+	}
+	for name, want := range map[string]string{"three": "3\n", "four": "4\n", "seven": "7\n"} {
+		if got := d.read(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }
 
