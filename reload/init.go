@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -109,8 +110,26 @@ func (i *Init) Run() (int, error) {
 	}
 }
 
+// ErrNoProc is a /proc that does not show the processes of this PID namespace:
+// nobody could tell whether a child's group is gone.
+var ErrNoProc = errors.New("this process is not in /proc")
+
+func checkProc() error {
+	self, err := os.Readlink("/proc/self")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoProc, err)
+	}
+	if self != strconv.Itoa(os.Getpid()) {
+		return fmt.Errorf("%w: it is that of another PID namespace", ErrNoProc)
+	}
+	return nil
+}
+
 // begin starts the first worker.
 func (i *Init) begin() (err error) {
+	if err := checkProc(); err != nil {
+		return err
+	}
 	if os.Getpid() != 1 {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return fmt.Errorf("becoming the reaper of orphans: %w", err)

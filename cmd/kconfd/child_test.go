@@ -172,6 +172,32 @@ func TestPlainInit(t *testing.T) {
 	})
 }
 
+// Where /proc does not show kconfd's own processes, it could not tell whether the
+// child's group is gone, and says so rather than guess.
+func TestWithoutProc(t *testing.T) {
+	tests := map[string]struct{ mount, want string }{
+		"none":       {"mount -t tmpfs none /proc", "readlink /proc/self: no such file"},
+		"somebody's": {"true", "it is that of another PID namespace"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDir(t, map[string]string{"conf/conf.d/keep": ""})
+			cmd := inWay(asPID1, plain(d, "--", "touch", d.file("started"))...)
+			cmd.Args[2] = strings.Replace(cmd.Args[2], "mount -t proc proc /proc", test.mount, 1)
+			k := startCmd(t, cmd)
+			if got := k.code(); got != 1 {
+				t.Errorf("got exit code %d, want 1", got)
+			}
+			k.awaitLog("this process is not in /proc: " + test.want)
+			k.awaitLog("hint: mount -t proc proc /proc")
+			if _, err := os.Stat(d.file("started")); err == nil {
+				t.Error("the command was started")
+			}
+		})
+	}
+}
+
 // The child has kconfd's environment without what is kconfd's alone, and none of
 // its descriptors.
 func TestChildInheritsNothing(t *testing.T) {

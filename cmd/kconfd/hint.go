@@ -52,6 +52,8 @@ func hint(err error) string {
 		return "raise its timeout if it needs longer"
 	case errors.As(err, &command):
 		return ""
+	case errors.Is(err, reload.ErrNoProc):
+		return "mount -t proc proc /proc; unshare does it with --mount-proc"
 	case emptyConfig(err):
 		return "outside a cluster, name a -kubeconfig or -manifests"
 	case errors.Is(err, syscall.EROFS):
