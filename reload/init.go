@@ -75,6 +75,7 @@ const (
 
 // Run is the whole life of an init. It returns the code to end with.
 func (i *Init) Run() (int, error) {
+	spareThreads(initThreads)
 	i.signals = make(chan os.Signal, 256)
 	i.children = make(chan os.Signal, 1)
 	signal.Notify(i.signals, forwardable()...) // before the worker exists: none is lost

@@ -49,6 +49,7 @@ func Connect() (*Link, error) {
 		return nil, err
 	}
 	syscall.CloseOnExec(fd)
+	spareThreads(workerThreads)
 	l := &Link{wire: wire(fd), ended: make(chan Exit, 1)}
 	_, l.ready = os.LookupEnv(readyVariable)
 	os.Unsetenv(readyVariable)
