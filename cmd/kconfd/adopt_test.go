@@ -71,6 +71,7 @@ func TestAdoptInRestart(t *testing.T) {
 				files := recorded(`[reload]
 action = "restart"
 [process]
+stop_grace = "1m"
 args = ['{{ (configMap "settings").shape }}']
 `)
 				if test.preStop {
