@@ -48,16 +48,28 @@ func (y terminal) watch() {
 // awaitForeground waits until a process group has the terminal.
 func (y terminal) awaitForeground(group int) {
 	y.t.Helper()
+	y.await(fmt.Sprintf("it is group %d", group), func(got int) bool { return got == group })
+}
+
+// awaitHandedOn waits until another process group has the terminal.
+func (y terminal) awaitHandedOn(group int) {
+	y.t.Helper()
+	y.await(fmt.Sprintf("it is not group %d", group), func(got int) bool { return got != group })
+}
+
+// await waits for what holds of the process group that has the terminal.
+func (y terminal) await(what string, holds func(group int) bool) {
+	y.t.Helper()
 	raw, err := y.file.SyscallConn()
 	fatal(y.t, err)
 	var got int
 	for deadline := time.Now().Add(2 * slack); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		fatal(y.t, raw.Control(func(fd uintptr) { got = terminalGroup(int(fd)) }))
-		if got == group {
+		if holds(got) {
 			return
 		}
 	}
-	y.t.Fatalf("group %d has the terminal, want %d", got, group)
+	y.t.Fatalf("group %d has the terminal, want that %s", got, what)
 }
 
 // childOf is the one process that a process has started.
@@ -282,6 +294,7 @@ func TestTerminalWithoutShell(t *testing.T) {
 		w.start()
 		tty := terminal{t, master}
 		awaitFile(t, dir+"/ready")
+		tty.awaitHandedOn(w.pid())
 		tty.types(controlZ)
 		awaitFile(t, dir+"/continued")
 		tty.types(controlC)
