@@ -49,6 +49,7 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx) // what goes live now could not be told to anybody
 		}
+		j.ledger.unproven = j.ledger.unproven && !rewritten
 		candidates := j.candidates(batch)
 		if err := e.commit(j, batch); err != nil {
 			return err

@@ -159,7 +159,7 @@ func (g *group) takeOver() {
 	for _, old := range g.after {
 		g.owed = g.owed || old.owed
 		if old.ledger.pending() && !g.ledger.pending() {
-			old.ledger.must = g.ledger.must
+			old.ledger.must, old.ledger.unproven = g.ledger.must, false // who was told by another action
 			g.ledger = old.ledger
 		}
 		g.turnstile = g.turnstile.succeed(old.turnstile)

@@ -24,6 +24,8 @@ type ledger struct {
 	path string
 	must bool // without it nothing goes live, since somebody asked for it
 	entry
+
+	unproven bool // the process has been told of what is live, and nobody has waited for the proof
 }
 
 // An entry is a ledger's content.

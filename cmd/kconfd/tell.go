@@ -47,18 +47,17 @@ func (e *engine) tell(ctx context.Context, j *job) error {
 	if !e.tells(j.group) {
 		return e.told(j)
 	}
-	if due := j.group.earliest(j.last); time.Until(due) > 0 {
+	if due := j.group.earliest(j.last); time.Until(due) > 0 && !j.ledger.unproven {
 		return &throttledError{due}
 	}
 	defer e.phase(j, false)
 	trial := e.try(j)
 	defer trial.settle()
-	e.step("acting")
-	err := e.act(j)
-	j.last = time.Now()
+	err := e.actOnce(j)
 	if err == nil {
 		e.step("acted")
 		err = e.verify(ctx, j, trial.ended)
+		j.ledger.unproven = errors.Is(err, errSuperseded)
 	}
 	switch {
 	case err == nil:
@@ -102,6 +101,16 @@ func (j *job) canGoBack() bool {
 		}
 	}
 	return len(j.ledger.Olds) > 0
+}
+
+// actOnce tells the process, if it has not been told of what is live.
+func (e *engine) actOnce(j *job) error {
+	if j.ledger.unproven {
+		return nil
+	}
+	e.step("acting")
+	defer func() { j.last = time.Now() }()
+	return e.act(j)
 }
 
 // act tells the process. What has been begun is not broken off by newer content,

@@ -177,6 +177,31 @@ func TestNewConfigurationEndsVerification(t *testing.T) {
 	}
 }
 
+// What the process has been told of is not told again when the verification was
+// broken off for content that did not get to it.
+func TestVerificationGoesOn(t *testing.T) {
+	t.Parallel()
+	files := transactionFiles()
+	config := strings.Replace(files["conf/conf.d/a.toml"], "! grep -qxf $DIR/bad $DIR/now", "test ! -e $DIR/wait", 1)
+	files["conf/conf.d/a.toml"] = `check_cmd = "! grep -q green {{staged \"$DIR/live/a\"}}"` + strings.Replace(config, "2s", "1h", 1)
+	d := newDir(t, files)
+	k := startIn(d)
+	k.awaitLog("msg=verified")
+	d.write("wait", "")
+	d.write("objects.yaml", settings("red"))
+	d.awaitFile("actions", "blue\nred\n")
+	d.write("objects.yaml", settings("green"))
+	k.awaitLog("checking the files")
+	d.write("objects.yaml", settings("red"))
+	if err := os.Remove(d.file("wait")); err != nil {
+		t.Fatal(err)
+	}
+	k.awaitLog("in order again")
+	k.stop()
+	d.awaitFile("actions", "blue\nred\n")
+	d.wantNoLeftovers("live")
+}
+
 // Killed at any step, kconfd leaves the old set or the new one, and the next one
 // finishes: the newest content is live, whole, and the process told of it.
 func TestKilledAtAnyStep(t *testing.T) {
