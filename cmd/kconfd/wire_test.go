@@ -6,10 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
-// A wire is the way to an API server, which can be cut and be slow. Its address
+// A wire is the way to an API server, which can be cut. Its address
 // stays the same.
 type wire struct {
 	t       *testing.T
@@ -19,7 +18,6 @@ type wire struct {
 	mu       sync.Mutex
 	listener net.Listener // nil while it is cut
 	open     map[net.Conn]bool
-	delay    time.Duration // of each chunk
 }
 
 // newWire is a wire that is not connected yet, and the kubeconfig that goes by it.
@@ -83,10 +81,6 @@ func (l *wire) copy(to, from net.Conn) {
 	chunk := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(chunk)
-		l.mu.Lock()
-		delay := l.delay
-		l.mu.Unlock()
-		time.Sleep(delay)
 		if n > 0 {
 			if _, err := to.Write(chunk[:n]); err != nil {
 				return
@@ -111,11 +105,4 @@ func (l *wire) cut() {
 		conn.Close()
 	}
 	clear(l.open)
-}
-
-// slow delays all that goes over the wire.
-func (l *wire) slow(delay time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.delay = delay
 }
