@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -67,52 +65,6 @@ type engine struct {
 	absent  string // the file for want of which it is not
 }
 
-// A job is one group's files on their way to disk and process.
-type job struct {
-	of    *group // the loop's
-	group *groupConfig
-	files []render.File // nil when only what is owed is to be done
-	owed  bool          // tell the process even when no file changes
-	known bool          // what is live was rendered by this process
-
-	ledger *ledger // the group's, which is the job's while it runs
-
-	turnstile *turnstile // to the gate; nil without one
-	ungated   bool       // nobody is disturbed by what the job does
-
-	counts []int           // of the guards, for this content
-	life   context.Context // ends when kconfd does
-	cancel context.CancelCauseFunc
-	story  story
-
-	// What the job did.
-	wrote  bool
-	acted  bool
-	unborn bool                   // the child had not been started yet
-	last   time.Time              // when the process was told last
-	onDisk map[string]fingerprint // of the files as it left them
-}
-
-// A phase is a job that begins or ends to wait for others. While it waits it is
-// not at work on files, and can be ended for newer content.
-type phase struct {
-	job     *job
-	waiting bool
-	queued  bool // for the gate
-}
-
-// An ask is a job that wants the child to be told. The answer is how that went.
-type ask struct {
-	job    *job
-	answer chan error
-}
-
-// A result is the end of a job.
-type result struct {
-	job *job
-	err error
-}
-
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
 	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}, secrets: map[string]bool{}}
 	e.apply = e.write
@@ -120,65 +72,6 @@ func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *eng
 		e.apply = e.plan
 	}
 	return e
-}
-
-// configure makes groups the ones at work. Those that are as before go on as
-// they are. When one is bad, all stays as it is.
-func (e *engine) configure(configs []groupConfig) error {
-	old := map[[32]byte]*group{}
-	for _, g := range e.groups {
-		old[g.print] = g
-	}
-	var groups, added []*group
-	for _, c := range configs {
-		g := old[c.print]
-		if g != nil && g.name == c.name {
-			delete(old, c.print)
-		} else {
-			var err error
-			if g, err = newGroup(c, e.flags.quiet, e.watcher); err != nil {
-				for _, a := range added {
-					a.close()
-				}
-				return err
-			}
-			g.ledger = newLedger(&g.groupConfig, e.state)
-			if err := e.openGate(g, shareLease(configs, c)); err != nil {
-				g.close()
-				for _, a := range added {
-					a.close()
-				}
-				return err
-			}
-			added = append(added, g)
-		}
-		groups = append(groups, g)
-	}
-	for _, g := range old {
-		g.close()
-		if g.busy && g.waiting {
-			g.job.cancel(errSuperseded)
-		}
-		e.meters.forget(g.name)
-		for _, a := range added {
-			a.follow(g)
-		}
-	}
-	for _, g := range added {
-		if len(g.unused) > 0 {
-			e.log.Info("without meaning in kconfd", "group", g.name, "keys", g.unused)
-		}
-	}
-	e.groups = groups
-	for _, g := range old {
-		if !g.busy && !e.follows(g) {
-			go g.turnstile.giveUp() // it ends by itself
-		}
-	}
-	if e.child != nil {
-		return e.child.reconfigure(e, configs)
-	}
-	return nil
 }
 
 // run is the loop. With once it ends when all groups are applied, one has
@@ -359,33 +252,6 @@ func (j *job) outdated(files []render.File) bool {
 	return j.files != nil && !slices.EqualFunc(j.files, files, func(a, b render.File) bool { return bytes.Equal(a.Content, b.Content) })
 }
 
-// start hands files to a job, which ends by itself: all that it runs has a
-// deadline, and ctx ends it early. Without files it is only about what is owed.
-func (e *engine) start(ctx context.Context, g *group, files []render.File) {
-	g.takeOver()
-	jobCtx, cancel := context.WithCancelCause(ctx)
-	j := &job{
-		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted(),
-		turnstile: g.turnstile, ungated: e.child != nil && g.action.ForChild() && !e.child.started,
-		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
-		story: story{began: time.Now(), cause: g.shown.cause},
-	}
-	g.busy, g.job = true, j
-	e.jobs++
-	e.working.Add(1)
-	go func() {
-		defer cancel(nil)
-		err := e.apply(jobCtx, j)
-		e.working.Add(-1)
-		e.results <- result{j, err}
-	}()
-}
-
-// phase tells the loop that a job waits, or goes on.
-func (e *engine) phase(j *job, waiting bool) { e.tellPhase(phase{job: j, waiting: waiting}) }
-
-func (e *engine) tellPhase(p phase) { e.phases <- p }
-
 // timeOut is when first data has been waited for long enough: what is live and
 // owed is told without.
 func (e *engine) timeOut() {
@@ -395,99 +261,6 @@ func (e *engine) timeOut() {
 		g.dirty = g.dirty || !g.settled
 	}
 }
-
-// finish takes a job's result.
-func (e *engine) finish(r result, now time.Time) {
-	e.jobs--
-	e.settle(r, now)
-}
-
-// settle takes the end of all that was to be done for a group.
-func (e *engine) settle(r result, now time.Time) {
-	j, g := r.job, r.job.of
-	g.busy, g.waiting, g.queued, g.job = false, false, false, nil
-	g.told = j.last
-	g.owed = (j.owed || j.wrote) && !j.acted
-	e.record(r, now)
-	if j.files == nil {
-		e.settleOwed(r, now)
-		return
-	}
-	if j.wrote {
-		g.written = now
-		if g.err != nil {
-			g.backoff.Reset() // it got further than before
-		}
-	}
-	g.onDisk = j.onDisk
-	e.meters.job(r)
-	if !e.follows(g) {
-		go g.turnstile.giveUp() // it ends by itself
-	}
-	if r.err != nil {
-		g.trouble(r, now)
-		return
-	}
-	if g.err != nil && g.settled {
-		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.since).Round(time.Millisecond).String())
-	}
-	g.settled, g.err, g.rejected = true, nil, rejected{}
-	g.applied = j.counts
-	if g.drifted() && !e.leaves(g) {
-		// While the job ran, perhaps by the very process that it told: not at
-		// once, or the two would keep each other busy.
-		g.retry = now.Add(g.backoff.Next())
-		e.log.Warn(touched, "group", g.name, "retry", g.retry.Sub(now).Round(time.Millisecond).String())
-		return
-	}
-	g.backoff.Reset()
-}
-
-// follows says whether the group goes on, or another one in its place.
-func (e *engine) follows(g *group) bool {
-	return slices.ContainsFunc(e.groups, func(now *group) bool { return now == g || slices.Contains(now.after, g) })
-}
-
-// settleOwed is settle for a job that was only about what is owed.
-func (e *engine) settleOwed(r result, now time.Time) {
-	g := r.job.of
-	if r.err != nil && !errors.Is(r.err, errSuperseded) {
-		e.log.Warn("still owed", "group", g.name, "err", r.err)
-	}
-	if g.owed {
-		g.retry = now.Add(g.backoff.Next())
-		return
-	}
-	g.backoff.Reset()
-	g.retry = g.rejected.until // zero when nothing is rejected
-}
-
-// trouble notes why a job did not come to its end, and when to try again.
-func (g *group) trouble(r result, now time.Time) {
-	var throttled *throttledError
-	var back *rolledBackError
-	switch {
-	case errors.Is(r.err, errSuperseded):
-		g.dirty = true
-		return
-	case errors.As(r.err, &throttled):
-		g.settled, g.err, g.retry = true, nil, throttled.until
-		return
-	case errors.As(r.err, &back):
-		g.rejected = rejected{digest(r.job.files), now.Add(g.rejections.Next())}
-	}
-	g.failed(r.err, now)
-	g.retry = now.Add(g.backoff.Next())
-	if back != nil && !g.owed {
-		g.retry = g.rejected.until
-	}
-}
-
-// contended is how soon after a file was put right the next such event makes
-// two writers of it probable.
-const contended = 10 * time.Second
-
-const touched = "a live file was touched by somebody else"
 
 // remind says what keeps groups from being applied.
 func (e *engine) remind(now time.Time) {
@@ -598,92 +371,6 @@ func (e *engine) stop() error {
 		}
 	}
 	return nil
-}
-
-// reconfigure reads the configuration again, because something about it changed
-// on disk, or by order. A bad one is refused: what is at work stays at work.
-func (e *engine) reconfigure(ordered bool) {
-	e.config.Watch(e.configPaths()) // directories may have come or gone: before they are read
-	configs, err := load(e.flags)
-	if err == nil {
-		err = e.configure(configs)
-	}
-	e.absent = ""
-	var absent *fs.PathError
-	if errors.As(err, &absent) {
-		e.absent = absent.Path
-	}
-	e.config.Watch(e.configPaths())
-	e.targets.Watch(e.dests())
-	e.meters.configured(err == nil)
-	if err != nil {
-		e.refuse(err, ordered)
-		return
-	}
-	level := slog.LevelDebug
-	if ordered || e.refused != "" {
-		level = slog.LevelInfo
-	}
-	e.log.Log(context.Background(), level, "configuration read", "groups", len(e.groups))
-	e.refused = ""
-}
-
-// refuse tells why the configuration on disk is not in use: once for each
-// mistake, since an editor makes several events of one, and whenever somebody
-// ordered to read it.
-func (e *engine) refuse(err error, ordered bool) {
-	if ordered || e.refused != err.Error() {
-		attrs := []any{"err", err}
-		if h := hint(err); h != "" {
-			attrs = append(attrs, "hint", h)
-		}
-		e.log.Error("configuration refused, the one before stays", attrs...)
-	}
-	e.refused = err.Error()
-}
-
-// configPaths are the files and directories whose change may change groups.
-func (e *engine) configPaths() []string {
-	paths := []string{filepath.Join(e.flags.confDir, "conf.d"), filepath.Join(e.flags.confDir, "templates")}
-	for _, g := range e.groups {
-		for _, t := range g.templates {
-			paths = append(paths, t.config.reads...)
-		}
-	}
-	if e.absent != "" {
-		paths = append(paths, e.absent)
-	}
-	return paths
-}
-
-// drift looks for live files that somebody else touched, and has them put
-// right.
-func (e *engine) drift() {
-	e.targets.Watch(e.dests()) // a directory may have been replaced
-	for _, g := range e.groups {
-		if g.busy || !g.settled || g.dirty || !g.retry.IsZero() || !g.drifted() || e.leaves(g) {
-			continue
-		}
-		e.log.Warn(touched, "group", g.name)
-		if now := time.Now(); now.Sub(g.written) < contended {
-			// Again, and so soon: not at once, or two writers would keep each
-			// other busy.
-			g.retry = now.Add(g.contest.Next())
-			continue
-		}
-		g.contest.Reset()
-		g.dirty = true
-	}
-}
-
-// leaves says whether what somebody else did to the group's files stays, and
-// tells it if that is wanted.
-func (e *engine) leaves(g *group) bool {
-	if g.drift == driftReport {
-		e.log.Warn(touched, "group", g.name)
-		g.onDisk = nil // once is enough
-	}
-	return g.drift != driftRepair
 }
 
 // readers are those of all templates, the child's command line included.

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+)
+
+// configure makes groups the ones at work. Those that are as before go on as
+// they are. When one is bad, all stays as it is.
+func (e *engine) configure(configs []groupConfig) error {
+	old := map[[32]byte]*group{}
+	for _, g := range e.groups {
+		old[g.print] = g
+	}
+	var groups, added []*group
+	for _, c := range configs {
+		g := old[c.print]
+		if g != nil && g.name == c.name {
+			delete(old, c.print)
+		} else {
+			var err error
+			if g, err = newGroup(c, e.flags.quiet, e.watcher); err != nil {
+				for _, a := range added {
+					a.close()
+				}
+				return err
+			}
+			g.ledger = newLedger(&g.groupConfig, e.state)
+			if err := e.openGate(g, shareLease(configs, c)); err != nil {
+				g.close()
+				for _, a := range added {
+					a.close()
+				}
+				return err
+			}
+			added = append(added, g)
+		}
+		groups = append(groups, g)
+	}
+	for _, g := range old {
+		g.close()
+		if g.busy && g.waiting {
+			g.job.cancel(errSuperseded)
+		}
+		e.meters.forget(g.name)
+		for _, a := range added {
+			a.follow(g)
+		}
+	}
+	for _, g := range added {
+		if len(g.unused) > 0 {
+			e.log.Info("without meaning in kconfd", "group", g.name, "keys", g.unused)
+		}
+	}
+	e.groups = groups
+	for _, g := range old {
+		if !g.busy && !e.follows(g) {
+			go g.turnstile.giveUp() // it ends by itself
+		}
+	}
+	if e.child != nil {
+		return e.child.reconfigure(e, configs)
+	}
+	return nil
+}
+
+// reconfigure reads the configuration again, because something about it changed
+// on disk, or by order. A bad one is refused: what is at work stays at work.
+func (e *engine) reconfigure(ordered bool) {
+	e.config.Watch(e.configPaths()) // directories may have come or gone: before they are read
+	configs, err := load(e.flags)
+	if err == nil {
+		err = e.configure(configs)
+	}
+	e.absent = ""
+	var absent *fs.PathError
+	if errors.As(err, &absent) {
+		e.absent = absent.Path
+	}
+	e.config.Watch(e.configPaths())
+	e.targets.Watch(e.dests())
+	e.meters.configured(err == nil)
+	if err != nil {
+		e.refuse(err, ordered)
+		return
+	}
+	level := slog.LevelDebug
+	if ordered || e.refused != "" {
+		level = slog.LevelInfo
+	}
+	e.log.Log(context.Background(), level, "configuration read", "groups", len(e.groups))
+	e.refused = ""
+}
+
+// refuse tells why the configuration on disk is not in use: once for each
+// mistake, since an editor makes several events of one, and whenever somebody
+// ordered to read it.
+func (e *engine) refuse(err error, ordered bool) {
+	if ordered || e.refused != err.Error() {
+		attrs := []any{"err", err}
+		if h := hint(err); h != "" {
+			attrs = append(attrs, "hint", h)
+		}
+		e.log.Error("configuration refused, the one before stays", attrs...)
+	}
+	e.refused = err.Error()
+}
+
+// configPaths are the files and directories whose change may change groups.
+func (e *engine) configPaths() []string {
+	paths := []string{filepath.Join(e.flags.confDir, "conf.d"), filepath.Join(e.flags.confDir, "templates")}
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			paths = append(paths, t.config.reads...)
+		}
+	}
+	if e.absent != "" {
+		paths = append(paths, e.absent)
+	}
+	return paths
+}
