@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,6 +189,8 @@ func (k *daemon) run() {
 	t := k.t
 	t.Helper()
 	k.cmd.WaitDelay = time.Second // for what it might leave with its standard output
+	mark := fmt.Sprintf("MARK=%s-%d", t.Name(), time.Now().UnixNano())
+	k.cmd.Env = append(k.cmd.Environ(), mark)
 	if err := k.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -196,9 +200,30 @@ func (k *daemon) run() {
 	}()
 	t.Cleanup(func() {
 		k.kill()
+		killMarked(mark)
 		if t.Failed() {
 			t.Logf("%s\nended with %v\nstandard output:\n%s\nlog:\n%s", strings.Join(k.cmd.Args, " "), k.cmd.ProcessState, k.out, k.log)
 		}
+	})
+}
+
+// killMarked kills what is left of a kconfd, or of its child: a test that fails
+// may leave a child that nothing else would end. In its environment is the mark.
+func killMarked(mark string) {
+	comes(func() bool {
+		left := false
+		environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, path := range environments {
+			environment, _ := os.ReadFile(path) // empty when it has ended, or is somebody else's
+			if !slices.Contains(strings.Split(string(environment), "\x00"), mark) {
+				continue
+			}
+			left = true
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		return !left
 	})
 }
 
