@@ -133,14 +133,7 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 	if err := g.options.check(); err != nil {
 		return nil, fmt.Errorf("entering gate %q: %w", g.options.Name, err)
 	}
-	select {
-	case g.turn <- struct{}{}:
-	case <-g.ctx.Done():
-		return nil, g.failed(ErrClosed)
-	case <-ctx.Done():
-		return nil, g.failed(context.Cause(ctx))
-	}
-	s, err := g.start()
+	s, err := g.start(ctx, waiting)
 	if err != nil {
 		return nil, g.failed(err)
 	}
@@ -160,15 +153,36 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 	}
 }
 
-// start begins a session, whose turn it is.
-func (g *Gate) start() (*session, error) {
+// Resume takes back what this identity has stopped, if it has: what was wrong has
+// been put right without a pass. Errors are as with [Pass.Leave].
+func (g *Gate) Resume(ctx context.Context) error {
+	err := g.options.check()
+	var s *session
+	if err == nil {
+		s, err = g.start(ctx, leaving)
+	}
+	if err != nil {
+		return fmt.Errorf("resuming gate %q: %w", g.options.Name, err)
+	}
+	return (&Pass{s}).end(ctx, order{stage: leaving})
+}
+
+// start begins a session at a stage, when those before it are over.
+func (g *Gate) start(ctx context.Context, at stage) (*session, error) {
+	select {
+	case g.turn <- struct{}{}:
+	case <-g.ctx.Done():
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ctx.Err() != nil {
 		<-g.turn
 		return nil, ErrClosed
 	}
-	s := newSession(g)
+	s := newSession(g, at)
 	g.running.Go(func() { // until the pass was given back, or Close
 		defer func() { <-g.turn }()
 		s.loop(g.ctx)

@@ -339,12 +339,27 @@ func testStop(t *testing.T, p *place) {
 	stopped.awaitStatus("there is one mark, the new one", func(s Status) bool {
 		return len(s.Stopped) == 1 && s.Stopped[0].Reason == "verify: exit code 2"
 	})
+	if err := p.enter(a).Withdraw(t.Context()); err != nil { // it has put nothing right
+		t.Error(err)
+	}
+	stopped.waits(100 * time.Millisecond)
 	pass = p.enter(a)
 	p.leave(pass)
 	p.leave(stopped.in())
 	if lease := p.lease(); lease.Annotations[annotationStopped] != "" {
 		t.Errorf("the mark is still there: %v", lease.Annotations)
 	}
+
+	// What was wrong may be right without a pass.
+	p.fail(p.enter(a), "for once")
+	stopped = p.start(b)
+	stopped.awaitStatus("it is stopped once more", func(s Status) bool { _, ok := asError[*StoppedError](s.Waits()); return ok })
+	for range 2 {
+		if err := a.Resume(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	p.leave(stopped.in())
 
 	// Who gives up says what he waited for.
 	p.fail(p.enter(a), "again")

@@ -76,6 +76,9 @@ func TestOutageInTheMidstOfAnAction(t *testing.T) {
 	})
 	awaitStatus(t, a, "a is heard", func(s Status) bool { return s.State == Lost && s.Problem == nil })
 	next.waits(time.Second)
+	pass.Abandon() // and goes on
+	pass = p.enter(a)
+	next.waits(100 * time.Millisecond)
 
 	onCluster(t, func(server *cluster.Cluster) {
 		server.PauseAPIServer(t)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A Pass is the right to act. It ends with Leave or Fail, of which the first
-// that is called counts.
+// A Pass is the right to act. It ends with Leave, Fail, Withdraw or Abandon, of
+// which the first that is called counts.
 type Pass struct {
 	session *session
 }
@@ -35,6 +35,20 @@ func (p *Pass) Leave(ctx context.Context) error { return p.end(ctx, order{stage:
 // The reason is for people. Errors are as with Leave.
 func (p *Pass) Fail(ctx context.Context, reason string) error {
 	return p.end(ctx, order{failing, shorten(reason)})
+}
+
+// Withdraw gives the pass back where nothing has been done with it: what this
+// identity had stopped stays so. It is tried once; if it fails, the others wait
+// for the lease time.
+func (p *Pass) Withdraw(ctx context.Context) error { return p.end(ctx, order{stage: withdrawing}) }
+
+// Abandon ends the pass and leaves its entry in the Lease, without renewing it.
+// While that lasts, who enters with this identity has it at once. It is for a
+// pass that is lost, by who has begun something and will go on with it.
+func (p *Pass) Abandon() {
+	p.session.hold.giveBack()
+	p.session.order(order{stage: abandoning})
+	<-p.session.ended // without a request
 }
 
 func (p *Pass) end(ctx context.Context, o order) error {

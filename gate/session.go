@@ -21,7 +21,8 @@ const (
 	inside            // has been let in
 	leaving           // gives the pass back
 	failing           // gives it back and stops the gate
-	withdrawing       // will not wait any longer
+	withdrawing       // will not wait any longer, or has not done anything
+	abandoning        // leaves its entry to who comes with the same identity
 )
 
 // An order is the next stage.
@@ -62,7 +63,7 @@ type session struct {
 	told      string // what was last logged about waiting
 }
 
-func newSession(g *Gate) *session {
+func newSession(g *Gate, at stage) *session {
 	now := time.Now()
 	s := &session{
 		gate:   g,
@@ -71,11 +72,12 @@ func newSession(g *Gate) *session {
 		let:    make(chan struct{}),
 		ended:  make(chan struct{}),
 		hold:   hold{lost: make(chan struct{})},
+		stage:  at,
 		since:  now,
 		run:    stamp(now),
 		seen:   observer{duration: g.options.Duration, limit: 2 * g.period()},
 	}
-	s.show(Waiting, true)
+	s.show(s.state(), true)
 	return s
 }
 
@@ -147,6 +149,9 @@ func (s *session) await(ctx context.Context, wait time.Duration) bool {
 func (s *session) step(ctx context.Context) (wait time.Duration, done bool) {
 	for ctx.Err() == nil {
 		s.receive()
+		if s.stage == abandoning {
+			return 0, true
+		}
 		if err := s.look(ctx); err != nil {
 			return s.failed(err), s.stage == withdrawing
 		}

@@ -116,6 +116,8 @@ func TestCluster(t *testing.T) {
 		"a replica dies in its turn":           testHolderDies,
 		"claims":                               testClaims,
 		"replicas that act too soon":           testRollingThrottled,
+		"replicas and what is taken back":      testRollingTakenBack,
+		"a replica that loses its turn":        testRollingLost,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

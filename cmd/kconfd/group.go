@@ -162,7 +162,7 @@ func (g *group) takeOver() {
 			old.ledger.must, old.ledger.unproven = g.ledger.must, false // who was told by another action
 			g.ledger = old.ledger
 		}
-		g.turnstile = g.turnstile.succeed(old.turnstile)
+		g.turnstile = g.turnstile.follow(old.turnstile)
 	}
 	g.after = nil
 }

@@ -79,6 +79,7 @@ type turnstile struct {
 	entered chan entered       // of the entering that is under way; nil when none is
 	leave   context.CancelFunc // of that
 	pass    *gate.Pass
+	stopped bool // the gate, by this group; it may have been by an earlier kconfd
 }
 
 type entered struct {
@@ -96,8 +97,12 @@ func (t *turnstile) enter(ctx context.Context) (*gate.Pass, error) {
 	if t.entered == nil {
 		entering, cancel := context.WithCancel(context.Background())
 		done := make(chan entered, 1)
-		t.entered, t.leave = done, cancel
+		lost := t.pass // of a job that has been superseded
+		t.entered, t.leave, t.pass = done, cancel, nil
 		go func() { // until there is a pass, or somebody cancels
+			if lost != nil {
+				lost.Abandon()
+			}
 			pass, err := t.gate.Enter(entering)
 			done <- entered{pass, err}
 		}()
@@ -115,9 +120,37 @@ func (t *turnstile) enter(ctx context.Context) (*gate.Pass, error) {
 	}
 }
 
-// forget gives up the place and the pass: there is nothing to do any more.
+// forget gives up the place and the pass: nothing has been done.
 func (t *turnstile) forget(ctx context.Context) error {
+	if pass := t.end(); pass != nil {
+		return pass.Withdraw(ctx)
+	}
+	return nil
+}
+
+// succeed gives up the place and the pass, and lets those go on whom this group
+// had stopped: all is well.
+func (t *turnstile) succeed(ctx context.Context) error {
+	pass := t.end()
 	t.mu.Lock()
+	stopped := t.stopped
+	t.stopped = false
+	t.mu.Unlock()
+	switch {
+	case pass != nil:
+		return pass.Leave(ctx)
+	case stopped:
+		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		_ = t.gate.Resume(ctx) // it goes on, and nobody waits for it
+	}
+	return nil
+}
+
+// end ends the waiting, and hands out the pass.
+func (t *turnstile) end() *gate.Pass {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.entered != nil {
 		t.leave()
 		if e := <-t.entered; e.pass != nil {
@@ -127,21 +160,17 @@ func (t *turnstile) forget(ctx context.Context) error {
 	}
 	pass := t.pass
 	t.pass = nil
-	t.mu.Unlock()
-	if pass == nil {
-		return nil
-	}
-	return pass.Leave(ctx)
+	return pass
 }
 
-// giveUp is forget for a group that is gone.
+// giveUp is for a group that is gone, and what it stopped with it.
 func (t *turnstile) giveUp() {
 	if t == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_ = t.forget(ctx) // best effort: else the others wait for the lease time
+	_ = t.succeed(ctx) // best effort: else the others wait for the lease time
 	t.gate.Close()
 }
 
@@ -158,6 +187,7 @@ func (t *turnstile) fail(ctx context.Context, reason string) error {
 	t.mu.Lock()
 	pass := t.pass
 	t.pass = nil
+	t.stopped = t.stopped || pass != nil
 	t.mu.Unlock()
 	if pass == nil {
 		return nil
@@ -190,14 +220,14 @@ func (e *engine) newTurnstile(g *group, shared bool) (*turnstile, error) {
 		options.Identity += "/" + filepath.Base(g.name)
 	}
 	return &turnstile{
-		gate: gate.New(client, options),
-		key:  strings.Join([]string{options.Namespace, options.Name, options.Identity}, " "),
+		gate: gate.New(client, options), stopped: true,
+		key: strings.Join([]string{options.Namespace, options.Name, options.Identity}, " "),
 	}, nil
 }
 
-// succeed is the turnstile of a group that comes after another: the old one, if
+// follow is the turnstile of a group that comes after another: the old one, if
 // something is under way there.
-func (t *turnstile) succeed(old *turnstile) *turnstile {
+func (t *turnstile) follow(old *turnstile) *turnstile {
 	if old == nil || t == nil || old.key != t.key {
 		go old.giveUp() // it ends by itself
 		return t
@@ -321,8 +351,10 @@ func (e *engine) endTurn(j *job, err error) {
 	}
 	var throttled *throttledError
 	switch {
+	case err == nil && j.files == nil:
+		err = t.forget(e.briefly(j)) // the process has been told, and of what the data does not ask for
 	case err == nil:
-		err = t.forget(e.briefly(j))
+		err = t.succeed(e.briefly(j))
 	case errors.As(err, &throttled):
 		return // nothing has been done, or what was begun goes on then
 	case errors.Is(err, errSuperseded), j.life.Err() != nil && j.wrote:

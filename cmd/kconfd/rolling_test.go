@@ -11,14 +11,17 @@ import (
 )
 
 // rolled is a resource file whose action takes a while, in which nobody else may
-// be at it, and whose process does not work with what is in bad.
+// be at it, and whose process does not work with what is in bad. The rest goes on
+// in the table of rolling.
 func rolled(rest string) string {
+	if !strings.Contains(rest, "verify_timeout") {
+		rest += " }\nverify_timeout = \"1s\"\n#"
+	}
 	return nodes("web", `
 [reload]
 action = "exec"
 command = "mkdir $DIR/../acting || echo overlap >>$DIR/../overlaps; basename $DIR >>$DIR/../order; sleep 0.1; cat $DIR/live/web >$DIR/now; rmdir $DIR/../acting"
-verify_cmd = "! grep -qf $DIR/../bad $DIR/now"
-verify_timeout = "200ms"
+verify_cmd = "cat $DIR/../bad $DIR/bad 2>/dev/null >$DIR/all-bad; ! grep -qf $DIR/all-bad $DIR/now"
 retry = "500ms"
 rolling = { lease = "web", lease_time = "2s"`+rest+" }\n")
 }
@@ -31,12 +34,18 @@ func replicas(w world, n int, rest string) (all []*daemon, dirs []dir) {
 		d := dir{w.t, filepath.Join(w.path, fmt.Sprintf("web-%d", i))}
 		d.write("conf/conf.d/web.toml", rolled(rest))
 		d.write("live/keep", "")
-		cmd := exec.Command("kconfd", "-kubeconfig", w.kubeconfig, "-confdir", d.file("conf"), "-wait", "0s")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("POD_NAME=web-%d", i))
 		dirs = append(dirs, d)
-		all = append(all, startCmd(w.t, cmd))
+		all = append(all, startReplica(w, i))
 	}
 	return all, dirs
+}
+
+func startReplica(w world, i int) *daemon {
+	w.t.Helper()
+	name := fmt.Sprintf("web-%d", i)
+	cmd := exec.Command("kconfd", "-kubeconfig", w.kubeconfig, "-confdir", filepath.Join(w.path, name, "conf"), "-wait", "0s")
+	cmd.Env = append(os.Environ(), "POD_NAME="+name)
+	return startCmd(w.t, cmd)
 }
 
 // testRolling: the replicas of a service act one at a time, each when the one
@@ -135,4 +144,56 @@ func testRollingThrottled(t *testing.T, w world) {
 		}
 		k.stop()
 	}
+}
+
+// testRollingTakenBack: who stopped the others, for content that does not work,
+// lets them go on when that is taken back, though it has nothing to do itself: not
+// even when it has been restarted in between.
+func testRollingTakenBack(t *testing.T, w world) {
+	for name, restart := range map[string]bool{"at work": false, "restarted": true} {
+		t.Run(name, func(t *testing.T) {
+			w := w
+			w.dir = newDir(t, nil)
+			w.members("web", "10.0.0.1")
+			all, dirs := replicas(w, 2, `, order = "ordinal"`)
+			dirs[1].write("bad", "10.0.0.2\n")
+			for _, k := range all {
+				k.awaitLog("msg=verified")
+			}
+			w.members("web", "10.0.0.2")
+			all[1].awaitLog("the files are what they were before")
+			dirs[0].awaitFile("now", "10.0.0.2 ")
+			if restart {
+				all[1].stop()
+			}
+			w.members("web", "10.0.0.1")
+			if restart {
+				all[1] = startReplica(w, 1)
+			}
+			dirs[0].awaitFile("now", "10.0.0.1 ")
+			for _, k := range all {
+				k.stop()
+			}
+		})
+	}
+}
+
+// testRollingLost: who loses its turn while it waits for the verification, which
+// newer content ends, goes on with that when the API server is back.
+func testRollingLost(t *testing.T, w world) {
+	line, kubeconfig := newWire(w)
+	w.kubeconfig = kubeconfig
+	line.connect()
+	w.members("web", "10.0.0.1")
+	all, dirs := replicas(w, 1, " }\nverify_timeout = \"1h\"\n#")
+	dirs[0].awaitFile("now", "10.0.0.1 ")
+	all[0].awaitLog("msg=verified")
+	w.members("web", "10.6.6.6")
+	dirs[0].awaitFile("now", "10.6.6.6 ")
+	line.cut()
+	all[0].awaitLog("gate lost")
+	w.members("web", "10.0.0.2")
+	line.connect()
+	dirs[0].awaitFile("now", "10.0.0.2 ")
+	all[0].stop()
 }
