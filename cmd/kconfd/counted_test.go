@@ -197,6 +197,9 @@ func (k *daemon) runCommands(d dir, code int) {
 		}
 		return checked == 1 && told == 1 || k.t.Failed()
 	})
+	if k.t.Failed() {
+		k.t.FailNow() // what comes next would follow from that
+	}
 }
 
 // privateMemory is how many KiB init does not share with the worker, which runs
