@@ -13,10 +13,12 @@ KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kconfd/kubernetes-$(KUBERNE
 BINARIES   := kube-apiserver etcd kubectl
 KUBERNETES_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)
 
+CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=10000
+
 TOOL := go tool -modfile=tools/go.mod
 
 .DELETE_ON_ERROR:
-.PHONY: help build run test stress check bench packages mariadb kubernetes clean
+.PHONY: help build run test stress chaos check bench packages mariadb kubernetes clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +35,9 @@ test: packages check kubernetes build ## all that must hold before a change goes
 stress: ## what is counted about the supervisor, hundreds of times: 25 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m -run TestCounted ./cmd/kconfd
+
+chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 30 min; CHAOS="-flag …" for others
+	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))
 
 check: ## formatting, vet, staticcheck, tidy modules
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; \

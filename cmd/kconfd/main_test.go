@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -22,6 +23,7 @@ import (
 // in PATH that was built with their own flags, -race for instance.
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write what the scripts compare with")
+	chaosFlags()
 	if err := os.Setenv("GORACE", raceOptions); err != nil {
 		panic(err) // the name has no = in it
 	}
@@ -32,21 +34,58 @@ func TestMain(m *testing.M) {
 // a change: NAME:N is the step's Nth time, any:N the Nth step of all.
 const killAt = "KILL_AT"
 
+// killFile is the environment variable with the name of a file that says the
+// same, and may do so at any time. Whoever dies of it puts the step's name into
+// FILE.done and removes it: the next one lives.
+const killFile = "KILL_FILE"
+
 // mainToKill is main with a step to die at.
 func mainToKill() {
-	name, count, _ := strings.Cut(os.Getenv(killAt), ":")
-	left, _ := strconv.Atoi(count) // without one it does not come
-	ctx := context.WithValue(context.Background(), stepsKey{}, func(step string) {
-		if step != name && name != "any" {
-			return
-		}
-		if left--; left == 0 {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {} // the signal is on its way
-		}
-	})
+	d := doom{file: os.Getenv(killFile)}
+	d.read(os.Getenv(killAt))
+	ctx := context.WithValue(context.Background(), stepsKey{}, d.step)
 	s := streams{os.Stdin, os.Stdout, os.Stderr}
 	os.Exit(exitCode(run(ctx, os.Args[1:], s), s.err))
+}
+
+// A doom counts the steps to the last one.
+type doom struct {
+	file string // empty: there is none
+
+	mu   sync.Mutex
+	text string // NAME:N
+	name string
+	left int // without a number it does not come
+}
+
+func (d *doom) read(text string) {
+	if text == d.text {
+		return
+	}
+	name, count, _ := strings.Cut(text, ":")
+	d.text, d.name = text, name
+	d.left, _ = strconv.Atoi(count)
+}
+
+func (d *doom) step(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.file != "" {
+		text, _ := os.ReadFile(d.file) // mostly there is none
+		d.read(string(text))
+	}
+	if name != d.name && d.name != "any" {
+		return
+	}
+	if d.left--; d.left != 0 {
+		return
+	}
+	if d.file != "" {
+		_ = os.WriteFile(d.file+".done", []byte(name), 0o644)
+		_ = os.Remove(d.file)
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // the signal is on its way
 }
 
 // raceOptions keep the race detector from sleeping a second in every process

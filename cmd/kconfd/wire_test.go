@@ -6,10 +6,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
-// A wire is the way to an API server, which can be cut. Its address
-// stays the same.
+// A wire is the way to an API server, which can be cut, slow, and silent. Its
+// address stays the same.
 type wire struct {
 	t       *testing.T
 	address string
@@ -18,6 +19,8 @@ type wire struct {
 	mu       sync.Mutex
 	listener net.Listener // nil while it is cut
 	open     map[net.Conn]bool
+	delay    time.Duration // of each chunk
+	silent   bool          // nothing comes through, and nobody is told
 }
 
 // newWire is a wire that is not connected yet, and the kubeconfig that goes by it.
@@ -68,6 +71,10 @@ func (l *wire) accept(listener net.Listener) {
 			continue
 		}
 		l.mu.Lock()
+		if l.listener != listener { // it was cut in between
+			near.Close()
+			far.Close()
+		}
 		l.open[near], l.open[far] = true, true
 		l.mu.Unlock()
 		go l.copy(near, far) // until one side ends
@@ -81,6 +88,7 @@ func (l *wire) copy(to, from net.Conn) {
 	chunk := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(chunk)
+		l.wait()
 		if n > 0 {
 			if _, err := to.Write(chunk[:n]); err != nil {
 				return
@@ -89,6 +97,17 @@ func (l *wire) copy(to, from net.Conn) {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// wait is how long a chunk is on its way.
+func (l *wire) wait() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for sent := time.Now(); l.silent || time.Since(sent) < l.delay; {
+		l.mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+		l.mu.Lock()
 	}
 }
 
@@ -105,4 +124,18 @@ func (l *wire) cut() {
 		conn.Close()
 	}
 	clear(l.open)
+}
+
+// slow delays all that goes over the wire.
+func (l *wire) slow(delay time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = delay
+}
+
+// mute has nothing come through, or all that has been kept.
+func (l *wire) mute(silent bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silent = silent
 }
