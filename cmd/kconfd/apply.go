@@ -57,7 +57,7 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 		j.look()
 		maps.Copy(j.onDisk, candidates)
 	}
-	j.wrote = rewritten
+	j.wrote, j.live = rewritten, true
 	if !rewritten && !j.owed {
 		return nil
 	}

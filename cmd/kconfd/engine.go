@@ -196,6 +196,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	for _, g := range groups {
 		if news := g.retry.IsZero() || now.Before(g.retry); news {
 			g.backoff.Reset() // what was failing is not what is tried now
+			g.stuck = false
 		}
 		g.shown.due = e.why(g, now)
 		g.dirty, g.retry = false, time.Time{}
@@ -220,7 +221,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 			}
 			g.failed(err, now)
 			if held(err) {
-				g.retry = g.release()
+				g.retry = g.release(now)
 			}
 			if g.owed && !g.busy && (g.settled || e.late) {
 				e.start(ctx, g, nil) // what is live waits for no data
@@ -238,6 +239,9 @@ func (e *engine) take(ctx context.Context, g *group, now time.Time) {
 	case g.busy: // but only waiting
 		g.job.cancel(errSuperseded)
 		g.dirty = true
+	case g.owed && g.stuck:
+		g.stuck = false // then it is the turn of what is new
+		e.start(ctx, g, nil)
 	case !g.rejects(now):
 		e.start(ctx, g, g.files())
 	case g.owed:

@@ -29,6 +29,7 @@ type group struct {
 	queued    bool       // for the gate
 	turnstile *turnstile // to the gate; nil without one
 	owed      bool       // written, and the process not told yet
+	stuck     bool       // what is new could not be written: what is owed does not wait for that
 	ledger    *ledger    // of what is owed, and of the way back
 	told      time.Time  // when the process was told last
 	applied   []int      // counts of the guards, of what was applied last
@@ -225,10 +226,10 @@ func (g *group) counts() []int {
 }
 
 // release is when a guard lets go by itself; zero when none will.
-func (g *group) release() time.Time {
+func (g *group) release(now time.Time) time.Time {
 	var first time.Time
 	for _, guard := range g.guards {
-		if at := guard.release(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+		if at := guard.release(now); !at.IsZero() && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}

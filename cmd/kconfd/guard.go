@@ -164,10 +164,12 @@ func (g *guard) held(format string, args ...any) error {
 	return &render.HeldError{Reason: fmt.Sprintf("guard %s: ", g.config.name) + fmt.Sprintf(format, args...)}
 }
 
-// release is when the guard lets go by itself; zero when only news makes it.
-func (g *guard) release() time.Time {
-	if g.since.IsZero() || g.config.hold < 0 {
+// release is when the guard lets go by itself; zero when only news makes it, or
+// when it has let go already.
+func (g *guard) release(now time.Time) time.Time {
+	at := g.since.Add(g.config.hold)
+	if g.since.IsZero() || g.config.hold < 0 || !at.After(now) {
 		return time.Time{}
 	}
-	return g.since.Add(g.config.hold)
+	return at
 }

@@ -29,6 +29,7 @@ type job struct {
 
 	// What the job did.
 	wrote  bool
+	live   bool // the files are on disk: what failed, failed after that
 	acted  bool
 	unborn bool                   // the child had not been started yet
 	last   time.Time              // when the process was told last
@@ -65,6 +66,9 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 		turnstile: g.turnstile, ungated: e.child != nil && g.action.ForChild() && !e.child.started,
 		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
 		story: story{began: time.Now(), cause: g.shown.cause},
+	}
+	if files == nil {
+		j.counts = g.applied // what is live is not what has been counted
 	}
 	g.busy, g.job = true, j
 	e.jobs++
@@ -145,7 +149,7 @@ func (e *engine) settleOwed(r result, now time.Time) {
 		return
 	}
 	g.backoff.Reset()
-	g.retry = g.rejected.until // zero when nothing is rejected
+	g.dirty = true // for what is to be written: until when that waits
 }
 
 // trouble notes why a job did not come to its end, and when to try again.
@@ -163,6 +167,7 @@ func (g *group) trouble(r result, now time.Time) {
 		g.rejected = rejected{digest(r.job.files), now.Add(g.rejections.Next())}
 	}
 	g.failed(r.err, now)
+	g.stuck = !r.job.live
 	g.retry = now.Add(g.backoff.Next())
 	if back != nil && !g.owed {
 		g.retry = g.rejected.until

@@ -202,6 +202,7 @@ func (e *engine) finishUndo(j *job) error {
 	if err := e.act(j); err != nil {
 		return fmt.Errorf("the process could not be told: %w", err)
 	}
+	j.counts = j.ledger.counts() // of the files that are back
 	return e.told(j)
 }
 
