@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 )
 
 // configure makes groups the ones at work. Those that are as before go on as
@@ -46,6 +48,9 @@ func (e *engine) configure(configs []groupConfig) error {
 			g.job.cancel(errSuperseded)
 		}
 		e.meters.forget(g.name)
+	}
+	gone := slices.AppendSeq(e.gone, maps.Values(old))
+	for _, g := range gone {
 		for _, a := range added {
 			a.follow(g)
 		}
@@ -55,10 +60,16 @@ func (e *engine) configure(configs []groupConfig) error {
 			e.log.Info("without meaning in kconfd", "group", g.name, "keys", g.unused)
 		}
 	}
-	e.groups = groups
-	for _, g := range old {
-		if !g.busy && !e.follows(g) {
-			go g.turnstile.giveUp() // it ends by itself
+	e.groups, e.gone = groups, nil
+	for _, g := range gone {
+		if e.follows(g) {
+			continue
+		}
+		if g.unfinished() {
+			e.gone = append(e.gone, g)
+		}
+		if !g.busy {
+			g.giveUp()
 		}
 	}
 	if e.child != nil {

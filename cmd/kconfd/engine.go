@@ -53,6 +53,7 @@ type engine struct {
 	snapshots snapshotter
 
 	groups  []*group
+	gone    []*group // without a resource file now, and at work or owing: the file may come back
 	results chan result
 	phases  chan phase
 	asks    chan ask

@@ -168,6 +168,17 @@ func (g *group) takeOver() {
 	g.after = nil
 }
 
+// unfinished says whether whoever comes after the group has to know of it.
+func (g *group) unfinished() bool {
+	return g.busy || g.owed || slices.ContainsFunc(g.after, (*group).unfinished)
+}
+
+// giveUp ends the way through the gate of a group that is gone.
+func (g *group) giveUp() {
+	go g.turnstile.giveUp() // it ends by itself
+	g.turnstile = nil
+}
+
 // waits says whether the group cannot start a job: its own, or that of one before
 // it, has not ended.
 func (g *group) waits() bool {

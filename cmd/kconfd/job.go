@@ -112,7 +112,7 @@ func (e *engine) settle(r result, now time.Time) {
 	g.onDisk = j.onDisk
 	e.meters.job(r)
 	if !e.follows(g) {
-		go g.turnstile.giveUp() // it ends by itself
+		g.giveUp()
 	}
 	if r.err != nil {
 		g.trouble(r, now)

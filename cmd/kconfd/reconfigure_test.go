@@ -325,6 +325,30 @@ func TestOwedActionOutlivesReconfiguration(t *testing.T) {
 	k.stop()
 }
 
+// What is owed is owed also when the resource file was away for a while.
+func TestOwedActionOutlivesItsResourceFile(t *testing.T) {
+	t.Parallel()
+	files := colourFiles()
+	files["conf/conf.d/b.toml"] = "[[template]]\nsrc = \"a.tmpl\"\ndest = \"$DIR/live/b\"\n"
+	d := newDir(t, files)
+	if err := os.Mkdir(d.file("actions"), 0o755); err != nil { // the command cannot write to it
+		t.Fatal(err)
+	}
+	k := startIn(d, "-log-level", "debug")
+	k.awaitLog("the process could not be told")
+	config := d.read("conf/conf.d/a.toml")
+	if err := os.Remove(d.file("conf/conf.d/a.toml")); err != nil {
+		t.Fatal(err)
+	}
+	k.awaitLog("configuration read.*groups=1")
+	if err := os.Remove(d.file("actions")); err != nil {
+		t.Fatal(err)
+	}
+	d.write("conf/conf.d/a.toml", config)
+	d.awaitFile("actions", "blue\n")
+	k.stop()
+}
+
 // A group that takes over a file waits for the job of the one before: two of them
 // never work on one file.
 func TestGroupWaitsForTheOneBefore(t *testing.T) {
