@@ -137,8 +137,15 @@ func (g *group) readers() []*watcher.Reader {
 // may not have ended, and what it owes is owed still.
 func (g *group) follow(gone *group) {
 	for _, old := range append([]*group{gone}, gone.after...) {
-		if old.writes(g.templates) {
-			g.after = append(g.after, old)
+		if !old.writes(g.templates) {
+			continue
+		}
+		g.after = append(g.after, old)
+		if old.told.After(g.told) {
+			g.told = old.told
+		}
+		if g.applied == nil && slices.EqualFunc(g.guards, old.guards, (*guard).countsAs) {
+			g.applied = old.applied
 		}
 	}
 }

@@ -135,6 +135,11 @@ func (g *guard) look(v *watcher.View) {
 	})
 }
 
+// countsAs says whether both count the same.
+func (g *guard) countsAs(other *guard) bool {
+	return g.config.source.Text == other.config.source.Text
+}
+
 // check says why the render is to be held, if it is. Before is the count of what
 // was applied last, negative when nothing was.
 func (g *guard) check(before int, now time.Time) error {

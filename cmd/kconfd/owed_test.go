@@ -71,6 +71,22 @@ func TestGuardsCompareWithWhatIsLive(t *testing.T) {
 	}
 }
 
+// A group that is configured anew is compared with what was applied before.
+func TestGuardsOutliveReconfiguration(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, shrinkingFiles(`hold = "none"`))
+	k := startIn(d)
+	k.awaitLog("verified")
+	d.write("objects.yaml", members(1))
+	k.awaitLog("1 of 4, and max_shrink is 50%")
+	d.write("conf/conf.d/a.toml", strings.Replace(d.read("conf/conf.d/a.toml"), "50%", "40%", 1))
+	k.awaitLog("1 of 4, and max_shrink is 40%")
+	k.stop()
+	if got := strings.Count(d.read("live/a"), "10."); got != 4 {
+		t.Errorf("live/a has %d, want the last good four", got)
+	}
+}
+
 // shrinkingFiles is a group whose list may lose half of its members at once.
 func shrinkingFiles(hold string) map[string]string {
 	files := transactionFiles()
