@@ -118,6 +118,7 @@ func TestCluster(t *testing.T) {
 		"replicas that act too soon":           testRollingThrottled,
 		"replicas and what is taken back":      testRollingTakenBack,
 		"a replica that loses its turn":        testRollingLost,
+		"a start with older objects":           testOlderSnapshot,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

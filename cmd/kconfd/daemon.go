@@ -101,6 +101,9 @@ func (g *group) recover(log *slog.Logger) {
 	}
 	g.applied = g.ledger.counts()
 	if !g.ledger.pending() {
+		if g.ledger.Applied != nil {
+			g.appliedAt = g.ledger.Applied.At
+		}
 		return
 	}
 	owed, err := g.ledger.recover()

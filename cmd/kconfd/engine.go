@@ -283,7 +283,7 @@ func (e *engine) poke(now time.Time) {
 			default:
 				g.dirty = true // nothing is live yet: at once
 			}
-			g.dirty = g.dirty || held(g.err) && g.wantsFresh()
+			g.dirty = g.dirty || held(g.err) && (g.wantsFresh() || !g.settled)
 		}
 	})
 	e.lookAtAge()

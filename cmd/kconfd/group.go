@@ -32,6 +32,7 @@ type group struct {
 	ledger    *ledger    // of what is owed, and of the way back
 	told      time.Time  // when the process was told last
 	applied   []int      // counts of the guards, of what was applied last
+	appliedAt time.Time  // when an earlier kconfd applied what it left; zero when that is not known
 	dirty     bool       // to be applied, though no template changed: a retry or drift
 	after     []*group   // whose files are this group's now; they are gone
 
@@ -207,7 +208,26 @@ func (g *group) render(v *watcher.View, now time.Time) error {
 			first = err
 		}
 	}
+	if first == nil {
+		first = g.behind(v)
+	}
 	return first
+}
+
+// behind holds what comes of objects from a snapshot, where the live files may
+// have come of newer ones: a snapshot is older than the last changes. It is there
+// for files that are missing, and for other templates.
+func (g *group) behind(v *watcher.View) error {
+	if g.settled || !g.onDiskAlready() {
+		return nil
+	}
+	for _, r := range g.readers() {
+		var old *watcher.OutOfDateError
+		if errors.As(v.OutOfDate(r), &old) && old.Restored && (g.appliedAt.IsZero() || old.Since.Before(g.appliedAt)) {
+			return &render.HeldError{Reason: fmt.Sprintf("the objects last seen are from %s, and the files may be newer", old.Since.Format(time.RFC3339))}
+		}
+	}
+	return nil
 }
 
 // wantsFresh says whether a guard looks at the age of what it counts.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"testing"
 )
@@ -45,6 +46,30 @@ func testStartInOutage(t *testing.T, w world) {
 	w.awaitFile("live/web", "10.0.0.2 ")
 	w.awaitFile("live/fresh", "10.0.0.2 ")
 	k.awaitLog("what was read is up to date again")
+	k.stop()
+}
+
+// testOlderSnapshot: a start while the API server is away leaves files alone that
+// came of newer objects than those last kept, and their process too.
+func testOlderSnapshot(t *testing.T, w world) {
+	line, kubeconfig := newWire(w)
+	w.kubeconfig = kubeconfig
+	line.connect()
+	w.members("web", "10.0.0.1")
+	w.write("conf/conf.d/web.toml", nodes("web", "[reload]\naction = \"exec\"\ncommand = \"cat $DIR/live/web >>$DIR/actions; echo >>$DIR/actions\"\n"))
+	k := w.start("-state-dir", w.file("state"))
+	await(t, "the objects are kept", func() bool { return w.read("state/objects") != "" })
+	w.members("web", "10.0.0.2")
+	await(t, "it is told", func() bool { return k.count("msg=told") == 2 })
+	k.stop() // before they are kept again
+	line.cut()
+
+	k = w.start("-state-dir", w.file("state"), "-timeout", "300ms")
+	k.awaitLog("render held, the last files stay.*the objects last seen are from .*, and the files may be newer")
+	line.connect()
+	await(t, "it is in order", func() bool { code, _ := k.get("/readyz"); return code == http.StatusOK })
+	w.members("web", "10.0.0.3")
+	w.awaitFile("actions", "10.0.0.1 \n10.0.0.2 \n10.0.0.3 \n")
 	k.stop()
 }
 
