@@ -27,6 +27,11 @@ type fault struct {
 // faultOf is the fault of a round.
 func faultOf(seed uint64) fault {
 	all := faults()
+	for _, f := range all {
+		if f.name == flagValue[string]("chaos.fault") {
+			return f
+		}
+	}
 	return all[seed%uint64(len(all))]
 }
 
@@ -122,7 +127,7 @@ func (r *round) doom(k *keeper, at string, pause time.Duration, then func()) {
 	r.scene().running.Go(func() { // until it has died, or the test is over
 		defer close(dead)
 		for {
-			if _, err := os.Stat(k.file("kill.done")); err == nil || r.t.Context().Err() != nil {
+			if step, _ := os.ReadFile(k.file("kill.done")); len(step) > 0 || r.t.Context().Err() != nil {
 				break
 			}
 			time.Sleep(time.Millisecond)
@@ -142,6 +147,7 @@ func (r *round) doom(k *keeper, at string, pause time.Duration, then func()) {
 		}
 	})
 	r.results.note("died at "+k.read("kill.done"), 1)
+	await(r.t, "the next one", func() bool { return k.pid() != 0 })
 }
 
 func killedAtAStep(r *round) {
@@ -164,7 +170,9 @@ func killedAtAMoment(r *round) {
 	k := r.one()
 	k.setPause(between(r.random, 0, chaosLease+time.Second))
 	r.wait(0, 2*time.Second)
+	before := k.pid()
 	r.goOn("there is somebody to kill", often, k.kill)
+	await(r.t, "the next one", func() bool { pid := k.pid(); return pid != 0 && pid != before })
 }
 
 // killedWhileItCommits is killed when the first file has been replaced, as soon
@@ -342,7 +350,7 @@ func stateDamaged(r *round) {
 	s, k := r.scene(), r.one()
 	s.changing.Wait()
 	s.awaitOrder("before its state is damaged", testPatience)
-	k.awaitNothingOwed()
+	k.awaitUp()
 	before := k.pid()
 	away := r.random.IntN(2) == 0
 	if away {

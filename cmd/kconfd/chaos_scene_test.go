@@ -384,7 +384,10 @@ func (s *scene) awaitOrder(when string, limit time.Duration) time.Duration {
 	s.t.Helper()
 	began := time.Now()
 	for tick := time.NewTicker(5 * time.Millisecond); !s.inOrder(); <-tick.C {
-		if s.t.Failed() || time.Since(began) > limit {
+		if s.t.Failed() { // which may be why
+			s.t.FailNow()
+		}
+		if time.Since(began) > limit {
 			s.t.Fatalf("%s: not in order %s %s", s.setup, when, limit)
 		}
 	}
@@ -414,7 +417,7 @@ func (s *scene) awaitRecovery(since time.Time) time.Duration {
 func (s *scene) wantRest() {
 	s.t.Helper()
 	for _, k := range s.keepers {
-		k.awaitNothingOwed()
+		k.awaitUp()
 		before := k.journal.read()
 		k.again()
 		if after := k.journal.read(); disturbances(after) != disturbances(before) {
@@ -423,9 +426,6 @@ func (s *scene) wantRest() {
 	}
 	s.put(s.t.Context(), append(slices.Clone(s.history.newest()), "10.251.0.1"))
 	s.awaitOrder("after one more change", testPatience)
-	for _, k := range s.keepers {
-		k.awaitNothingOwed() // which the process may have been quicker than
-	}
 }
 
 func (s *scene) close() {
@@ -442,10 +442,26 @@ func (s *scene) story() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nstates:\n%s\n", s.what(), strings.Join(s.history.tellings(), "\n"))
 	for _, k := range s.keepers {
-		fmt.Fprintf(&b, "%s, journal:\n%s\n%s, log:\n%s\n", k.name, strings.Join(k.journal.read(), "\n"), k.name, lastLines(k.file("log"), 150))
+		k.dump()
+		fmt.Fprintf(&b, "%s, journal:\n%s\n%s, log:\n%s\n", k.name, strings.Join(k.journal.read(), "\n"), k.name, lastLines(k.file("log"), 500))
 	}
 	fmt.Fprintf(&b, "acting:\n%s\n", strings.Join(journal(s.file("acting")).read(), " "))
 	return b.String()
+}
+
+// dump has a kconfd that is still there write to its log what it is at.
+func (k *keeper) dump() {
+	pid := k.pid()
+	k.mu.Lock()
+	k.ending = true
+	k.mu.Unlock()
+	if pid == 0 || syscall.Kill(pid, syscall.SIGQUIT) != nil {
+		return
+	}
+	select {
+	case <-k.ended:
+	case <-time.After(time.Second): // a worker is not waited for
+	}
 }
 
 func lastLines(path string, n int) string {
@@ -703,6 +719,13 @@ func (k *keeper) awaitWork(before int) {
 	})
 }
 
+// awaitUp waits until a kconfd is there, and no longer dies of SIGTERM before it
+// knows what to do.
+func (k *keeper) awaitUp() {
+	k.t.Helper()
+	await(k.t, "a kconfd is up", func() bool { return k.pid() != 0 && k.metric("go_goroutines") > 0 })
+}
+
 // metric is the first of kconfd's metrics with a text in its name, 0 when there
 // is none yet.
 func (k *keeper) metric(name string) float64 {
@@ -716,9 +739,12 @@ func (k *keeper) metric(name string) float64 {
 	return metricAt(address, name)
 }
 
-// inOrder says whether the newest state is live and applied.
+// inOrder says whether the newest state is live and applied, and nothing is owed.
 func (k *keeper) inOrder() bool {
 	newest := k.scene.history.newest()
+	if k.owes() {
+		return false
+	}
 	for name, want := range renderedFor(newest) {
 		if k.live(name) != want {
 			return false
@@ -770,18 +796,18 @@ func (k *keeper) sample(ctx context.Context) {
 	}
 }
 
-// awaitNothingOwed waits until the ledger says so, wherever it is.
-func (k *keeper) awaitNothingOwed() {
-	k.t.Helper()
-	await(k.t, "nothing is owed", func() bool {
-		for _, path := range append(k.glob("live/.*.kconfd"), k.glob("state/*.json")...) {
+// owes says whether the ledger has something, wherever it is.
+func (k *keeper) owes() bool {
+	for _, pattern := range []string{"live/.*.kconfd", "state/*.json"} {
+		paths, _ := filepath.Glob(k.file(pattern)) // the pattern is good
+		for _, path := range paths {
 			var e entry
 			if _, err := state.Load(path, &e); err != nil || (&ledger{entry: e}).pending() {
-				return false
+				return true
 			}
 		}
-		return true
-	})
+	}
+	return false
 }
 
 // again has another kconfd begin where nothing has changed: after a stop, or

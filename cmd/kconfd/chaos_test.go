@@ -34,6 +34,7 @@ import (
 func chaosFlags() {
 	flag.Uint64("chaos.seed", 1, "of the first round")
 	flag.Int("chaos.rounds", 0, "how many; 0 is one of each kind of fault")
+	flag.String("chaos.fault", "", "the kind of fault in all rounds, rather than the seed's")
 	flag.Duration("chaos.pause", 5*time.Second, "how long the API server is stopped at most")
 	flag.Duration("chaos.bar", 25*time.Second, "how long it may take to be in order again, in every round")
 	flag.Int("chaos.changes", 400, "how many changes nothing may grow by")

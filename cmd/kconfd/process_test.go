@@ -22,7 +22,7 @@ func (d dir) wantSignals(want ...string) {
 func TestReadyCommand(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		// It says so once: a try that the stop breaks off may still come to its end beside the next.
-	const ready = "test -e $DIR/go && { mkdir $DIR/said 2>/dev/null && echo ready >>$DIR/signals; true; }"
+		const ready = "test -e $DIR/go && { mkdir $DIR/said 2>/dev/null && echo ready >>$DIR/signals; true; }"
 		d := newDir(t, recorded("[reload]\naction = \"signal\"\nsignal = \"USR1\"\n[process]\nready_cmd = \""+ready+"\"\n"))
 		k := startWay(t, way, filed(d, d.recorder()...)...)
 		d.awaitLines("starts", 1)
