@@ -17,7 +17,8 @@ import (
 type Old struct {
 	Target  string      `json:"target"`           // the file, links followed
 	Backup  string      `json:"backup,omitempty"` // what it was; empty when there was none
-	New     string      `json:"new"`              // SHA-256 of the content that replaces it, in hex
+	Was     string      `json:"was,omitempty"`    // SHA-256 of that, in hex
+	New     string      `json:"new"`              // SHA-256 of the content that replaces it
 	InPlace bool        `json:"inPlace,omitempty"`
 	Mode    fs.FileMode `json:"mode,omitempty"` // of a file written in place, before
 	UID     int         `json:"uid,omitempty"`
@@ -37,6 +38,7 @@ func (b *Batch) KeepOld() []Old {
 		o := Old{Target: s.target, New: hex.EncodeToString(sum[:]), InPlace: s.InPlace}
 		if s.existed {
 			o.Backup = s.backupPath()
+			o.Was, _ = sumOf(s.target) // without it a backup is taken to be whole
 		}
 		if s.existed && s.InPlace {
 			o.Mode, o.UID, o.GID = s.now.mode, s.now.uid, s.now.gid
@@ -52,19 +54,32 @@ func (s *Staged) backupPath() string { return s.Path + backupSuffix }
 
 // Replaced says whether the new content is live.
 func (o Old) Replaced() (bool, error) {
-	f, err := os.Open(o.Target)
+	sum, err := sumOf(o.Target)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	return err == nil && sum == o.New, err
+}
+
+// untouched says whether the old content is live. Then there is nothing to put
+// back, and the backup may not be whole yet.
+func (o Old) untouched() bool {
+	sum, err := sumOf(o.Target)
+	return err == nil && sum == o.Was
+}
+
+// sumOf is the SHA-256 of a file, in hex.
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return false, err
+		return "", err
 	}
-	return hex.EncodeToString(h.Sum(nil)) == o.New, nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Undo puts the files back as they were, the last first, and removes those that
@@ -93,6 +108,8 @@ func (o Old) undo() error {
 		return o.remove()
 	case o.InPlace:
 		return o.writeBack()
+	case o.untouched():
+		return o.forget()
 	}
 	err := os.Rename(o.Backup, o.Target)
 	switch {
@@ -102,6 +119,10 @@ func (o Old) undo() error {
 		return err
 	}
 	// Where both are still names of one file, rename leaves both.
+	return o.forget()
+}
+
+func (o Old) forget() error {
 	if err := os.Remove(o.Backup); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -125,7 +146,7 @@ func (o Old) writeBack() error {
 		return err
 	}
 	now, err := os.ReadFile(o.Target)
-	if err != nil || !bytes.Equal(now, content) {
+	if err != nil || !bytes.Equal(now, content) && !o.untouched() {
 		if err := write(o.Target, content); err != nil {
 			return fmt.Errorf("the old content is in %q: %w", o.Backup, err)
 		}

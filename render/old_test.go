@@ -77,6 +77,24 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// A backup that was cut off while it was made is not put back: what it is of has
+// not been replaced.
+func TestUndoOfHalfABackup(t *testing.T) {
+	dir, before, batch, olds := oldSet(t)
+	for _, o := range olds {
+		if o.Backup != "" {
+			put(t, o.Backup, state{"ol", 0o600, 0, 0})
+		}
+	}
+	if err := Undo(reread(t, olds)); err != nil {
+		t.Fatal(err)
+	}
+	batch.Discard()
+	if diff := cmp.Diff(before, treeOf(t, dir)); diff != "" {
+		t.Errorf("-before +after:\n%s", diff)
+	}
+}
+
 // A commit that was cut off after any of its steps is undone.
 func TestUndoOfHalfACommit(t *testing.T) {
 	for steps := range 5 {
