@@ -281,6 +281,7 @@ func TestHalfACommit(t *testing.T) {
 	k = startIn(d, "-timeout", "1h")
 	k.awaitLog("an earlier kconfd was cut off")
 	await(t, "the old set is there again", func() bool { return d.hasSet("blue") })
+	k.awaitLog("waiting for data") // so it heeds signals
 	k.stop()
 	d.wantNothingKept()
 	d.awaitFile("actions", "blue\n")
