@@ -167,6 +167,7 @@ pid_file = "$DIR/pid"
 			return strings.HasSuffix(w.read("heard"), fmt.Sprintf("10.0.0.1 10.0.0.%d \n", n))
 		})
 	}
+	await(t, "nothing is owed", func() bool { return len(w.glob("live/.*")) == 0 })
 	k.stop()
 	if got := w.lines("heard"); got != 4 {
 		t.Errorf("told %d times, want 4: %q", got, w.read("heard"))
@@ -609,6 +610,7 @@ retry = "10m"
 	w.members("web", "10.0.0.2")
 	w.awaitFile("actions", "10.0.0.2 ")
 	t.Logf("told of the new content after %v", time.Since(began))
+	await(t, "nothing is owed", func() bool { return len(w.glob("live/.*")) == 0 })
 	k.stop()
 	w.wantNoLeftovers("live")
 	if _, err := os.Stat(filepath.Join(w.path, "live/web")); err != nil {
