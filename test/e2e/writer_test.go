@@ -81,6 +81,13 @@ func (w *writer) written() []ack {
 	return w.acks[:len(w.acks):len(w.acks)]
 }
 
+// forget drops what was acknowledged behind the first n: it is to be lost.
+func (w *writer) forget(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acks = w.acks[:n:n]
+}
+
 // failures is what went wrong so far.
 func (w *writer) failures() string {
 	w.mu.Lock()
@@ -105,14 +112,17 @@ func (w *writer) awaitWrites(t *testing.T) {
 	}
 }
 
-// stop ends the client, and gives what was acknowledged.
+// end ends the client, if it has not been.
+func (w *writer) end() {
+	_ = w.stdin.Close() // it may have been
+	<-w.done
+}
+
+// stop ends the client once it writes, and gives what was acknowledged.
 func (w *writer) stop(t *testing.T) []ack {
 	t.Helper()
 	w.awaitWrites(t)
-	if err := w.stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
-	<-w.done
+	w.end()
 	return w.written()
 }
 
