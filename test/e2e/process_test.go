@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
-	"time"
 )
 
 // A process is a program of the cluster that runs.
@@ -49,20 +48,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// stop asks the program to end, and kills it when it takes too long. One that has
-// ended is no error.
-func (p *process) stop() error {
-	if err := p.signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(10 * time.Second):
-		return p.kill()
-	}
-}
-
+// kill ends the program at once. One that has ended is no error.
 func (p *process) kill() error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,14 +42,11 @@ func changeInTurns(t *testing.T, g *galera, w *writer) {
 // changeAtOnce is what changeInTurns is measured against.
 func changeAtOnce(t *testing.T, g *galera, w *writer) {
 	var turns string
-	g.setConfigMap(t, "pxc-kconfd", "settings.toml", func(old string) string {
+	g.configure(t, func(old string) string {
 		turns = old
 		head, _, _ := strings.Cut(old, "[reload.rolling]")
 		return head
 	})
-	for _, pod := range g.allPods(t) {
-		g.awaitLog(t, pod.Name, "configuration read again")
-	}
 	from := len(w.written())
 	begin := time.Now()
 	g.setSettings(t, "max_connections = 222")
@@ -56,9 +54,26 @@ func changeAtOnce(t *testing.T, g *galera, w *writer) {
 	g.awaitWhole(t, 3)
 	w.awaitWrites(t)
 	t.Logf("figure: at once, in %v, no write for %v at most", time.Since(begin).Round(100*time.Millisecond), longestGap(w.written()[from:]))
-	g.setConfigMap(t, "pxc-kconfd", "settings.toml", func(string) string { return turns })
+	g.configure(t, func(string) string { return turns })
 	g.setSettings(t, usual)
 	g.awaitVariable(t, "max_connections", "200")
+}
+
+// configure changes the resource file for the settings, and waits until every kconfd
+// goes by it: it writes a file then that another resource file has.
+func (g *galera) configure(t *testing.T, change func(string) string) {
+	t.Helper()
+	g.setConfigMap(t, "pxc-kconfd", "settings.toml", change)
+	mark := fmt.Sprint(time.Now().UnixNano())
+	g.setConfigMap(t, "pxc-kconfd", "mark.toml", func(string) string {
+		return "[[template]]\ndest = \"/run/mysqld/mark\"\ncontents = \"" + mark + "\"\n"
+	})
+	for _, pod := range g.allPods(t) {
+		await(t, "kconfd in pod "+pod.Name+" goes by its new configuration", func() bool {
+			got, err := g.exec(pod.Name, "cat", "/run/mysqld/mark")
+			return err == nil && got == mark
+		})
+	}
 }
 
 // refusedSetting: the check keeps it from every server.
