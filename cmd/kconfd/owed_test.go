@@ -31,6 +31,97 @@ check_cmd = "! grep -q black {{.src}}"`, 1)
 	k.stop()
 }
 
+// owing is a directory in which a kconfd with these flags has been ended when it
+// owed the process a word.
+func owing(t *testing.T, flags ...string) dir {
+	t.Helper()
+	files := transactionFiles()
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], `dest = "$DIR/live/a"`, `dest = "$DIR/live/a"
+check_cmd = "! grep -q black {{.src}}"`, 1)
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], "verify_", "# verify_", 2) // nothing is put back
+	d := newDir(t, files)
+	for i, flag := range flags {
+		flags[i] = strings.ReplaceAll(flag, "$DIR", d.path)
+	}
+	k := startIn(d, flags...)
+	await(t, "it is told", func() bool { return d.read("actions") == "blue\n" })
+	d.write("broken", "")
+	d.write("objects.yaml", settings("green"))
+	k.awaitLog("the process could not be told")
+	k.stop()
+	d.remove("broken")
+	d.remove("actions")
+	return d
+}
+
+func (d dir) remove(name string) {
+	d.t.Helper()
+	if err := os.Remove(d.file(name)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// What is owed is told also by the next kconfd, when the resource file has another
+// name then, or the files another order.
+func TestOwedAfterARename(t *testing.T) {
+	t.Parallel()
+	const reordered = "[[template]]\ncontents = 'a new one'\ndest = \"$DIR/live/first\"\n"
+	for name, test := range map[string]struct{ before, after, resource, more string }{
+		"renamed":                              {resource: "z.toml"},
+		"renamed, a state directory":           {before: "-state-dir=$DIR/state", after: "-state-dir=$DIR/state", resource: "z.toml"},
+		"another first file":                   {resource: "a.toml", more: reordered},
+		"both, a state directory":              {before: "-state-dir=$DIR/state", after: "-state-dir=$DIR/state", resource: "z.toml", more: reordered},
+		"a state directory that was not there": {after: "-state-dir=$DIR/state", resource: "a.toml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var flags []string
+			if test.before != "" {
+				flags = append(flags, test.before)
+			}
+			d := owing(t, flags...)
+			resource := d.read("conf/conf.d/a.toml")
+			d.remove("conf/conf.d/a.toml")
+			d.write("conf/conf.d/"+test.resource, strings.ReplaceAll(test.more, "$DIR", d.path)+resource)
+			flags = nil
+			if test.after != "" {
+				flags = append(flags, strings.ReplaceAll(test.after, "$DIR", d.path))
+			}
+			k := startIn(d, flags...)
+			k.awaitLog("an earlier kconfd was cut off.*owed=true")
+			await(t, "what is owed is told", func() bool { return strings.HasPrefix(d.read("actions"), "green\n") })
+			await(t, "nothing is owed", func() bool { return len(d.glob("live/.*.kconfd")) == 0 })
+			k.stop()
+		})
+	}
+}
+
+// Kconfd -onetime tells what an earlier one owes, also when newer content does not
+// pass its check.
+func TestOwedByOnetime(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]bool{"told": false, "still broken": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := owing(t)
+			d.write("objects.yaml", settings("black"))
+			if broken {
+				d.write("broken", "")
+			}
+			k := startIn(d, "-onetime")
+			if code := k.code(); code != 1 {
+				t.Errorf("got exit code %d, want 1: the newest is not applied", code)
+			}
+			if got := d.read("actions"); !strings.HasPrefix(got, "green\n") {
+				t.Errorf("the process was told of %q, want green", got)
+			}
+			if left := d.glob("live/.*.kconfd"); len(left) > 0 != broken {
+				t.Errorf("owed: %q", left)
+			}
+		})
+	}
+}
+
 // A list that has shrunk is released after its time, whatever was owed meanwhile.
 func TestReleaseAfterWhatWasOwed(t *testing.T) {
 	t.Parallel()
