@@ -203,3 +203,28 @@ func TestGuardLetsGoOnce(t *testing.T) {
 		t.Errorf("let go: got %v, want never", got)
 	}
 }
+
+// Content that went back to what it had been, before what was between had been
+// verified, and is not verified itself: there is nothing to go back to. The
+// process is told again until it is.
+func TestVerifyWhatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	files := transactionFiles()
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], `verify_cmd = "`, `verify_cmd = "test ! -e $DIR/unwell && `, 1)
+	d := newDir(t, files)
+	k := startIn(d)
+	k.awaitLog("verified")
+	d.write("unwell", "")
+	d.write("objects.yaml", settings("green"))
+	await(t, "it is told", func() bool { return d.read("actions") == "blue\ngreen\n" })
+	d.write("objects.yaml", settings("blue"))
+	k.awaitLog("not applied.*written, but the process could not be told: verifying")
+	await(t, "it is told again", func() bool { return strings.HasPrefix(d.read("actions"), "blue\ngreen\nblue\nblue\n") })
+	d.remove("unwell")
+	k.awaitLog("in order again")
+	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*")) == 0 })
+	k.stop()
+	if got := k.count("putting the files back"); got > 0 {
+		t.Errorf("the files were put back %d times, to what they were", got)
+	}
+}
