@@ -228,3 +228,28 @@ func TestVerifyWhatWasThereBefore(t *testing.T) {
 		t.Errorf("the files were put back %d times, to what they were", got)
 	}
 }
+
+// A group whose resource file is removed while it owes is shown, and told of once
+// there is one again.
+func TestOwedWithoutAResourceFile(t *testing.T) {
+	t.Parallel()
+	d := owing(t)
+	d.write("broken", "")
+	d.write("conf/conf.d/other.toml", "[[template]]\ncontents = 'another'\ndest = \""+d.file("live/other")+"\"\n")
+	k := startIn(d, "-listen", "127.0.0.1:0")
+	k.awaitLog("the process could not be told|still owed")
+	resource := d.read("conf/conf.d/a.toml")
+	d.remove("conf/conf.d/a.toml")
+	shown := func() bool {
+		_, text := k.get("/status")
+		return strings.Contains(text, "its resource file is gone")
+	}
+	await(t, "it is shown", shown)
+	d.remove("broken")
+	d.remove("actions")
+	d.write("conf/conf.d/b.toml", resource)
+	await(t, "it is told", func() bool { return strings.HasPrefix(d.read("actions"), "green\n") })
+	await(t, "it is shown no more", func() bool { return !shown() })
+	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*.kconfd")) == 0 })
+	k.stop()
+}
