@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
@@ -57,6 +58,9 @@ func TestChaos(t *testing.T) {
 		runInside(t)
 		return
 	}
+	// Who runs this may ignore hang-ups, as nohup does: the processes of the
+	// scenes, which are told by them, must not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	server := &server{Cluster: cluster.Start(t)}
 	results := &chaosTally{}
 	seeds, shared := chaosSeeds()
