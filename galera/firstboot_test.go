@@ -193,7 +193,8 @@ func (v *volume) ask(port int, user, password, query string) string {
 	if err != nil && len(out) == 0 {
 		v.t.Fatalf("%v (run: make packages)", err)
 	}
-	return strings.TrimSuffix(string(out), "\n")
+	answer := strings.TrimSuffix(string(out), "\n")
+	return answer[max(0, strings.Index(answer, "ERROR ")):] // before it stands the query
 }
 
 // All accounts come with their passwords, over the network and over the socket,
