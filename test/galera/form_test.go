@@ -6,8 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	galeranode "github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/test/cluster"
 	"github.com/kconfd/kconfd/test/galera"
 )
@@ -39,7 +42,12 @@ type scene struct {
 	cluster    *galera.Cluster
 	namespace  string
 	kubeconfig string
+	store      *galeranode.Store
 	members    []*member
+	began      time.Time
+
+	uuid           string   // of the cluster, from its beginning on
+	tried, written []string // rows: sent, and acknowledged
 }
 
 // A member is a node with the kconfd that runs it.
@@ -50,12 +58,18 @@ type member struct {
 }
 
 func newScene(t *testing.T) *scene {
-	s := &scene{T: t, cluster: galera.New(t)}
+	s := &scene{T: t, cluster: galera.New(t), began: time.Now()}
 	port := 0
 	onServer(t, func(c *cluster.Cluster) {
 		s.namespace = c.Namespace(t)
 		s.kubeconfig = c.Kubeconfig(t, cluster.Admin, s.namespace)
-		_, err := fmt.Sscanf(c.URL(), "https://127.0.0.1:%d", &port)
+		client, err := galeranode.NewClient(c.Config())
+		if err == nil {
+			s.store, err = galeranode.NewStore(client, s.namespace, "test")
+		}
+		if err == nil {
+			_, err = fmt.Sscanf(c.URL(), "https://127.0.0.1:%d", &port)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,20 +112,197 @@ forward = []
 	m.process = m.Start(s, append(command, m.Server()...)...)
 }
 
-func TestForm(t *testing.T) {
-	t.Parallel()
-	s := newScene(t)
+// nodes are those of the members.
+func nodes(members []*member) (nodes []*galera.Node) {
+	for _, m := range members {
+		nodes = append(nodes, m.Node)
+	}
+	return nodes
+}
+
+// form starts all nodes at once, for the first time.
+func (s *scene) form() {
+	s.Helper()
 	for _, m := range s.members {
 		s.start(m)
 	}
-	for _, m := range s.members {
-		m.AwaitSynced(t)
-	}
-	galera.WantHealthy(t, s.members[0].Node, s.members[1].Node, s.members[2].Node)
+	s.awaitAll()
 	founders := 0
 	for _, m := range s.members {
-		founders += strings.Count(m.process.Log(), "first data directory is made")
-		t.Log(m.process.Log())
+		founders += strings.Count(m.process.Log(), "--wsrep-new-cluster")
 	}
-	t.Log(founders)
+	s.members[0].Ask(s, "CREATE DATABASE test; CREATE TABLE test.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200))")
+	s.judge()
+}
+
+// awaitAll waits until all nodes take part, and the record says so.
+func (s *scene) awaitAll() {
+	s.Helper()
+	for _, m := range s.members {
+		m.AwaitSynced(s)
+	}
+	for _, m := range s.members {
+		m.AwaitStatus(s, "wsrep_cluster_size", fmt.Sprint(len(s.members)))
+	}
+	for _, m := range s.members {
+		s.awaitState(m, "synced")
+	}
+}
+
+// awaitState waits until the record says so of a node.
+func (s *scene) awaitState(m *member, want string) {
+	s.Helper()
+	galera.Await(s, fmt.Sprintf("the record says %q of node %q", want, m.Name), func() bool { return s.entry(m).State == galeranode.State(want) })
+}
+
+// entry is what the record says of a node.
+func (s *scene) entry(m *member) galeranode.Node {
+	s.Helper()
+	r, err := s.store.Read(s.Context())
+	if err != nil {
+		return galeranode.Node{}
+	}
+	return r.Nodes[m.Name]
+}
+
+// judge fails unless all nodes are one cluster with the same data, in which no row is
+// missing of which anybody was told that it is there.
+func (s *scene) judge() {
+	s.Helper()
+	galera.WantHealthy(s, nodes(s.members)...)
+	const question = "SET SESSION wsrep_sync_wait = 15; CHECKSUM TABLE test.t"
+	want := s.members[0].Ask(s, question)
+	for _, m := range s.members[1:] {
+		if got := m.Ask(s, question); got != want {
+			s.Errorf("node %q has other data than %q: %q and %q", m.Name, s.members[0].Name, got, want)
+		}
+	}
+	there := map[string]bool{}
+	for text := range strings.Lines(s.members[0].Ask(s, "SELECT text FROM test.t")) {
+		there[strings.TrimSpace(text)] = true
+	}
+	for _, text := range s.written {
+		if !there[text] {
+			s.Errorf("row %q was lost", text)
+		}
+	}
+	uuid := s.members[0].Status("wsrep_cluster_state_uuid")
+	if s.uuid == "" {
+		s.uuid = uuid
+	}
+	if uuid != s.uuid || uuid == "" {
+		s.Errorf("the cluster was %q, and is %q now", s.uuid, uuid)
+	}
+	s.Logf("%d rows, at %v", len(there), time.Since(s.began).Round(time.Millisecond))
+}
+
+// whileWriting writes to all nodes in turn until do has returned.
+func (s *scene) whileWriting(do func()) {
+	s.Helper()
+	done := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() { // until done is closed
+		for i := 0; ; i++ {
+			text := fmt.Sprintf("row-%d", len(s.tried))
+			s.tried = append(s.tried, text)
+			_, err := s.members[i%len(s.members)].Query(fmt.Sprintf("INSERT INTO test.t (text) VALUES ('%s')", text))
+			if err == nil {
+				s.written = append(s.written, text)
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	before := len(s.written)
+	defer func() {
+		close(done)
+		writer.Wait()
+		if len(s.written) == before {
+			s.Error("nothing was written")
+		}
+	}()
+	time.Sleep(200 * time.Millisecond) // for some rows
+	do()
+}
+
+// kill ends a node as the loss of its machine would.
+func (m *member) kill(t *testing.T) {
+	t.Helper()
+	m.process.Signal(t, syscall.SIGKILL)
+	m.process.Wait(t, grace)
+}
+
+// stop ends a node as the deletion of its pod would.
+func (m *member) stop(t *testing.T) {
+	t.Helper()
+	m.process.Signal(t, syscall.SIGTERM)
+	m.process.Wait(t, 2*grace)
+}
+
+// atOnce does something with all of the members at the same time.
+func atOnce(members []*member, do func(*member)) {
+	var running sync.WaitGroup
+	for _, m := range members {
+		running.Go(func() { do(m) })
+	}
+	running.Wait()
+}
+
+// A cluster forms from nothing, and comes back from whatever crashes.
+func TestCrashes(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.form()
+	for _, crash := range []struct {
+		name string
+		do   func()
+	}{
+		{"all at once", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.kill(t) }) })
+			for _, m := range s.members {
+				s.start(m)
+			}
+		}},
+		{"all at once, without the API server", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.kill(t) }) })
+			for _, m := range s.members {
+				m.door.Shut()
+				s.start(m)
+			}
+			for _, m := range s.members {
+				m.AwaitSynced(t)
+				m.door.Open(t)
+			}
+		}},
+		{"two of three", func() {
+			s.whileWriting(func() { atOnce(s.members[1:], func(m *member) { m.kill(t) }) })
+			for _, m := range s.members[1:] {
+				s.start(m)
+			}
+		}},
+		{"one", func() {
+			s.whileWriting(func() { s.members[0].kill(t) })
+			s.start(s.members[0])
+		}},
+		{"one, with its volume", func() {
+			s.whileWriting(func() { s.members[0].kill(t) })
+			s.members[0].Empty(t)
+			s.start(s.members[0])
+		}},
+		{"the server of one", func() {
+			s.whileWriting(func() { send(t, s.members[1].Find(t, "mariadbd ").PID, syscall.SIGKILL) })
+		}},
+	} {
+		t.Log(crash.name)
+		crash.do()
+		s.awaitAll()
+		s.judge()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	atOnce(s.members, func(m *member) { m.stop(t) })
 }
