@@ -3,6 +3,7 @@ package galera_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -305,4 +306,137 @@ func TestCrashes(t *testing.T) {
 		}
 	}
 	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
+// A cluster comes back from stops: of all nodes at once, of one after another, with a
+// volume that is lost in between, and by a person's decision where that is needed.
+func TestStops(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.form()
+	a, b, c := s.members[0], s.members[1], s.members[2]
+	restart := func() {
+		for _, m := range s.members {
+			s.start(m)
+		}
+	}
+	for _, stop := range []struct {
+		name string
+		do   func()
+	}{
+		{"all at once", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.stop(t) }) })
+			for _, m := range s.members {
+				s.wantState(m, "stopped")
+			}
+			restart()
+		}},
+		{"one after another", func() {
+			s.whileWriting(func() {
+				for _, m := range s.members {
+					m.stop(t)
+				}
+			})
+			restart()
+			c.process.AwaitLog(t, "--wsrep-new-cluster") // it left last
+		}},
+		{"all, and the first returns late", func() {
+			s.whileWriting(func() {
+				c.stop(t)
+				a.stop(t)
+				b.stop(t)
+			})
+			s.start(a)
+			s.start(c)
+			s.awaitWaits(a, "waits for node2, which has more")
+			s.start(b)
+		}},
+		{"all, one without the API server", func() {
+			s.whileWriting(func() {
+				a.door.Shut()
+				atOnce(s.members, func(m *member) { m.stop(t) })
+			})
+			s.start(b)
+			s.start(c)
+			s.awaitWaits(b, "waits for node1 may be running: synced since")
+			a.door.Open(t)
+			s.start(a)
+		}},
+		{"all, and one volume is lost", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.stop(t) }) })
+			b.Empty(t)
+			restart()
+		}},
+		{"all are killed, and one volume is lost", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.kill(t) }) })
+			b.Empty(t)
+			restart()
+			s.awaitWaits(a, "node2 lost its data, and nobody knows how much that was")
+			s.wantBootstrap(a, 1, "node2 lost its data")
+			s.wantBootstrap(b, 1, "no data to begin with", "-force")
+			best := a
+			if s.entry(c).Seqno > s.entry(a).Seqno {
+				best = c
+			}
+			s.wantBootstrap(best, 0, "overruled: node2 lost its data", "-force")
+		}},
+	} {
+		t.Log(stop.name)
+		stop.do()
+		s.awaitAll()
+		s.judge()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	s.wantForeign(b)
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
+// wantState fails unless the record says so of a node.
+func (s *scene) wantState(m *member, want string) {
+	s.Helper()
+	if got := s.entry(m).State; got != galeranode.State(want) {
+		s.Errorf("node %q: the record says %q, want %q", m.Name, got, want)
+	}
+}
+
+// awaitWaits waits until a node tells in the record for what it waits.
+func (s *scene) awaitWaits(m *member, want string) {
+	s.Helper()
+	galera.Await(s, fmt.Sprintf("node %q: %s", m.Name, want), func() bool { return strings.Contains(s.entry(m).Waits, want) })
+}
+
+// wantBootstrap runs `kconfd galera bootstrap`.
+func (s *scene) wantBootstrap(from *member, code int, want string, flags ...string) {
+	s.Helper()
+	args := append([]string{"galera", "bootstrap", "-kubeconfig", s.kubeconfig, "-cluster", "test", "-from", from.Name}, flags...)
+	cmd := exec.Command("kconfd", args...)
+	out, _ := cmd.CombinedOutput() // the exit code tells
+	if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), want) {
+		s.Errorf("%q: got exit code %d, want %d and %q:\n%s", args, got, code, want, out)
+	}
+}
+
+// wantForeign fails unless a node with the data of another cluster is not started.
+func (s *scene) wantForeign(m *member) {
+	s.Helper()
+	m.stop(s.T)
+	own := m.Save(s)
+	state := filepath.Join(m.Data(), "grastate.dat")
+	text, err := os.ReadFile(state)
+	if err != nil {
+		s.Fatal(err)
+	}
+	other := "12345678" + s.uuid[8:]
+	if err := os.WriteFile(state, []byte(strings.ReplaceAll(string(text), s.uuid, other)), 0o644); err != nil {
+		s.Fatal(err)
+	}
+	s.start(m)
+	m.process.AwaitLog(s, "the data directory is that of the cluster "+other)
+	m.stop(s.T)
+	m.Restore(s, own)
+	s.start(m)
+	s.awaitAll()
+	s.judge()
 }
