@@ -37,7 +37,7 @@ func newGalera(t *testing.T, k *kube) *galera {
 	t.Helper()
 	g := &galera{kube: k, namespace: k.namespace(t)}
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() || flagValue[string]("e2e.results") != "" {
 			g.keep(t)
 		}
 	})

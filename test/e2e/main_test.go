@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	flag.Duration("e2e.faults", 0, "for how long there are random faults")
 	flag.Duration("e2e.outage", 20*time.Second, "how long a long outage lasts")
 	flag.Int("e2e.rounds", 1, "how often each scenario is run")
-	flag.String("e2e.results", "", "where the logs of what failed are kept; default: a new directory")
+	flag.String("e2e.results", "", "where logs are kept, also of what went well; default: a new directory for what failed")
 	flag.Parse()
 	if os.Getenv(inside) != "" || os.Getenv("KUBECONFIG") != "" {
 		os.Exit(m.Run())
