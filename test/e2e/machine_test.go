@@ -73,6 +73,7 @@ func (m *machine) configure() error {
 		{"containerd.toml", "etc/containerd.toml", ""},
 		{"kubelet.yaml", "etc/kubelet.yaml", ""},
 		{"pods.conflist", "etc/cni/pods.conflist", ""},
+		{"resolv.conf", "etc/resolv.conf", ""},
 		{"kubeconfig.yaml", "etc/admin", "admin"},
 		{"kubeconfig.yaml", "etc/kubelet", "kubelet"},
 	}
