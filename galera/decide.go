@@ -219,9 +219,11 @@ func (r *Record) diverged(n Node) bool {
 func (l *Lost) within(p Position) bool { return !l.Unknown && l.UUID == p.UUID && l.Seqno <= p.Seqno }
 
 func (r *Record) running(name string) string {
-	n := r.Nodes[name]
-	return fmt.Sprintf("%s may be running: %s since %s", name, n.State, n.At.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s may be running: %s", name, r.Nodes[name].since())
 }
+
+// since tells the state and from when on.
+func (n Node) since() string { return fmt.Sprintf("%s since %s", n.State, n.At.UTC().Format(time.RFC3339)) }
 
 func (r *Record) losing(name string) string {
 	if l := r.Nodes[name].Lost; !l.Unknown {
@@ -261,9 +263,9 @@ func elected(s situation) (decision, bool) {
 	if running := s.running(); len(running) > 0 {
 		var texts []string
 		for _, name := range running {
-			texts = append(texts, r.running(name))
+			texts = append(texts, fmt.Sprintf("%s, which may be running: %s", name, r.Nodes[name].since()))
 		}
-		return waits("waits for %s", strings.Join(texts, "; "))
+		return waits("waits for %s", strings.Join(texts, "; and for "))
 	}
 	switch {
 	case r.Adopted:

@@ -18,9 +18,24 @@ const (
 	// reachTimeout is how long the API server is asked for before a start without it.
 	reachTimeout = 10 * time.Second
 
-	// look is how often the record and the peers are looked at while a start waits.
-	look = 500 * time.Millisecond
+	// lookEvery is how often the record and the peers are looked at while a start waits.
+	lookEvery = 500 * time.Millisecond
 )
+
+// A disk is the data directory of a server that does not run.
+type disk interface {
+	inspect(context.Context) (local, error)
+	mark() error
+	discard() error
+	allowBootstrap() error
+	remove(names ...string) error
+}
+
+// records is where the record is kept: a [Store].
+type records interface {
+	get(context.Context) (*stored, error)
+	put(ctx context.Context, old *stored, r *Record) (*stored, error)
+}
 
 // A NodeCommand is what the commands beside a server work with.
 type NodeCommand struct {
@@ -41,11 +56,14 @@ type Start struct {
 	Lookup   func(string) (string, bool) // environment, for a first boot
 
 	settings Settings
-	dir      dataDir
-	store    *Store
+	dir      disk
+	store    records
+	look     func(context.Context, *Record) []string // addresses where a cluster may be
+	boot     func(context.Context) error             // the first
 	local    local
-	run      string              // begins the tokens of this start
-	offer    string              // the token of the offer
+	run      string // begins the tokens of this start
+	offer    string // the token of the offer
+	begun    time.Time
 	since    time.Time           // when the offer was first seen in the record
 	attempts map[string]decision // by the token under which they were written
 	said     string              // the last reason that was logged
@@ -80,6 +98,8 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	if s.store, err = s.Store(s.settings.Cluster); err != nil {
 		return err
 	}
+	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
+	s.look, s.boot = s.listening, boot.Run
 	s.run, s.attempts = token(), map[string]decision{}
 	s.dir = dataDir{s.settings.DataDir, s.Server, s.File}
 	if err := s.judge(ctx); err != nil {
@@ -124,33 +144,39 @@ func meaningOf(code string) (meaning string, suspect bool) {
 
 // decide waits until it is decided.
 func (s *Start) decide(ctx context.Context) (decision, error) {
-	begun := time.Now()
+	s.begun = time.Now()
 	for {
-		d, err := s.try(ctx)
-		pause := look
-		switch {
-		case ctx.Err() != nil:
-			return d, fmt.Errorf("waiting for the start: %w", context.Cause(ctx))
-		case outdated(err):
-			pause = rand.N(50 * time.Millisecond)
-		case transient(err):
-			if s.mayStartAlone() && time.Since(begun) >= reachTimeout {
-				s.Log.Warn("the API server is away", "err", err)
-				return aloneDecision(), nil
-			}
-			s.say(slog.LevelWarn, "waits for the API server: "+err.Error())
-		case err != nil:
+		d, done, pause, err := s.round(ctx)
+		if done || err != nil {
 			return d, err
-		case d.action == join || d.action == bootstrap:
-			return d, nil
-		case d.action != wait:
-			pause = 0
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
 	}
+}
+
+// round tries once, and says whether it is decided, and if not, when to try again.
+func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Duration, err error) {
+	d, err = s.try(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return d, false, 0, fmt.Errorf("waiting for the start: %w", context.Cause(ctx))
+	case outdated(err):
+		return d, false, rand.N(50 * time.Millisecond), nil
+	case transient(err) && s.mayStartAlone() && time.Since(s.begun) >= reachTimeout:
+		s.Log.Warn("the API server is away", "err", err)
+		return aloneDecision(), true, 0, nil
+	case transient(err):
+		s.say(slog.LevelWarn, "waits for the API server: "+err.Error())
+		return d, false, lookEvery, nil
+	case err != nil:
+		return d, false, 0, err
+	case d.action == wait:
+		return d, false, lookEvery, nil
+	}
+	return d, d.action == join || d.action == bootstrap, 0, nil
 }
 
 // mayStartAlone says whether the server may be started without the record: with
@@ -187,7 +213,7 @@ func (s *Start) try(ctx context.Context) (decision, error) {
 	}
 	d := decide(situation{
 		record: old.Record, self: s.settings.Node, view: s.local.view, waited: time.Since(s.since),
-		listening: s.listening(ctx, old.Record),
+		listening: s.look(ctx, old.Record),
 	})
 	return s.step(ctx, old, d)
 }
@@ -246,7 +272,7 @@ func (s *Start) create(ctx context.Context) (decision, error) {
 	}
 	r := newRecord(s.settings.Cluster)
 	r.Since = time.Now().UTC()
-	there := s.listening(ctx, r)
+	there := s.look(ctx, r)
 	r.Adopted = s.local.data != NoData || len(there) > 0
 	if !r.Adopted {
 		r.Founder = s.settings.Node
@@ -254,7 +280,7 @@ func (s *Start) create(ctx context.Context) (decision, error) {
 	s.offer = s.token()
 	_, err := s.store.put(ctx, nil, r.resting(s.settings.Node, Offered, s.local, s.stamp(s.offer)))
 	if err == nil {
-		s.Log.Info("the record of the cluster is made", "configmap", s.store, "founder", r.Founder, "adopted", r.Adopted, "listening", there)
+		s.Log.Info("the record of the cluster is made", "founder", r.Founder, "adopted", r.Adopted, "listening", there)
 	}
 	return decision{action: revise}, err
 }
@@ -295,7 +321,7 @@ func (s *Start) mark() error {
 		return nil
 	}
 	if err := s.dir.mark(); err != nil {
-		return fmt.Errorf("marking %q: %w", s.dir.path, err)
+		return fmt.Errorf("marking %q: %w", s.settings.DataDir, err)
 	}
 	s.local.marked = true
 	return nil
@@ -316,14 +342,13 @@ func (s *Start) note(ctx context.Context, old *stored, reason string) error {
 
 // firstBoot makes the data directory. What is in it then has to be offered anew.
 func (s *Start) firstBoot(ctx context.Context) error {
-	s.Log.Info("the first data directory is made", "datadir", s.dir.path)
-	boot := FirstBoot{DataDir: s.dir.path, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
-	if err := boot.Run(ctx); err != nil {
+	s.Log.Info("the first data directory is made", "datadir", s.settings.DataDir)
+	if err := s.boot(ctx); err != nil {
 		return fmt.Errorf("making the first data directory: %w", err)
 	}
 	local, err := s.dir.inspect(ctx)
 	if err == nil && local.data == NoData {
-		err = fmt.Errorf("making the first data directory: there is no database in %q", s.dir.path)
+		err = fmt.Errorf("making the first data directory: there is no database in %q", s.settings.DataDir)
 	}
 	s.local, s.offer = local, ""
 	return err

@@ -45,7 +45,7 @@ func (c StoppedCommand) Run(ctx context.Context) error {
 
 // publish writes until the record says so. The marker stays whatever comes of it: nobody
 // knows of a write without an answer whether it is carried out, and when.
-func (c StoppedCommand) publish(ctx context.Context, store *Store, settings Settings, l local) error {
+func (c StoppedCommand) publish(ctx context.Context, store records, settings Settings, l local) error {
 	s := stamp{settings.Address, c.Pod, token(), time.Now().UTC()}
 	for {
 		old, err := store.get(ctx)

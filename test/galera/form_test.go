@@ -358,7 +358,7 @@ func TestStops(t *testing.T) {
 			})
 			s.start(b)
 			s.start(c)
-			s.awaitWaits(b, "waits for node1 may be running: synced since")
+			s.awaitWaits(b, "waits for node1, which may be running: synced since")
 			a.door.Open(t)
 			s.start(a)
 		}},
