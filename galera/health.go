@@ -99,9 +99,9 @@ func (h Health) Alive(ctx context.Context) (alive bool, why string, err error) {
 	if err != nil {
 		return true, err.Error(), nil
 	}
-	left := time.Since(status.written).Round(time.Second)
+	left := time.Since(status.written)
 	if status.State == "DISCONNECTED" && left >= h.Patience {
-		return false, fmt.Sprintf("%s, for %v: the server has left its cluster and does not go back", status, left), nil
+		return false, fmt.Sprintf("%s, for %v: the server has left its cluster and does not go back", status, left.Round(time.Second)), nil
 	}
 	return true, status.String(), nil
 }
