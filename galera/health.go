@@ -50,7 +50,7 @@ func (h Health) Ready(ctx context.Context) (ready bool, why string, err error) {
 	if serves, why := h.serves(status, n); !serves {
 		return false, why, nil
 	}
-	if err := n.listens(ctx); err != nil {
+	if err := n.accepts(ctx); err != nil {
 		return false, err.Error(), nil
 	}
 	return true, status.String(), nil
@@ -88,11 +88,11 @@ func (h Health) Alive(ctx context.Context) (alive bool, why string, err error) {
 	if err != nil {
 		return false, "", err
 	}
-	open, err := listeners(n.port)
+	open, err := listens(n.port)
 	if err != nil {
 		return false, "", err
 	}
-	if len(open) == 0 {
+	if !open {
 		return true, fmt.Sprintf("the server does not listen at port %d yet", n.port), nil
 	}
 	status, err := n.readStatus(ctx)
