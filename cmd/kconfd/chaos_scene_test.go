@@ -742,16 +742,14 @@ func (k *keeper) metric(name string) float64 {
 // inOrder says whether the newest state is live and applied, and nothing is owed.
 func (k *keeper) inOrder() bool {
 	newest := k.scene.history.newest()
-	if k.owes() {
-		return false
-	}
 	for name, want := range renderedFor(newest) {
 		if k.live(name) != want {
 			return false
 		}
 	}
 	now, _ := os.ReadFile(k.file("now")) // it may not be there yet
-	return string(now) == toldFor(newest)+"\n"
+	// What it owes comes last: before, it may not have begun yet.
+	return string(now) == toldFor(newest)+"\n" && !k.owes()
 }
 
 // live is the content of a live file, empty when there is none.

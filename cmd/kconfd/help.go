@@ -20,6 +20,7 @@ Usage:
   kconfd rbac [flags]                  print the Role that the templates need
   kconfd status [flags]                print how the kconfd at -listen stands; -diff: what changed
   kconfd galera check [flags] FILE     check the my.cnf of a Galera node
+  kconfd galera ready|alive [flags]    whether the node may get clients, is not beyond help
   kconfd claim [flags] NAME            be the first ever to claim NAME (0), or not (1)
   kconfd version
 
@@ -81,6 +82,10 @@ Of single commands:
   -json                        status: print JSON
   -node-address IP             galera check: what wsrep_node_address must be
   -server PROGRAM              galera check: whom to ask (default mariadbd, else mysqld)
+  -in FILE, -dest FILE         galera check: the option file that includes it as FILE
+  -defaults-file FILE          galera: the server's option file (default /etc/mysql/my.cnf)
+  -donor auto|yes|no           galera ready: whether a donor is (default: unless locked)
+  -patience DURATION           galera alive: with a server that left (default 1m)
   -holder ID                   claim: who claims, and wins again after winning
 
 Each flag is also an environment variable: -log-level is KCONFD_LOG_LEVEL; the

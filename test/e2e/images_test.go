@@ -111,16 +111,19 @@ func (b *builder) build(dir string) error {
 	if err := b.buildBase(); err != nil {
 		return fmt.Errorf("making the base image: %w", err)
 	}
-	context := filepath.Join(dir, "context")
+	context := filepath.Join(dir, "context") // of the repository, what the Dockerfile asks for
 	err := errors.Join(
-		command("", nil, "cp", "-aT", "../../deploy/image", context),
+		os.MkdirAll(filepath.Join(context, "bin"), 0o755),
+		os.MkdirAll(filepath.Join(context, "deploy"), 0o755),
+		command("", nil, "cp", "-a", "../../deploy/image", filepath.Join(context, "deploy")),
 		command("", nil, "cp", "-a", "../../templates", context),
-		command("", nil, "cp", filepath.Join(dir, "kconfd"), context),
+		command("", nil, "cp", filepath.Join(dir, "kconfd"), filepath.Join(context, "bin")),
 	)
 	if err != nil {
 		return err
 	}
-	err = b.buildah("bud", "--layers", "--pull-never", "--isolation=chroot", "--tag="+builtImage, context)
+	err = b.buildah("bud", "--layers", "--pull-never", "--isolation=chroot", "--tag="+builtImage,
+		"--file="+filepath.Join(context, "deploy/image/Dockerfile"), context)
 	if err != nil {
 		return err
 	}

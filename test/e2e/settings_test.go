@@ -94,7 +94,7 @@ func deadlySetting(t *testing.T, g *galera, _ *writer) {
 	before := g.servers(t)
 	g.setSettings(t, "innodb_page_size = 4096")
 	await(t, "somebody stops the gate", func() bool {
-		lease, err := g.kubectl("", "get", "lease", "pxc-cluster", "--output=yaml")
+		lease, err := g.kubectl("", "get", "lease", "pxc-nodes", "--output=yaml")
 		return err == nil && strings.Contains(lease, "kconfd.io/gate-stopped")
 	})
 	g.awaitWhole(t, 3)
