@@ -88,9 +88,13 @@ func testFaults(t *testing.T, k *kube) {
 				if g == nil {
 					g = newWholeGalera(t, k, 3)
 				}
-				if !s.holds(sub, g) {
-					g = nil
-				}
+				well := false
+				defer func() { // however it ends
+					if !well {
+						g = nil
+					}
+				}()
+				well = s.holds(sub, g)
 			})
 		}
 	}

@@ -26,7 +26,7 @@ func memberScenarios() []scenario {
 func serviceWithoutNode(t *testing.T, g *galera, _ *writer) {
 	before := g.servers(t)
 	g.mustKubectl(t, "", "create", "service", "clusterip", "pxc-node4", "--tcp=3306")
-	g.mustKubectl(t, "", "label", "service", "pxc-node4", "app=pxc")
+	g.mustKubectl(t, "", "label", "--overwrite", "service", "pxc-node4", "app=pxc")
 	g.deletePods(t, podName(3))
 	g.awaitNew(t, g.pod(t, podName(3)))
 	g.awaitWhole(t, 3)
