@@ -17,13 +17,14 @@ func TestE2E(t *testing.T) {
 	t.Run("faults", func(t *testing.T) { testFaults(t, k) })
 }
 
-// testCreation makes clusters of the manifests in different orders.
+// testCreation makes clusters of the manifests in different orders, beside each other.
 func testCreation(t *testing.T, k *kube) {
 	readme := append(common(), nodeFile(1), nodeFile(2), nodeFile(3))
 	backwards := slices.Clone(readme)
 	slices.Reverse(backwards)
 	for name, files := range map[string][]string{"in order": readme, "backwards": backwards} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := newGalera(t, k)
 			begin := time.Now()
 			g.create(t, files...)
@@ -31,6 +32,7 @@ func testCreation(t *testing.T, k *kube) {
 		})
 	}
 	t.Run("one after the other", func(t *testing.T) {
+		t.Parallel()
 		g := newGalera(t, k)
 		begin := time.Now()
 		g.create(t, common()...)
@@ -41,6 +43,7 @@ func testCreation(t *testing.T, k *kube) {
 		g.wantCreated(t, begin)
 	})
 	t.Run("all at once", func(t *testing.T) {
+		t.Parallel()
 		g := newGalera(t, k)
 		all := ""
 		for _, file := range readme {

@@ -10,11 +10,18 @@ import (
 // testInput gives clusters what they cannot do with: they say so, and go on once it is
 // put right.
 func testInput(t *testing.T, k *kube) {
-	t.Run("secret", func(t *testing.T) { testSecret(t, k) })
-	t.Run("provider", func(t *testing.T) { testProvider(t, k) })
-	t.Run("leftover record", func(t *testing.T) { testLeftoverRecord(t, k) })
-	t.Run("data of another cluster", func(t *testing.T) { testForeignData(t, k) })
-	t.Run("two nodes", func(t *testing.T) { testTwo(t, k) })
+	for name, test := range map[string]func(*testing.T, *kube){
+		"secret":                  testSecret,
+		"provider":                testProvider,
+		"leftover record":         testLeftoverRecord,
+		"data of another cluster": testForeignData,
+		"two nodes":               testTwo,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, k)
+		})
+	}
 }
 
 // testSecret: first there is none, and then it has no password.

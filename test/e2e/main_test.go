@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -60,9 +61,23 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 exit
 `
 
+// removeStale removes the directories of runs that were killed. It is a courtesy: what
+// cannot be removed stays.
+func removeStale() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "kconfd-e2e-*"))
+	for _, dir := range dirs {
+		var pid int
+		_, err := fmt.Sscanf(filepath.Base(dir), "kconfd-e2e-%d-", &pid)
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
 // runInNamespaces runs this program anew, and returns its exit code.
 func runInNamespaces() (int, error) {
-	dir, err := os.MkdirTemp("", "kconfd-e2e-")
+	removeStale()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("kconfd-e2e-%d-", os.Getpid()))
 	if err != nil {
 		return 0, err
 	}
