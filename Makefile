@@ -44,7 +44,7 @@ stress: ## what is counted about the supervisor, hundreds of times: 25 min
 chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 30 min; CHAOS="-flag …" for others
 	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))
 
-e2e: node ## deploy/ in a whole Kubernetes: 20 min; E2E="-flag …", or with KUBECONFIG in the reader's own
+e2e: node ## deploy/ in a whole Kubernetes: 20 min; E2E="-flag …", or in your own, see CONTRIBUTING.md
 	go test -count=1 -parallel 4 -timeout 2h -v -tags e2e ./test/e2e $(E2E)
 
 e2e-long: node ## the same with outages of 10 min, and half an hour of random faults: 3 h
@@ -77,7 +77,7 @@ kubernetes: $(BINARIES:%=$(KUBERNETES)/%) ## build the control plane for the tes
 
 # In the reader's own cluster there is a node, and its image is named.
 node: kubernetes
-ifndef KUBECONFIG
+ifndef KCONFD_E2E_IMAGE
 node: $(NODE_BINARIES:%=$(KUBERNETES)/%)
 	@tools/packages $(NODE)
 endif

@@ -38,13 +38,13 @@ type kube struct {
 // newKube starts a cluster, or takes the reader's own.
 func newKube(t *testing.T) *kube {
 	t.Helper()
-	k := &kube{image: os.Getenv("KCONFD_E2E_IMAGE"), config: os.Getenv("KUBECONFIG")}
+	k := &kube{image: os.Getenv(ownImage), config: os.Getenv("KUBECONFIG")}
 	if dir := os.Getenv(inside); dir != "" {
 		k.machine = startMachine(t, dir)
 		k.image, k.config = builtImage, k.machine.kubeconfig()
 	}
-	if k.image == "" {
-		t.Fatal("KUBECONFIG is set: name the image of deploy/image, as your cluster has it, in KCONFD_E2E_IMAGE")
+	if k.config == "" {
+		t.Fatal(ownImage + " is set: name your cluster in KUBECONFIG")
 	}
 	var err error
 	if k.kubectl, err = cluster.Binary("kubectl"); err != nil {

@@ -15,9 +15,15 @@ import (
 	"time"
 )
 
-// inside is the environment variable with the directory of the run, set for the
-// tests in their namespaces.
-const inside = "KCONFD_E2E_DIR"
+const (
+	// inside is the environment variable with the directory of the run, set for the
+	// tests in their namespaces.
+	inside = "KCONFD_E2E_DIR"
+
+	// ownImage is the one that names the image in the reader's own cluster. KUBECONFIG
+	// alone does not make the tests run there: it may have been set for other ends.
+	ownImage = "KCONFD_E2E_IMAGE"
+)
 
 // TestMain makes what the tests need, and runs them in namespaces of their own: for
 // processes, mounts and the network. When the tests end, however they end, the kernel
@@ -29,7 +35,7 @@ func TestMain(m *testing.M) {
 	flag.Int("e2e.rounds", 1, "how often each scenario is run")
 	flag.String("e2e.results", "", "where logs are kept, also of what went well; default: a new directory for what failed")
 	flag.Parse()
-	if os.Getenv(inside) != "" || os.Getenv("KUBECONFIG") != "" {
+	if os.Getenv(inside) != "" || os.Getenv(ownImage) != "" {
 		os.Exit(m.Run())
 	}
 	code, err := runInNamespaces()
