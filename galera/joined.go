@@ -90,9 +90,9 @@ func (j *Joined) look(ctx context.Context) error {
 	case state == stateSynced && !j.recorded:
 		return j.record(ctx)
 	case state == stateBroken:
-		return j.giveUp(ctx, "it has broken off a transfer")
+		return j.giveUp(ctx, "has broken off a transfer")
 	case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:
-		return j.giveUp(ctx, "it has had no primary component for "+time.Since(j.lonely).Round(time.Second).String())
+		return j.giveUp(ctx, "has no primary component")
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ const restartRequired = "node restart required"
 // itself: it waits for one, or it was thrown out. One that is starting or ending
 // is disconnected as well, and has no port open.
 func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
-	return state == stateConnected || state == stateDisconnected && j.serves(ctx)
+	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves(ctx)
 }
 
 // serves says whether the server's port is open.
@@ -199,7 +199,7 @@ func (j *Joined) record(ctx context.Context) error {
 }
 
 // giveUp kills the server, if its next start can go by the record.
-func (j *Joined) giveUp(ctx context.Context, reason string) error {
+func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (j *Joined) giveUp(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	j.Log.Warn("the server does not take part, and is started anew by the record", "because", reason, "pids", pids)
+	j.Log.Warn("the server "+fault+", and is started anew by the record", "for", time.Since(j.lonely).Round(time.Second), "pids", pids)
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("killing the server, process %d: %w", pid, err)
