@@ -84,32 +84,29 @@ func testFaults(t *testing.T, k *kube) {
 	var g *galera
 	for range flagValue[int]("e2e.rounds") {
 		for _, s := range scenarios() {
-			t.Run(s.name, func(sub *testing.T) {
+			if g == nil {
+				g = newWholeGalera(t, k, 3)
+			}
+			well := t.Run(s.name, func(t *testing.T) {
 				if s.machine {
-					k.needMachine(sub)
+					k.needMachine(t)
 				}
-				if g == nil {
-					g = newWholeGalera(t, k, 3)
-				}
-				well := false
-				defer func() { // however it ends
-					if !well {
-						g = nil
-					}
-				}()
-				well = s.holds(sub, g)
+				s.test(t, g)
 			})
+			if !well {
+				g = nil
+			}
 		}
 	}
 }
 
-// holds runs the scenario, and tells whether all is well afterwards.
-func (s scenario) holds(t *testing.T, g *galera) (well bool) {
-	defer func() {
-		if !well {
+// test runs the scenario.
+func (s scenario) test(t *testing.T, g *galera) {
+	t.Cleanup(func() {
+		if t.Failed() {
 			g.keep(t)
 		}
-	}()
+	})
 	begin := time.Now()
 	w := g.startWriter(t)
 	s.run(t, g, w)
@@ -117,5 +114,4 @@ func (s scenario) holds(t *testing.T, g *galera) (well bool) {
 	acks := w.stop(t)
 	g.wantData(t, acks)
 	t.Logf("figure: %d rows, no write for %v at most, all in %v", len(acks), longestGap(acks), time.Since(begin).Round(time.Second))
-	return !t.Failed()
 }
