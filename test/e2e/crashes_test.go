@@ -28,15 +28,9 @@ func killContainer(t *testing.T, g *galera, _ *writer) {
 
 // killWorker: the first process is left, and stops the server.
 func killWorker(t *testing.T, g *galera, _ *writer) {
-	first, server := g.init(t, podName(2)), g.server(t, podName(2))
-	for _, pid := range g.pids(t, podName(2), "kconfd") {
-		if pid != first {
-			kill(t, pid)
-			await(t, "the server is another one", func() bool { return g.server(t, podName(2)) != server })
-			return
-		}
-	}
-	t.Fatal("kconfd has no worker")
+	server := g.server(t, podName(2))
+	kill(t, g.worker(t, podName(2)))
+	await(t, "the server is another one", func() bool { return g.server(t, podName(2)) != server })
 }
 
 func killAllServers(t *testing.T, g *galera, w *writer) {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,7 +27,8 @@ func (k *kube) needMachine(t *testing.T) *machine {
 type program struct {
 	pid   int // as the test sees it
 	name  string
-	first bool // process 1 of its container
+	words string // its command line
+	first bool   // process 1 of its container
 }
 
 // programs are the processes of a pod's container.
@@ -54,6 +54,8 @@ func (m *machine) programs(pod corev1.Pod) []program {
 func describe(dir string) program {
 	p := program{}
 	p.pid, _ = strconv.Atoi(filepath.Base(dir)) // a number, see the pattern
+	words, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	p.words = strings.ReplaceAll(string(words), "\x00", " ")
 	status, _ := os.ReadFile(filepath.Join(dir, "status"))
 	for line := range strings.Lines(string(status)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -68,38 +70,33 @@ func describe(dir string) program {
 	return p
 }
 
-// pids are those of a program in a pod: none while it does not run.
-func (g *galera) pids(t *testing.T, pod, name string) []int {
+// find is the process id of a program in a pod, 0 while none runs.
+func (g *galera) find(t *testing.T, pod string, is func(program) bool) int {
 	t.Helper()
-	var pids []int
 	for _, p := range g.kube.needMachine(t).programs(g.pod(t, pod)) {
-		if p.name == name {
-			pids = append(pids, p.pid)
+		if is(p) {
+			return p.pid
 		}
 	}
-	return pids
+	return 0
 }
 
 // server is the process id of the pod's server, 0 while none runs.
 func (g *galera) server(t *testing.T, pod string) int {
 	t.Helper()
-	pids := g.pids(t, pod, "mariadbd")
-	if len(pids) == 0 {
-		return 0
-	}
-	return slices.Min(pids)
+	return g.find(t, pod, func(p program) bool { return p.name == "mariadbd" })
 }
 
 // init is the process id of the pod's first process.
 func (g *galera) init(t *testing.T, pod string) int {
 	t.Helper()
-	for _, p := range g.kube.needMachine(t).programs(g.pod(t, pod)) {
-		if p.first {
-			return p.pid
-		}
-	}
-	t.Fatalf("pod %q has no process", pod)
-	return 0
+	return g.find(t, pod, func(p program) bool { return p.first })
+}
+
+// worker is the process id of the kconfd that init has started.
+func (g *galera) worker(t *testing.T, pod string) int {
+	t.Helper()
+	return g.find(t, pod, func(p program) bool { return p.name == "kconfd" && !p.first && strings.Contains(p.words, " -- mariadbd ") })
 }
 
 // kill ends processes at once.
