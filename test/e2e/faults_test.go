@@ -96,7 +96,9 @@ func (g *galera) init(t *testing.T, pod string) int {
 // worker is the process id of the kconfd that init has started.
 func (g *galera) worker(t *testing.T, pod string) int {
 	t.Helper()
-	return g.find(t, pod, func(p program) bool { return p.name == "kconfd" && !p.first && strings.Contains(p.words, " -- mariadbd ") })
+	return g.find(t, pod, func(p program) bool {
+		return p.name == "kconfd" && !p.first && strings.Contains(p.words, " -- mariadbd ")
+	})
 }
 
 // kill ends processes at once.
