@@ -11,13 +11,16 @@ import (
 
 // outageScenarios take away what a node stands on.
 func outageScenarios() []scenario {
-	return []scenario{
+	all := []scenario{
 		{name: "no API server", machine: true, run: noAPIServer},
 		{name: "no API server while a container is killed", machine: true, run: noAPIServerForOne},
 		{name: "no API server while all servers are killed", machine: true, run: noAPIServerForAll},
 		{name: "a node is cut off", machine: true, run: cutOff},
-		{name: "random faults", machine: true, run: randomFaults},
 	}
+	if flagValue[time.Duration]("e2e.faults") > 0 {
+		all = append(all, scenario{name: "random faults", machine: true, run: randomFaults})
+	}
+	return all
 }
 
 // noAPIServer: nobody notices.
