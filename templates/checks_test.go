@@ -104,7 +104,7 @@ func check(t *testing.T, name, content string) error {
 	); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "kconfd", "-confdir", confdir, "-manifests", "testdata/manifests", "-onetime").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "kconfd", "-confdir", confdir, "-manifests", "testdata/manifests/three.yaml", "-onetime").CombinedOutput()
 	exit := (*exec.ExitError)(nil)
 	switch {
 	case err == nil && readFile(t, dest) != content:
