@@ -3,8 +3,10 @@ package services
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +87,42 @@ func answerLines(conn net.Conn, answer string) {
 		if _, err := fmt.Fprintln(conn, answer); err != nil {
 			return
 		}
+	}
+}
+
+// interactive starts a client that answers a question on its standard input by a line, over one
+// connection, and gives what asks it.
+func interactive(t *testing.T, cmd *exec.Cmd, question string) func() (string, error) {
+	t.Helper()
+	stderr := &output{}
+	cmd.Stderr = stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = cmd.Wait() // how it ends is no matter
+	})
+	reader := bufio.NewReader(stdout)
+	return func() (string, error) {
+		if _, err := fmt.Fprintln(stdin, question); err != nil {
+			return "", fmt.Errorf("%w: %s", err, stderr)
+		}
+		answer, err := reader.ReadString('\n')
+		if said := stderr.String(); err == nil && said != "" {
+			err = errors.New("the client complains")
+		}
+		if err != nil {
+			return "", fmt.Errorf("%w: %s", err, stderr)
+		}
+		return strings.TrimSpace(answer), nil
 	}
 }

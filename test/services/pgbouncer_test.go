@@ -1,7 +1,6 @@
 package services
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os/exec"
@@ -46,14 +45,14 @@ func TestPgbouncer(t *testing.T) {
 	for range 3 {
 		roles(second, first)
 		for _, c := range []*caller{callers.all[0], callers.all[1], fresh} {
-			c.awaitOnly(t, 20, second)
+			c.awaitOnly(t, 5, second)
 		}
-		reader.awaitOnly(t, 20, first)
+		reader.awaitOnly(t, 5, first)
 		roles(first, second)
 		for _, c := range []*caller{callers.all[0], callers.all[1], fresh} {
-			c.awaitOnly(t, 20, first)
+			c.awaitOnly(t, 5, first)
 		}
-		reader.awaitOnly(t, 20, second)
+		reader.awaitOnly(t, 5, second)
 	}
 	callers.stop()
 	pgbouncer.stop()
@@ -80,32 +79,7 @@ func psql(ctx context.Context, database string) (string, error) {
 // newSession connects, and gives what asks over this connection.
 func newSession(t *testing.T, database string) func() (string, error) {
 	t.Helper()
-	cmd := psqlCommand(t.Context(), database)
-	var stderr output
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stdin.Close(); _ = cmd.Wait() })
-	reader := bufio.NewReader(stdout)
-	return func() (string, error) {
-		if _, err := fmt.Fprintln(stdin, whoAmI); err != nil {
-			return "", fmt.Errorf("%w: %s", err, &stderr)
-		}
-		answer, err := reader.ReadString('\n')
-		if stderr.String() != "" || err != nil {
-			return "", fmt.Errorf("%s: %w", &stderr, err)
-		}
-		return strings.TrimSpace(answer), nil
-	}
+	return interactive(t, psqlCommand(t.Context(), database), whoAmI)
 }
 
 // newPostgres runs servers at the addresses.
