@@ -5,6 +5,7 @@ package services
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,10 @@ import (
 // nothing of it is left when they end, however they end.
 func TestMain(m *testing.M) {
 	if os.Getenv("KCONFD_IN_NAMESPACES") != "" {
+		flag.Parse()
+		if err := flag.Set("test.parallel", "5"); err != nil { // they wait most of the time
+			panic(err)
+		}
 		os.Exit(m.Run())
 	}
 	code, err := runInNamespaces()

@@ -115,7 +115,9 @@ func newPostgres(t *testing.T, addresses ...string) {
 				t.Logf("PostgreSQL at %s:\n%s", address, log)
 			}
 		})
-		connect(t, address+":5432").conn.Close()
+		await(t, "PostgreSQL answers", func() bool {
+			return exec.CommandContext(t.Context(), filepath.Join(bin[0], "pg_isready"), "-q", "-h", address).Run() == nil
+		})
 	}
 }
 
