@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -76,6 +78,48 @@ func TestChecks(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// The resource files are good ones, and each template but my.cnf.tmpl has its own.
+func TestResourceFiles(t *testing.T) {
+	files, err := filepath.Glob("[^_]*.tmpl")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("only %d templates: %v", len(files), err)
+	}
+	confs, err := filepath.Glob("conf.d/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := []string{"my.cnf.tmpl"}
+	for _, conf := range confs {
+		t.Run(filepath.Base(conf), func(t *testing.T) {
+			var resource struct {
+				Template []struct {
+					Src string `toml:"src"`
+				} `toml:"template"`
+			}
+			if err := toml.Unmarshal([]byte(readFile(t, conf)), &resource); err != nil {
+				t.Fatal(err)
+			}
+			used = append(used, resource.Template[0].Src)
+			c := testcase{Conf: filepath.Base(conf)}
+			out, err := exec.CommandContext(t.Context(), "kconfd", "lint", "-confdir", c.confdir(t, "testdata")).CombinedOutput()
+			exit := (*exec.ExitError)(nil)
+			if err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(out)) {
+				// The packages do not make all directories.
+				if !strings.HasSuffix(line, "does not exist here\n") && !strings.Contains(line, " templates read, ") {
+					t.Errorf("kconfd lint: %s", line)
+				}
+			}
+		})
+	}
+	slices.Sort(used)
+	if diff := cmp.Diff(files, used); diff != "" {
+		t.Errorf("-templates +used:\n%s", diff)
 	}
 }
 

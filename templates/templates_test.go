@@ -84,22 +84,30 @@ func TestGoldens(t *testing.T) {
 	for _, file := range files {
 		dir := filepath.Dir(file)
 		all := cases(t, dir)
-		var goldens []string
+		goldens := goldensOf(dir, all)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			for name, c := range all {
-				golden := filepath.Join(dir, "golden", name+filepath.Ext(filepath.Base(dir)))
-				if strings.HasPrefix(name, "held-") {
-					golden = filepath.Join(dir, "golden", name+".txt")
-				}
-				goldens = append(goldens, golden)
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					compare(t, golden, c.render(t, dir, strings.HasPrefix(name, "held-")))
+					compare(t, goldens[name], c.render(t, dir, strings.HasPrefix(name, "held-")))
 				})
 			}
 		})
-		removeOthers(t, filepath.Join(dir, "golden"), goldens)
+		removeOthers(t, filepath.Join(dir, "golden"), slices.Collect(maps.Values(goldens)))
 	}
+}
+
+// goldensOf are the golden files of the cases, by their names.
+func goldensOf(dir string, all map[string]testcase) map[string]string {
+	goldens := map[string]string{}
+	for name := range all {
+		extension := filepath.Ext(filepath.Base(dir))
+		if strings.HasPrefix(name, "held-") {
+			extension = ".txt"
+		}
+		goldens[name] = filepath.Join(dir, "golden", name+extension)
+	}
+	return goldens
 }
 
 // compare demands that the golden file has the content, or gives it that.
