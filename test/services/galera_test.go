@@ -20,9 +20,9 @@ func TestHAProxyGalera(t *testing.T) {
 	c := galera.New(t)
 	a, b, balancer := c.Node(t, "a"), c.Node(t, "b", "pc.weight=2"), c.Node(t, "balancer")
 	a.Install(t)
-	a.Start(t, a.Server("--wsrep-new-cluster")...)
+	server := a.Start(t, a.Server("--wsrep-new-cluster")...)
 	a.AwaitSynced(t)
-	a.Ask(t, "CREATE USER haproxy@'%'; CREATE USER app@'%'")
+	a.Ask(t, "CREATE USER haproxy@'%'; CREATE USER app@'%'; SET GLOBAL userstat=ON")
 	b.Start(t, b.Server()...)
 	b.AwaitSynced(t)
 
@@ -39,6 +39,12 @@ func TestHAProxyGalera(t *testing.T) {
 	haproxy := balancer.Start(t, "kconfd", "-confdir", dir, "-manifests", manifests, "--", "haproxy", "-W", "-db", "-p", pid, "-f", conf)
 	client := &client{network: fmt.Sprintf("--net=/proc/%d/ns/net", haproxy.PID()), address: balancer.Address}
 	awaitNode(t, client, "a")
+	galera.Await(t, "two checks", func() bool {
+		return a.Ask(t, "SELECT count(*) FROM information_schema.user_statistics WHERE user = 'haproxy' AND total_connections >= 2") == "1"
+	})
+	if strings.Contains(server.Log(), "Aborted connection") {
+		t.Errorf("the check does not say goodbye: %s", server.Log())
+	}
 	written := modified(t, conf)
 
 	a.Ask(t, "SET GLOBAL wsrep_provider_options='gmcast.isolate=1'")
