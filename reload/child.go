@@ -24,6 +24,7 @@ type Child struct {
 
 	PreStart  *Command // before every start; one that fails keeps the child from being started
 	PostStart *Command // after every start; one that fails is logged
+	PostStop  *Command // when all of an instance is gone, before what follows; one that fails is logged
 
 	Ready        Readiness
 	ReadyCmd     *Command      // for ReadyByCommand: retried until it succeeds

@@ -19,7 +19,7 @@ import (
 type Command struct {
 	Argv    []string
 	Shell   string
-	Timeout time.Duration // how long it may run; 0 means 30 s
+	Timeout time.Duration // how long it may run; 0 means 30 s, negative for ever
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the deadline, 50 ms when the context ends
 	Dir     string        // working directory; empty means the caller's
 	Env     []string      // KEY=VALUE, added to the caller's environment
@@ -61,8 +61,6 @@ func (c Command) check() error {
 		return errors.New(`field "command": both a list and a shell command`)
 	case len(c.Argv) > 0 && c.Argv[0] == "":
 		return errors.New(`field "command": the first word is empty`)
-	case c.Timeout < 0:
-		return fmt.Errorf("field %q: %v is negative", "timeout", c.Timeout)
 	case c.Grace < 0:
 		return fmt.Errorf("field %q: %v is negative", "grace", c.Grace)
 	}
@@ -93,8 +91,11 @@ func (c Command) String() string {
 // and after Grace SIGKILL; Run returns when they are gone. That is an error whatever the command's exit
 // status. What a command leaves in the background when it exits by itself is left alone.
 func (c Command) Run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.Timeout, defaultTimeout), errTimedOut)
-	defer cancel()
+	if c.Timeout >= 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.Timeout, defaultTimeout), errTimedOut)
+		defer cancel()
+		ctx = limited
+	}
 	if err := c.check(); err != nil {
 		return c.failed(err, "")
 	}

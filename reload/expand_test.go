@@ -124,7 +124,6 @@ func TestCommandValidate(t *testing.T) {
 		"neither":          {Command{}, `field "command": missing`},
 		"both":             {Command{Argv: []string{"a"}, Shell: "a"}, `field "command": both a list and a shell command`},
 		"empty word":       {Command{Argv: []string{""}}, `field "command": the first word is empty`},
-		"negative timeout": {Command{Shell: "a", Timeout: -1}, `field "timeout": -1ns is negative`},
 		"negative grace":   {Command{Shell: "a", Grace: -1}, `field "grace": -1ns is negative`},
 		"env":              {Command{Shell: "a", Env: []string{"A=", "B"}}, `field "env": "B" is not KEY=VALUE`},
 		"env without name": {Command{Shell: "a", Env: []string{"=x"}}, `field "env": "=x" is not KEY=VALUE`},

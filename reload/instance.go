@@ -21,11 +21,12 @@ func (s *Supervisor) prepare() {
 	s.number++
 	s.goal = goalPolicy
 	s.stale, s.parked = false, false
+	env := s.lastExit()
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
 		child, err := s.describe(ctx)
 		described := err == nil
 		if described {
-			child, err = child.prepared(ctx)
+			child, err = child.prepared(ctx, env)
 		}
 		s.of(number, func() {
 			if described {
@@ -108,10 +109,10 @@ func (s *Supervisor) failed(err error) {
 }
 
 func (s *Supervisor) afterStart() {
-	c := s.child.PostStart
-	if c == nil {
+	if s.child.PostStart == nil {
 		return
 	}
+	c := s.child.PostStart.with(s.lastExit())
 	s.post.Add(1)
 	s.beside(func(ctx context.Context, _ int) { // until ctx ends or it is done
 		defer s.post.Done()
@@ -329,17 +330,29 @@ func (s *Supervisor) exited(number int, exit Exit) {
 	}
 	s.log.Info("child ended", "how", exit.String(), "instance", number)
 	process, stop, grace := s.process, s.child.stopSignal(), s.drainGrace()
-	s.exit, s.ready = exit, false
+	s.exit, s.hasEnded, s.ready = exit, true, false
 	if time.Since(s.since) >= steadyAfter {
 		s.backoff = nil
 	}
 	s.forgetOwnSignals()
 	s.enter(Draining)
-	s.beside(func(_ context.Context, number int) { // until the group is gone, which SIGKILL sees to
+	postStop, env := s.child.PostStop, s.lastExit()
+	s.beside(func(ctx context.Context, number int) { // until the group is gone, which SIGKILL sees to, and PostStop has ended
 		drain(process, stop, grace)
 		s.post.Wait() // it has been told to end
+		s.afterStop(ctx, postStop, env)
 		s.of(number, s.drained, Draining)
 	})
+}
+
+// afterStop runs PostStop.
+func (s *Supervisor) afterStop(ctx context.Context, c *Command, env []string) {
+	if c == nil {
+		return
+	}
+	if err := c.with(env).Run(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("post_stop failed", "err", err)
+	}
 }
 
 // drainGrace is for what is left of the group when its leader is gone: what is

@@ -16,9 +16,29 @@ import (
 // comes before.
 const startFile = "KCONFD_START_FILE"
 
-// prepared runs PreStart and takes over what it left: lines `arg VALUE`, in
-// order behind the arguments that are there, and `env NAME=VALUE`.
-func (c Child) prepared(ctx context.Context) (Child, error) {
+// lastExit is the environment variable that tells the commands around an
+// instance how the one before ended, or for PostStop the one that has gone.
+const lastExit = "KCONFD_LAST_EXIT"
+
+// lastExit is for the environment of a command. It is empty as long as no
+// instance of this supervisor has ended.
+func (s *Supervisor) lastExit() []string {
+	if !s.hasEnded {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s=%d", lastExit, s.exit.Status())}
+}
+
+// with is the command with more environment.
+func (c Command) with(env []string) Command {
+	c.Env = slices.Concat(c.Env, env)
+	return c
+}
+
+// prepared runs PreStart, with env added to its environment, and takes over what
+// it left: lines `arg VALUE`, in order behind the arguments that are there, and
+// `env NAME=VALUE`.
+func (c Child) prepared(ctx context.Context, env []string) (Child, error) {
 	if c.PreStart == nil {
 		return c, nil
 	}
@@ -27,8 +47,7 @@ func (c Child) prepared(ctx context.Context) (Child, error) {
 		return c, fmt.Errorf("pre_start: %w", err)
 	}
 	defer file.Close()
-	command := *c.PreStart
-	command.Env = append(slices.Clone(command.Env), fmt.Sprintf("%s=/proc/%d/fd/%d", startFile, os.Getpid(), file.Fd()))
+	command := c.PreStart.with(append(env, fmt.Sprintf("%s=/proc/%d/fd/%d", startFile, os.Getpid(), file.Fd())))
 	if err := command.Run(ctx); err != nil {
 		return c, fmt.Errorf("pre_start: %w", err)
 	}

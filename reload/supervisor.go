@@ -22,7 +22,7 @@ import (
 //
 // Preparing runs what comes before a start. Draining waits until the child's
 // whole process group is gone, and the command that came after its start, so
-// that two instances never run side by side.
+// that two instances never run side by side, and for what is to come after a stop.
 // Every instance has a number, by which what comes late from an old one is
 // known.
 type Supervisor struct {
@@ -47,7 +47,8 @@ type Supervisor struct {
 	goal     goal
 	checking bool // a restart is asked for, and the description is being tried
 	stale    bool // a restart was asked for while preparing
-	exit     Exit
+	exit     Exit // of the last instance, if hasEnded
+	hasEnded bool
 	failure  error              // why the last start did not come about
 	asked    []chan<- error     // who waits for the next instance
 	kept     []keptSignal       // until an instance can take them

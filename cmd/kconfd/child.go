@@ -91,7 +91,7 @@ func (c *child) takeOver(command []string, hide func(string) string) {
 func (c *child) instance(line *rendered, hide func(string) string) reload.Child {
 	instance := c.config.Load().child
 	instance.Argv, instance.Env = line.argv, line.env
-	for _, command := range []**reload.Command{&instance.PreStart, &instance.PostStart, &instance.PreStop, &instance.ReadyCmd} {
+	for _, command := range []**reload.Command{&instance.PreStart, &instance.PostStart, &instance.PreStop, &instance.PostStop, &instance.ReadyCmd} {
 		if *command != nil {
 			hidden := **command
 			hidden.Hide = hide

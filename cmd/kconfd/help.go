@@ -67,6 +67,7 @@ How CMD is run; [process] of a resource file has these too, and more:
   -pre-start CMD, -post-start CMD
                                before and after each start
   -pre-stop CMD                to succeed before it is stopped
+  -post-stop CMD               when all of it is gone
   -restart POLICY              when it ends by itself: never (default; end with its
                                code), on-failure or always
   -restart-wait MIN[:MAX]      how long to wait before that (default 1s:1m)

@@ -36,6 +36,8 @@ type rawProcess struct {
 	PreStartTimeout  string            `toml:"pre_start_timeout" yaml:"pre_start_timeout"`
 	PostStart        any               `toml:"post_start" yaml:"post_start"`
 	PostStartTimeout string            `toml:"post_start_timeout" yaml:"post_start_timeout"`
+	PostStop         any               `toml:"post_stop" yaml:"post_stop"`
+	PostStopTimeout  string            `toml:"post_stop_timeout" yaml:"post_stop_timeout"`
 	PreStop          any               `toml:"pre_stop" yaml:"pre_stop"`
 	PreStopTimeout   string            `toml:"pre_stop_timeout" yaml:"pre_stop_timeout"`
 	Ready            string            `toml:"ready" yaml:"ready"`
@@ -98,7 +100,7 @@ func (r *rawProcess) overlay(o rawProcess) {
 	} {
 		*at = cmp.Or(value, *at)
 	}
-	for at, value := range map[*any]any{&r.PreStart: o.PreStart, &r.PostStart: o.PostStart, &r.PreStop: o.PreStop, &r.ReadyCmd: o.ReadyCmd} {
+	for at, value := range map[*any]any{&r.PreStart: o.PreStart, &r.PostStart: o.PostStart, &r.PreStop: o.PreStop, &r.PostStop: o.PostStop, &r.ReadyCmd: o.ReadyCmd} {
 		if value != nil {
 			*at = value
 		}
@@ -123,6 +125,7 @@ func (f *flags) processFlags(set *flag.FlagSet) {
 	command("pre-start", &p.PreStart)
 	command("post-start", &p.PostStart)
 	command("pre-stop", &p.PreStop)
+	command("post-stop", &p.PostStop)
 	set.StringVar(&p.Restart, "restart", "", "")
 	set.StringVar(&p.RestartWait, "restart-wait", "", "")
 	set.BoolVar(&f.forwardHUP, "forward-hup", false, "")
@@ -258,11 +261,18 @@ func parseGrace(s string) (time.Duration, error) {
 }
 
 func (r *rawProcess) parseCommands(c *reload.Child) (err error) {
-	if c.PreStart, err = parseCommand("pre_start", r.PreStart, "pre_start_timeout", r.PreStartTimeout); err != nil {
-		return err
-	}
-	if c.PostStart, err = parseCommand("post_start", r.PostStart, "post_start_timeout", r.PostStartTimeout); err != nil {
-		return err
+	for key, command := range map[string]struct {
+		to      **reload.Command
+		text    any
+		timeout string
+	}{
+		"pre_start":  {&c.PreStart, r.PreStart, r.PreStartTimeout},
+		"post_start": {&c.PostStart, r.PostStart, r.PostStartTimeout},
+		"post_stop":  {&c.PostStop, r.PostStop, r.PostStopTimeout},
+	} {
+		if *command.to, err = parseLongCommand(key, command.text, command.timeout); err != nil {
+			return err
+		}
 	}
 	if c.PreStop, err = parseCommand("pre_stop", r.PreStop, "", ""); err != nil {
 		return err
@@ -272,6 +282,19 @@ func (r *rawProcess) parseCommands(c *reload.Child) (err error) {
 	}
 	c.PreStopTimeout, err = parseTimeout("pre_stop_timeout", r.PreStopTimeout)
 	return err
+}
+
+// parseLongCommand reads a command that may take as long as it needs, with
+// "none" as its timeout.
+func parseLongCommand(key string, v any, timeout string) (*reload.Command, error) {
+	if timeout != "none" {
+		return parseCommand(key, v, key+"_timeout", timeout)
+	}
+	c, err := parseCommand(key, v, key+"_timeout", "1s")
+	if c != nil {
+		c.Timeout = -1
+	}
+	return c, err
 }
 
 func (r *rawProcess) parseReady(c *reload.Child) (err error) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // wantSignals compares what the child was told.
@@ -178,6 +180,40 @@ func TestPostStartDoesNotOverlap(t *testing.T) {
 	if got := d.lines("overlaps"); got > 0 {
 		t.Errorf("%d times the post_start of two instances ran side by side", got)
 	}
+}
+
+// post_stop runs when all of an instance is gone, before the next start and
+// before the end of kconfd, and is told how it ended.
+func TestPostStop(t *testing.T) {
+	const process = `[reload]
+action = "restart"
+[process]
+pre_start  = "echo before the start, ${KCONFD_LAST_EXIT-none} >>$DIR/order"
+pre_start_timeout = "none"
+post_stop  = "ls -d $DIR/lingers >>$DIR/order; echo stopped $KCONFD_LAST_EXIT >>$DIR/order; exit 3"
+`
+	inBothWays(t, func(t *testing.T, way string) {
+		files := recorded(process)
+		files["child"] = `(mkdir $DIR/lingers; trap 'sleep 0.1; rmdir $DIR/lingers; exit' TERM; while :; do sleep 0.02; done) &
+trap 'echo ended >>$DIR/order; exit 7' TERM
+while ! test -d $DIR/lingers; do sleep 0.02; done
+echo started >>$DIR/order
+while :; do sleep 0.02; done
+`
+		d := newDir(t, files)
+		k := startWay(t, way, filed(d, "--", "sh", d.file("child"))...)
+		d.awaitLines("order", 2)
+		d.write("objects.yaml", settings("green"))
+		d.awaitLines("order", 6)
+		k.wantEnd(7)
+		want := "before the start, none\nstarted\nended\nstopped 7\nbefore the start, 7\nstarted\nended\nstopped 7\n"
+		if got := d.read("order"); got != want {
+			t.Errorf("got order (-want +got):\n%s", cmp.Diff(want, got))
+		}
+		if got := k.count("post_stop failed.*exit status 3"); got != 2 {
+			t.Errorf("the log tells %d times that post_stop failed, want 2", got)
+		}
+	})
 }
 
 // What keeps the next start from coming about is tried again, if the policy says

@@ -20,7 +20,7 @@ func TestNoMoreThreads(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("run as root: the limit does not hold for root, so another user is needed")
 	}
-	const uid = 64001 // nobody's
+	uid := uint32(64001 + os.Getpid()%1000) // nobody's, and not that of another run of this test
 	cmd := exec.Command("prlimit", "--nproc=100", publicCopy(t), "-listen", "127.0.0.1:0", "--", "sh", "-c",
 		"(while :; do sleep 600 & done) 2>/dev/null; echo none is left; exec sleep 600")
 	cmd.Dir = "/"
