@@ -17,6 +17,11 @@ import (
 // What is rendered passes the check command of its resource file, which is the program's
 // own, and what the program does not understand does not.
 func TestChecks(t *testing.T) {
+	for _, program := range []string{"haproxy", "nginx", "redis-server", "pgbouncer", "promtool"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%v (run: make packages)", err)
+		}
+	}
 	for name, test := range map[string]struct {
 		template string
 		broken   map[string]string // what is replaced, by what
