@@ -278,8 +278,8 @@ func TestCheckEndsWithContext(t *testing.T) {
 func TestCheckAsksEachServerItsWay(t *testing.T) {
 	file := write(t, strings.ReplaceAll(node, "gcache.size=16M", "gcache.freeze_purge_at_seqno=-1"))
 	for name, want := range map[string]string{
-		"mysqld":   "--defaults-file=" + file + " --loose-wsrep-status-file= --wsrep-provider=none --verbose --help\n",
-		"mariadbd": "--defaults-file=" + file + " --loose-wsrep-status-file= --verbose --help\n",
+		"mysqld":   "--defaults-file=" + file + " --wsrep-provider=none --verbose --help\n",
+		"mariadbd": "--defaults-file=" + file + " --verbose --help\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := filepath.Join(t.TempDir(), "args")
@@ -412,28 +412,5 @@ func TestCheckIncludedNowhere(t *testing.T) {
 	err = Check{File: file, In: write(t, node), Dest: "/x"}.Run(t.Context())
 	if err == nil || !strings.HasSuffix(err.Error(), `: it does not include "/x"`) {
 		t.Errorf("not included: got %v", err)
-	}
-}
-
-// A check leaves no trace in the directory of a server that runs with the file: not
-// in what that says of itself, above all.
-func TestCheckLeavesTheStatusFile(t *testing.T) {
-	dir := newVolume(t).dir
-	t.Chdir(dir)
-	status := filepath.Join(dir, "wsrep.json")
-	uid, gid := mysqlUser(t)
-	if err := errors.Join(os.WriteFile(status, []byte("live"), 0o600), os.Chown(status, uid, gid), os.Remove("my.cnf")); err != nil {
-		t.Fatal(err)
-	}
-	content := strings.Replace(node, "/nonexistent/data", dir, 1) + "wsrep_status_file=wsrep.json\n"
-	if err := (Check{File: write(t, content)}).Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(status); string(got) != "live" || err != nil {
-		t.Errorf("got %q, %v", got, err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 {
-		t.Errorf("left: %v, %v", entries, err)
 	}
 }

@@ -9,14 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
-
-// noStatusFile is the option by which a server writes no status file.
-const noStatusFile = "loose-wsrep-status-file="
 
 // answer is what a server says about an option file without starting.
 type answer struct {
@@ -32,9 +28,7 @@ type answer struct {
 // than 0 is part of the answer; an error means that there is none. When ctx ends,
 // the server is killed with its process group.
 func ask(ctx context.Context, server, file string) (answer, error) {
-	// Of MariaDB, even one that prints its help begins its status file anew, and that
-	// is the one of the server that runs. Others do not know the option.
-	args := []string{"--defaults-file=" + file, "--" + noStatusFile}
+	args := []string{"--defaults-file=" + file}
 	if filepath.Base(server) == "mysqld" {
 		args = append(args, "--wsrep-provider=none")
 	}
@@ -53,9 +47,7 @@ func ask(ctx context.Context, server, file string) (answer, error) {
 		return answer{}, fmt.Errorf("running %q: %w", server, err)
 	}
 	a := parseHelp(stdout.String())
-	a.messages = slices.DeleteFunc(nonEmptyLines(stderr.String()), func(line string) bool {
-		return strings.Contains(line, strings.TrimSuffix(noStatusFile, "="))
-	})
+	a.messages = nonEmptyLines(stderr.String())
 	a.exit = exitCode(cmd.ProcessState)
 	return a, nil
 }
