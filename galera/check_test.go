@@ -60,6 +60,22 @@ func write(t *testing.T, content string) string {
 	return file
 }
 
+// What a running server says of itself in its status file is left alone.
+func TestCheckLeavesStatusFile(t *testing.T) {
+	data := t.TempDir()
+	status := filepath.Join(data, "wsrep.json")
+	if err := os.WriteFile(status, []byte("synced"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, strings.Replace(node, "/nonexistent/data", data, 1)+"wsrep_status_file=wsrep.json\n")
+	if err := (Check{File: file}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(status); err != nil || string(got) != "synced" {
+		t.Errorf("after the check: got %q, %v, want %q", got, err, "synced")
+	}
+}
+
 func TestCheck(t *testing.T) {
 	for name, test := range map[string]struct {
 		content string
