@@ -64,7 +64,11 @@ func write(t *testing.T, content string) string {
 func TestCheckLeavesStatusFile(t *testing.T) {
 	data := t.TempDir()
 	status := filepath.Join(data, "wsrep.json")
-	if err := os.WriteFile(status, []byte("synced"), 0o644); err != nil {
+	err := errors.Join( // the server becomes the user mysql
+		os.WriteFile(status, []byte("synced"), 0o644),
+		os.Chmod(data, 0o777), os.Chmod(status, 0o666),
+	)
+	if err != nil {
 		t.Fatal(err)
 	}
 	file := write(t, strings.Replace(node, "/nonexistent/data", data, 1)+"wsrep_status_file=wsrep.json\n")
