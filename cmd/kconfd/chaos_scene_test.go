@@ -92,9 +92,9 @@ test ! -e check-fails && echo checked >>journal
 	// witness is the process that is told by signals and restarts.
 	witnessScript = `cd $DIR || exit; ` + takeScript + `
 adopt() { take; echo "$a|$b|$c" >now; }
-mkdir running || echo overlap >>journal
 trap adopt HUP
 trap 'kill $s; rmdir running; echo ended >>journal; exit 0' TERM
+mkdir running || echo overlap >>journal
 echo started >>journal
 test -e live/a && adopt
 echo $$ >pid
