@@ -53,9 +53,12 @@ func flagValue[T any](name string) T {
 }
 
 // namespaces is what the shell does in them: it goes on to be their process 1, which
-// has to reap what loses its parent. Mounts are shared among containers, and a kubelet
-// wants a default route.
+// has to reap what loses its parent. Where a kubelet and a container runtime keep what
+// they have in fixed places, there are places of their own. Mounts are shared among
+// containers, and a kubelet wants a default route.
 const namespaces = `
+mkdir -p /var/lib/cni
+for dir in /run /var/log /var/lib/cni; do mount -t tmpfs tmpfs $dir; done
 mount --make-rshared /
 ip link set lo up
 ip link add node0 type bridge

@@ -45,10 +45,10 @@ func loseLast(t *testing.T, g *galera, w *writer) {
 	for _, n := range []int{1, 2, 3} {
 		g.scale(t, n, 1)
 	}
-	g.awaitLog(t, podName(2), "lost")
-	out, err := g.exec(podName(2), "kconfd", "galera", "bootstrap", "--from", "pxc-node2")
+	g.awaitLog(t, podName(3), "lost")
+	out, err := g.exec(podName(3), "kconfd", "galera", "bootstrap", "--from", "pxc-node3")
 	if err == nil || !strings.Contains(err.Error(), "pxc-node1") {
 		t.Errorf("bootstrap from what has less: got %q, %v, want a refusal that names pxc-node1", out, err)
 	}
-	g.mustKubectl(t, "", "exec", podName(2), "--", "kconfd", "galera", "bootstrap", "--from", "pxc-node2", "--force")
+	g.mustKubectl(t, "", "exec", podName(3), "--", "kconfd", "galera", "bootstrap", "--from", "pxc-node3", "--force")
 }
