@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -102,8 +103,31 @@ func (c *galeraCall) record() (*galera.Store, error) {
 
 func (c *galeraCall) node(s streams) galera.NodeCommand {
 	return galera.NodeCommand{
-		File: c.file, Server: c.server, Pod: podIdentity(), Log: newLogger(s.err, c.flags, &hider{}), Store: c.store,
+		File: c.file, Server: c.server, Pod: podIdentity(), Log: newLogger(logOf(s), c.flags, &hider{}), Store: c.store,
 	}
+}
+
+// logOf is the log of the kconfd that runs this command, which is read while the command
+// runs; or else standard error. A log that nobody reads does not hold up a
+// start: what there is no room for is dropped.
+func logOf(s streams) io.Writer {
+	name := os.Getenv("KCONFD_LOG_FILE")
+	if name == "" {
+		return s.err
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return s.err
+	}
+	return patient{file}
+}
+
+// patient writes to a file that may be a pipe, for a moment.
+type patient struct{ *os.File }
+
+func (p patient) Write(line []byte) (int, error) {
+	_ = p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // a file that is no pipe has none, and needs none
+	return p.File.Write(line)
 }
 
 // podIdentity is this pod's, the same over all restarts of its containers.
