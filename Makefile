@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Debian's: the server that the demo runs, and what the tests need besides.
 MARIADB  := mariadb-server galera-4
-PACKAGES := chromium gcc libc6-dev iproute2 nginx-light procps prometheus rsync s6 supervisor $(MARIADB)
+PACKAGES := chromium gcc haproxy libc6-dev iproute2 nginx-light pgbouncer postgresql procps prometheus redis-server rsync s6 supervisor $(MARIADB)
 
 # The control plane for the tests is built from source, once for all checkouts.
 KUBERNETES_VERSION := 1.36.3

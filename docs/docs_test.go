@@ -270,7 +270,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages = append(pages, "reference.md", "../README.md", "../CHANGELOG.md", "../CONTRIBUTING.md")
+	pages = append(pages, "reference.md", "templates.md", "../README.md", "../CHANGELOG.md", "../CONTRIBUTING.md")
 	for _, page := range pages {
 		content, err := os.ReadFile(page)
 		if err != nil {

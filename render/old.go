@@ -61,6 +61,10 @@ func (o Old) Replaced() (bool, error) {
 	return err == nil && sum == o.New, err
 }
 
+// Changes says whether what replaces the file is something else. It may not be,
+// when content that never was proven good went back to what had been before it.
+func (o Old) Changes() bool { return o.Was != o.New }
+
 // untouched says whether the old content is live. Then there is nothing to put
 // back, and the backup may not be whole yet.
 func (o Old) untouched() bool {

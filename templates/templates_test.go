@@ -1,10 +1,10 @@
 // Package templates tests the templates of this directory with the real kconfd,
 // and what they give with the real programs that read it.
 //
-// To test another template, add a directory to testdata that is called like it:
-// resource files in conf.d, what is in the cluster in manifests, and in cases.toml
-// what is rendered from them. `go test ./templates -update` writes the results to
-// golden.
+// To test another template, add a directory to testdata that is called like it, with
+// what is rendered in cases.toml: a resource file, of conf.d there or else of the one
+// beside the templates, and manifests of what is in the cluster. `go test ./templates -update`
+// writes the results to golden.
 package templates
 
 import (
@@ -48,7 +48,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building kconfd: %v\n%s", err, out)
 		return 1
 	}
-	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin")
 	return m.Run()
 }
 
@@ -84,29 +84,40 @@ func TestGoldens(t *testing.T) {
 	for _, file := range files {
 		dir := filepath.Dir(file)
 		all := cases(t, dir)
-		var goldens []string
+		goldens := goldensOf(dir, all)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			for name, c := range all {
-				golden := filepath.Join(dir, "golden", name+filepath.Ext(filepath.Base(dir)))
-				if strings.HasPrefix(name, "held-") {
-					golden = filepath.Join(dir, "golden", name+".txt")
-				}
-				goldens = append(goldens, golden)
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					compare(t, golden, c.render(t, dir, strings.HasPrefix(name, "held-")))
+					compare(t, goldens[name], c.render(t, dir, strings.HasPrefix(name, "held-")))
 				})
 			}
 		})
-		removeOthers(t, filepath.Join(dir, "golden"), goldens)
+		removeOthers(t, filepath.Join(dir, "golden"), slices.Collect(maps.Values(goldens)))
 	}
+}
+
+// goldensOf are the golden files of the cases, by their names.
+func goldensOf(dir string, all map[string]testcase) map[string]string {
+	goldens := map[string]string{}
+	for name := range all {
+		extension := filepath.Ext(filepath.Base(dir))
+		if strings.HasPrefix(name, "held-") {
+			extension = ".txt"
+		}
+		goldens[name] = filepath.Join(dir, "golden", name+extension)
+	}
+	return goldens
 }
 
 // compare demands that the golden file has the content, or gives it that.
 func compare(t *testing.T, golden, content string) {
 	t.Helper()
 	if update() {
-		if err := os.WriteFile(golden, []byte(content), 0o644); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Dir(golden), 0o755),
+			os.WriteFile(golden, []byte(content), 0o644),
+		); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -184,6 +195,10 @@ func (c testcase) confdir(t *testing.T, dir string) string {
 	t.Helper()
 	conf := filepath.Join(dir, "conf.d", c.Conf)
 	content, err := os.ReadFile(conf)
+	if errors.Is(err, os.ErrNotExist) {
+		conf = filepath.Join("conf.d", c.Conf)
+		content, err = os.ReadFile(conf)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,26 +310,45 @@ func TestMyCnfQuotes(t *testing.T) {
 	}
 }
 
-// The settings that my.cnf.tmpl explains are those that it reads.
-func TestMyCnfExplainsItsSettings(t *testing.T) {
-	content, err := os.ReadFile("my.cnf.tmpl")
-	if err != nil {
-		t.Fatal(err)
+// The settings that a template explains are those that it reads.
+func TestTemplatesExplainTheirSettings(t *testing.T) {
+	files, err := filepath.Glob("[^_]*.tmpl")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("only %d templates: %v", len(files), err)
 	}
-	explanation, code, found := strings.Cut(string(content), "*/")
-	if !found {
-		t.Fatal("my.cnf.tmpl does not begin with a comment")
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			explanation, code, found := strings.Cut(string(content), "*/")
+			if !found {
+				t.Fatal("it does not begin with a comment")
+			}
+			if diff := cmp.Diff(explained(explanation), read(code)); diff != "" {
+				t.Errorf("-explained +read:\n%s", diff)
+			}
+		})
 	}
-	var explained, read []string
-	for _, line := range regexp.MustCompile(`(?m)^  ([a-z_]+(?:, [a-z_]+)*)  `).FindAllStringSubmatch(explanation, -1) {
-		explained = append(explained, strings.Split(line[1], ", ")...)
+}
+
+// explained are the settings in a list of them, two blanks before and behind.
+func explained(text string) []string {
+	var names []string
+	for _, line := range regexp.MustCompile(`(?m)^  ([a-z_]+(?:, [a-z_]+)*)  `).FindAllStringSubmatch(text, -1) {
+		names = append(names, strings.Split(line[1], ", ")...)
 	}
-	for _, call := range regexp.MustCompile(`\$values \| dig "(\w+)"`).FindAllStringSubmatch(code, -1) {
-		read = append(read, call[1])
+	slices.Sort(names)
+	return names
+}
+
+// read are the settings that a template asks for.
+func read(code string) []string {
+	var names []string
+	for _, call := range regexp.MustCompile(`\$(?:values|upstream) \| dig "(\w+)"`).FindAllStringSubmatch(code, -1) {
+		names = append(names, call[1])
 	}
-	slices.Sort(explained)
-	slices.Sort(read)
-	if diff := cmp.Diff(explained, slices.Compact(read)); diff != "" {
-		t.Errorf("-explained +read:\n%s", diff)
-	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -92,9 +92,9 @@ test ! -e check-fails && echo checked >>journal
 	// witness is the process that is told by signals and restarts.
 	witnessScript = `cd $DIR || exit; ` + takeScript + `
 adopt() { take; echo "$a|$b|$c" >now; }
-mkdir running || echo overlap >>journal
 trap adopt HUP
 trap 'kill $s; rmdir running; echo ended >>journal; exit 0' TERM
+mkdir running || echo overlap >>journal
 echo started >>journal
 test -e live/a && adopt
 echo $$ >pid
@@ -742,16 +742,14 @@ func (k *keeper) metric(name string) float64 {
 // inOrder says whether the newest state is live and applied, and nothing is owed.
 func (k *keeper) inOrder() bool {
 	newest := k.scene.history.newest()
-	if k.owes() {
-		return false
-	}
 	for name, want := range renderedFor(newest) {
 		if k.live(name) != want {
 			return false
 		}
 	}
 	now, _ := os.ReadFile(k.file("now")) // it may not be there yet
-	return string(now) == toldFor(newest)+"\n"
+	// What it owes comes last: before, it may not have begun yet.
+	return string(now) == toldFor(newest)+"\n" && !k.owes()
 }
 
 // live is the content of a live file, empty when there is none.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -75,6 +77,9 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 	}
 	e := newEngine(f, log, w, hide)
 	e.out = s.out
+	if !f.hasChild() {
+		e.signals = catchSignals() // before anything is begun that they should not cut off
+	}
 	if f.daemon && !f.noop && f.stateDir != "" {
 		if e.state, err = state.Open(f.stateDir); err != nil {
 			return nil, err
@@ -88,16 +93,35 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 func (e *engine) recover() {
 	for _, g := range e.groups {
 		if len(g.templates) > 0 {
-			g.recover(e.log)
+			g.recover(e.log, e.strays(g))
 		}
 	}
 	e.sweep()
 }
 
-func (g *group) recover(log *slog.Logger) {
+// strays are where ledgers about files of the group may be that belong to no
+// group of that name.
+func (e *engine) strays(g *group) []string {
+	var paths []string
+	for _, target := range g.ledger.Files {
+		paths = append(paths, ledgerBeside(target))
+	}
+	if e.state != nil {
+		kept, _ := filepath.Glob(e.state.File("*.json")) // the pattern is good
+		paths = append(paths, kept...)
+	}
+	return slices.DeleteFunc(paths, func(path string) bool {
+		return slices.ContainsFunc(e.groups, func(other *group) bool { return other.ledger.path == path })
+	})
+}
+
+func (g *group) recover(log *slog.Logger, strays []string) {
 	if err := g.ledger.load(); err != nil {
 		log.Warn("starting as if nothing were owed", "group", g.name, "err", err)
 		return
+	}
+	if err := g.ledger.adopt(strays); err != nil {
+		log.Warn("what is owed under another name is told again after the next start", "group", g.name, "err", err)
 	}
 	g.applied = g.ledger.counts()
 	if !g.ledger.pending() {
@@ -185,15 +209,24 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	return e.hider.error(err)
 }
 
-// heedSignals adds the actor that heeds signals, which are notified from now on:
-// none is lost. What it returns ends that, for what takes kconfd's place is to
-// get its signals, and gives the one that came when all was done. (A daemon keeps
-// them to its end: one more is no reason to break off.)
+// caught are the signals to kconfd that nobody has heeded yet.
+type caught struct {
+	term, hup chan os.Signal
+}
+
+func catchSignals() caught {
+	c := caught{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(c.term, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(c.hup, syscall.SIGHUP)
+	return c
+}
+
+// heedSignals adds the actor that heeds the signals that are caught. What it
+// returns ends that, for what takes kconfd's place is to get its signals, and
+// gives the one that came when all was done. (A daemon keeps them to its end: one
+// more is no reason to break off.)
 func (e *engine) heedSignals(ctx context.Context, actors *rungroup.Group) (unseen func() error) {
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
+	term, hup := e.signals.term, e.signals.hup
 	poke := make(chan struct{}, 1)
 	e.hup = poke
 	cancelled, cancel := context.WithCancel(ctx)

@@ -31,6 +31,7 @@ type engine struct {
 	watcher *watcher.Watcher
 	hider   *hider
 	apply   func(context.Context, *job) error // what becomes of rendered files
+	signals caught                            // without a child
 	hup     <-chan struct{}                   // read the configuration again
 	meters  *meters
 	out     io.Writer         // for diffs
@@ -340,7 +341,7 @@ func (e *engine) finished() (bool, error) {
 		var incomplete *watcher.IncompleteError
 		switch {
 		case e.enough != nil && e.enough(g):
-		case g.busy, g.err == nil && !g.settled:
+		case g.busy, g.err == nil && !g.settled, g.owed && g.stuck && !g.tried:
 			return false, nil
 		case held(g.err), waiting(g.err):
 			await = await || errors.As(g.err, &incomplete)

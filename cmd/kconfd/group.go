@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"syscall"
 	"time"
@@ -29,10 +30,11 @@ type group struct {
 	queued    bool       // for the gate
 	turnstile *turnstile // to the gate; nil without one
 	owed      bool       // written, and the process not told yet
+	tried     bool       // what is owed has been tried since newer content got stuck
 	stuck     bool       // what is new could not be written: what is owed does not wait for that
 	ledger    *ledger    // of what is owed, and of the way back
 	told      time.Time  // when the process was told last
-	applied   []int      // counts of the guards, of what was applied last
+	applied   counts     // of what was applied last; nil when that is not known
 	appliedAt time.Time  // when an earlier kconfd applied what it left; zero when that is not known
 	dirty     bool       // to be applied, though no template changed: a retry or drift
 	after     []*group   // whose files are this group's now; they are gone
@@ -145,7 +147,7 @@ func (g *group) follow(gone *group) {
 		if old.told.After(g.told) {
 			g.told = old.told
 		}
-		if g.applied == nil && slices.EqualFunc(g.guards, old.guards, (*guard).countsAs) {
+		if g.applied == nil {
 			g.applied = old.applied
 		}
 	}
@@ -213,11 +215,11 @@ func (g *group) render(v *watcher.View, now time.Time) error {
 			first = t.err
 		}
 	}
-	for i, guard := range g.guards {
+	for _, guard := range g.guards {
 		guard.look(v)
-		before := -1
-		if len(g.applied) == len(g.guards) {
-			before = g.applied[i]
+		before, known := g.applied[guard.counted()]
+		if !known {
+			before = -1
 		}
 		err := guard.check(before, now)
 		if old := v.OutOfDate(guard.reader); err == nil && guard.config.fresh && old != nil {
@@ -255,10 +257,10 @@ func (g *group) wantsFresh() bool {
 }
 
 // counts are those of the guards now.
-func (g *group) counts() []int {
-	counts := make([]int, 0, len(g.guards))
+func (g *group) counts() counts {
+	counts := counts{}
 	for _, guard := range g.guards {
-		counts = append(counts, guard.count)
+		counts[guard.counted()] = guard.count
 	}
 	return counts
 }
@@ -318,13 +320,20 @@ func (g *group) troubled() bool { return g.err != nil && !g.waits() }
 
 // failed notes why the group is not applied.
 func (g *group) failed(err error, now time.Time) {
-	if g.err == nil || g.err.Error() != err.Error() {
+	if g.err == nil || !sameTrouble(g.err, err) {
 		g.warn = now.Add(sayAfter(err))
 	}
 	if g.err == nil {
 		g.since = now
 	}
 	g.err = err
+}
+
+// sameTrouble says whether two errors tell the same. Names of candidates, sizes
+// and times differ each time.
+func sameTrouble(a, b error) bool {
+	number := regexp.MustCompile(`[0-9]+`)
+	return number.ReplaceAllString(a.Error(), "") == number.ReplaceAllString(b.Error(), "")
 }
 
 const (

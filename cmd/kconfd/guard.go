@@ -135,10 +135,8 @@ func (g *guard) look(v *watcher.View) {
 	})
 }
 
-// countsAs says whether both count the same.
-func (g *guard) countsAs(other *guard) bool {
-	return g.config.source.Text == other.config.source.Text
-}
+// counted is what the guard counts.
+func (g *guard) counted() string { return g.config.source.Text }
 
 // check says why the render is to be held, if it is. Before is the count of what
 // was applied last, negative when nothing was.

@@ -22,7 +22,7 @@ type job struct {
 	turnstile *turnstile // to the gate; nil without one
 	ungated   bool       // nobody is disturbed by what the job does
 
-	counts []int           // of the guards, for this content
+	counts counts          // of the guards, for this content
 	life   context.Context // ends when kconfd does
 	cancel context.CancelCauseFunc
 	story  story
@@ -141,6 +141,7 @@ func (e *engine) follows(g *group) bool {
 // settleOwed is settle for a job that was only about what is owed.
 func (e *engine) settleOwed(r result, now time.Time) {
 	g := r.job.of
+	g.tried = true
 	if r.err != nil && !errors.Is(r.err, errSuperseded) {
 		e.log.Warn("still owed", "group", g.name, "err", r.err)
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/kconfd/kconfd/render"
@@ -31,6 +34,7 @@ type ledger struct {
 // An entry is a ledger's content.
 type entry struct {
 	Group   string       `json:"group"`
+	Files   []string     `json:"files"`             // the group's
 	Olds    []render.Old `json:"olds,omitempty"`    // what the files were when the process was last told
 	Owed    bool         `json:"owed,omitempty"`    // the process is to be told, whatever the files are
 	Undoing bool         `json:"undoing,omitempty"` // the files are on their way back to what they were
@@ -41,21 +45,30 @@ type entry struct {
 // only.
 type applied struct {
 	At     time.Time `json:"at"`
-	Counts []int     `json:"counts,omitempty"` // of the guards
+	Counts counts    `json:"counts,omitempty"`
 }
+
+// counts are those of a group's guards, by what each counts.
+type counts map[string]int
 
 // newLedger is the ledger of a group, in the state directory if there is one.
 func newLedger(g *groupConfig, dir *state.Dir) *ledger {
 	l := &ledger{entry: entry{Group: g.name}}
+	for _, t := range g.templates {
+		l.Files = append(l.Files, render.Target(t.file.Dest))
+	}
 	switch {
 	case dir != nil:
 		name := sha256.Sum256([]byte(g.name))
 		l.path, l.must = dir.File(hex.EncodeToString(name[:8])+".json"), true
-	case len(g.templates) > 0:
-		target := render.Target(g.templates[0].file.Dest)
-		l.path = filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".kconfd")
+	case len(l.Files) > 0:
+		l.path = ledgerBeside(l.Files[0])
 	}
 	return l
+}
+
+func ledgerBeside(target string) string {
+	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".kconfd")
 }
 
 // load reads what an earlier process left.
@@ -68,14 +81,38 @@ func (l *ledger) load() error {
 	if !found || err != nil {
 		return err
 	}
-	e.Group = l.Group
+	e.Group, e.Files = l.Group, l.Files
 	l.entry = e
 	return nil
 }
 
+// adopt takes over the ledgers at paths that are about files of this one: those
+// of resource files that had another name, or other templates.
+func (l *ledger) adopt(paths []string) error {
+	for _, path := range paths {
+		var e entry
+		found, err := state.Load(path, &e)
+		if !found || err != nil || path == l.path || !l.shares(e.Files) {
+			continue // who is damaged says nothing about whose it is
+		}
+		next := l.entry
+		next.Olds = append(slices.Clone(l.Olds), e.Olds...)
+		next.Owed, next.Undoing = l.Owed || e.Owed, l.Undoing || e.Undoing
+		next.Applied = cmp.Or(l.Applied, e.Applied)
+		if err := errors.Join(l.save(next), state.Remove(path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *ledger) shares(files []string) bool {
+	return slices.ContainsFunc(files, func(f string) bool { return slices.Contains(l.Files, f) })
+}
+
 // counts are those of the guards when the process was told last; nil when that
 // is not known.
-func (l *ledger) counts() []int {
+func (l *ledger) counts() counts {
 	if l.Applied == nil {
 		return nil
 	}
@@ -84,6 +121,7 @@ func (l *ledger) counts() []int {
 
 // save writes e and makes it the ledger's content.
 func (l *ledger) save(e entry) error {
+	e.Group, e.Files = l.Group, l.Files
 	var err error
 	switch {
 	case l.path == "":
@@ -126,7 +164,7 @@ func (l *ledger) with(olds []render.Old) (e entry, spare []render.Old) {
 // done ends what was pending: the process knows of the files.
 func (l *ledger) done(a *applied) error {
 	olds := l.Olds
-	e := entry{Group: l.Group, Applied: l.Applied}
+	e := entry{Applied: l.Applied}
 	if l.must && a != nil {
 		e.Applied = a
 	}
@@ -164,5 +202,5 @@ func (l *ledger) undo() error {
 	if err := render.Undo(l.Olds); err != nil {
 		return err
 	}
-	return l.save(entry{Group: l.Group, Owed: l.Owed || l.Undoing, Applied: l.Applied})
+	return l.save(entry{Owed: l.Owed || l.Undoing, Applied: l.Applied})
 }

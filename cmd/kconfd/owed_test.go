@@ -31,6 +31,97 @@ check_cmd = "! grep -q black {{.src}}"`, 1)
 	k.stop()
 }
 
+// owing is a directory in which a kconfd with these flags has been ended when it
+// owed the process a word.
+func owing(t *testing.T, flags ...string) dir {
+	t.Helper()
+	files := transactionFiles()
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], `dest = "$DIR/live/a"`, `dest = "$DIR/live/a"
+check_cmd = "! grep -q black {{.src}}"`, 1)
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], "verify_", "# verify_", 2) // nothing is put back
+	d := newDir(t, files)
+	for i, flag := range flags {
+		flags[i] = strings.ReplaceAll(flag, "$DIR", d.path)
+	}
+	k := startIn(d, flags...)
+	await(t, "it is told", func() bool { return d.read("actions") == "blue\n" })
+	d.write("broken", "")
+	d.write("objects.yaml", settings("green"))
+	k.awaitLog("the process could not be told")
+	k.stop()
+	d.remove("broken")
+	d.remove("actions")
+	return d
+}
+
+func (d dir) remove(name string) {
+	d.t.Helper()
+	if err := os.Remove(d.file(name)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// What is owed is told also by the next kconfd, when the resource file has another
+// name then, or the files another order.
+func TestOwedAfterARename(t *testing.T) {
+	t.Parallel()
+	const reordered = "[[template]]\ncontents = 'a new one'\ndest = \"$DIR/live/first\"\n"
+	for name, test := range map[string]struct{ before, after, resource, more string }{
+		"renamed":                              {resource: "z.toml"},
+		"renamed, a state directory":           {before: "-state-dir=$DIR/state", after: "-state-dir=$DIR/state", resource: "z.toml"},
+		"another first file":                   {resource: "a.toml", more: reordered},
+		"both, a state directory":              {before: "-state-dir=$DIR/state", after: "-state-dir=$DIR/state", resource: "z.toml", more: reordered},
+		"a state directory that was not there": {after: "-state-dir=$DIR/state", resource: "a.toml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var flags []string
+			if test.before != "" {
+				flags = append(flags, test.before)
+			}
+			d := owing(t, flags...)
+			resource := d.read("conf/conf.d/a.toml")
+			d.remove("conf/conf.d/a.toml")
+			d.write("conf/conf.d/"+test.resource, strings.ReplaceAll(test.more, "$DIR", d.path)+resource)
+			flags = nil
+			if test.after != "" {
+				flags = append(flags, strings.ReplaceAll(test.after, "$DIR", d.path))
+			}
+			k := startIn(d, flags...)
+			k.awaitLog("an earlier kconfd was cut off.*owed=true")
+			await(t, "what is owed is told", func() bool { return strings.HasPrefix(d.read("actions"), "green\n") })
+			await(t, "nothing is owed", func() bool { return len(d.glob("live/.*.kconfd")) == 0 })
+			k.stop()
+		})
+	}
+}
+
+// Kconfd -onetime tells what an earlier one owes, also when newer content does not
+// pass its check.
+func TestOwedByOnetime(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]bool{"told": false, "still broken": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := owing(t)
+			d.write("objects.yaml", settings("black"))
+			if broken {
+				d.write("broken", "")
+			}
+			k := startIn(d, "-onetime")
+			if code := k.code(); code != 1 {
+				t.Errorf("got exit code %d, want 1: the newest is not applied", code)
+			}
+			if got := d.read("actions"); !strings.HasPrefix(got, "green\n") {
+				t.Errorf("the process was told of %q, want green", got)
+			}
+			if left := d.glob("live/.*.kconfd"); len(left) > 0 != broken {
+				t.Errorf("owed: %q", left)
+			}
+		})
+	}
+}
+
 // A list that has shrunk is released after its time, whatever was owed meanwhile.
 func TestReleaseAfterWhatWasOwed(t *testing.T) {
 	t.Parallel()
@@ -111,4 +202,54 @@ func TestGuardLetsGoOnce(t *testing.T) {
 	if got := g.release(since.Add(time.Minute)); !got.IsZero() {
 		t.Errorf("let go: got %v, want never", got)
 	}
+}
+
+// Content that went back to what it had been, before what was between had been
+// verified, and is not verified itself: there is nothing to go back to. The
+// process is told again until it is.
+func TestVerifyWhatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	files := transactionFiles()
+	files["conf/conf.d/a.toml"] = strings.Replace(files["conf/conf.d/a.toml"], `verify_cmd = "`, `verify_cmd = "test ! -e $DIR/unwell && `, 1)
+	d := newDir(t, files)
+	k := startIn(d)
+	k.awaitLog("verified")
+	d.write("unwell", "")
+	d.write("objects.yaml", settings("green"))
+	await(t, "it is told", func() bool { return d.read("actions") == "blue\ngreen\n" })
+	d.write("objects.yaml", settings("blue"))
+	k.awaitLog("not applied.*written, but the process could not be told: verifying")
+	await(t, "it is told again", func() bool { return strings.HasPrefix(d.read("actions"), "blue\ngreen\nblue\nblue\n") })
+	d.remove("unwell")
+	k.awaitLog("in order again")
+	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*")) == 0 })
+	k.stop()
+	if got := k.count("putting the files back"); got > 0 {
+		t.Errorf("the files were put back %d times, to what they were", got)
+	}
+}
+
+// A group whose resource file is removed while it owes is shown, and told of once
+// there is one again.
+func TestOwedWithoutAResourceFile(t *testing.T) {
+	t.Parallel()
+	d := owing(t)
+	d.write("broken", "")
+	d.write("conf/conf.d/other.toml", "[[template]]\ncontents = 'another'\ndest = \""+d.file("live/other")+"\"\n")
+	k := startIn(d, "-listen", "127.0.0.1:0")
+	k.awaitLog("the process could not be told|still owed")
+	resource := d.read("conf/conf.d/a.toml")
+	d.remove("conf/conf.d/a.toml")
+	shown := func() bool {
+		_, text := k.get("/status")
+		return strings.Contains(text, "its resource file is gone")
+	}
+	await(t, "it is shown", shown)
+	d.remove("broken")
+	d.remove("actions")
+	d.write("conf/conf.d/b.toml", resource)
+	await(t, "it is told", func() bool { return strings.HasPrefix(d.read("actions"), "green\n") })
+	await(t, "it is shown no more", func() bool { return !shown() })
+	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*.kconfd")) == 0 })
+	k.stop()
 }

@@ -164,7 +164,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 // The resource files in the documentation are good ones.
 func TestDocumentedResourceFiles(t *testing.T) {
 	seen := 0
-	for _, page := range []string{reference, "../../README.md"} {
+	for _, page := range []string{reference, "../../docs/templates.md", "../../README.md"} {
 		blocks, err := docs.Blocks(page)
 		if err != nil {
 			t.Fatal(err)

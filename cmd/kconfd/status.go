@@ -318,6 +318,19 @@ func (e *engine) status(now time.Time) *status {
 		s.Ready = s.Ready && one.State == stateApplied
 		s.Groups = append(s.Groups, one)
 	}
+	for _, g := range e.gone {
+		if g.owed && !g.busy {
+			s.Groups = append(s.Groups, e.goneStatus(g, now))
+		}
+	}
+	return s
+}
+
+// goneStatus is how a group stands that owes the process a word, and has no
+// resource file any more.
+func (e *engine) goneStatus(g *group, now time.Time) groupStatus {
+	s := e.groupStatus(g, now)
+	s.State, s.Reason, s.NextTry = stateOwed, "its resource file is gone: the process is told when there is one for these files again", time.Time{}
 	return s
 }
 

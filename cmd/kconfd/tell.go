@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
 )
 
 // A rolledBackError is new content that did not stand the test: the files are
@@ -93,14 +95,14 @@ func (g *groupConfig) earliest(last time.Time) time.Time {
 func (g *groupConfig) rollsBack() bool { return g.verify != nil }
 
 // canGoBack says whether there is something to go back to: not when a file was
-// not there before.
+// not there before, and not when what is live is the same.
 func (j *job) canGoBack() bool {
 	for _, o := range j.ledger.Olds {
 		if o.Backup == "" {
 			return false
 		}
 	}
-	return len(j.ledger.Olds) > 0
+	return slices.ContainsFunc(j.ledger.Olds, render.Old.Changes)
 }
 
 // actOnce tells the process, if it has not been told of what is live.
