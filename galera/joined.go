@@ -81,7 +81,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 // look looks at the server once.
 func (j *Joined) look(ctx context.Context) error {
 	state := j.state(ctx)
-	if state.primary() {
+	if !j.isLonely(ctx, state) {
 		j.lonely = time.Time{}
 	} else if j.lonely.IsZero() {
 		j.lonely = time.Now()
@@ -99,14 +99,26 @@ func (j *Joined) look(ctx context.Context) error {
 type serverState string
 
 const (
-	stateUnknown serverState = ""
-	stateSynced  serverState = "SYNCED"
+	stateUnknown      serverState = ""
+	stateDisconnected serverState = "DISCONNECTED"
+	stateConnected    serverState = "CONNECTED"
+	stateSynced       serverState = "SYNCED"
 )
 
-// primary says whether the server is part of a primary component, or that is not
-// known.
-func (s serverState) primary() bool {
-	return s != "DISCONNECTED" && s != "CONNECTED" && s != "DISCONNECTING"
+// isLonely says whether the server has no primary component, and does not get one by
+// itself: it waits for one, or it was thrown out. One that is starting or ending
+// is disconnected as well, and has no port open.
+func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
+	return state == stateConnected || state == stateDisconnected && j.serves(ctx)
+}
+
+// serves says whether the server's port is open.
+func (j *Joined) serves(ctx context.Context) bool {
+	peers := []peer{{"localhost", j.settings.Port}}
+	if j.settings.Address != "" {
+		peers = append(peers, peer{j.settings.Address, j.settings.Port})
+	}
+	return len(listening(ctx, peers)) > 0
 }
 
 // state is the server's. One that writes no status file is taken for synced when it
@@ -119,7 +131,7 @@ func (j *Joined) state(ctx context.Context) serverState {
 	if err != nil || state.position.UUID == "" {
 		return stateUnknown
 	}
-	if len(listening(ctx, []peer{{"localhost", j.settings.Port}})) == 0 {
+	if !j.serves(ctx) {
 		return stateUnknown
 	}
 	return stateSynced

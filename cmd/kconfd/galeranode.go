@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -112,7 +113,7 @@ func (c *galeraCall) node(s streams) galera.NodeCommand {
 // start: what there is no room for is dropped.
 func logOf(s streams) io.Writer {
 	name := os.Getenv("KCONFD_LOG_FILE")
-	if name == "" {
+	if name == "" || overwrites(name) {
 		return s.err
 	}
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
@@ -120,6 +121,19 @@ func logOf(s streams) io.Writer {
 		return s.err
 	}
 	return patient{file}
+}
+
+// overwrites says whether whoever has a file in /proc/PID/fd open does not append to it:
+// he would write over what others do.
+func overwrites(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	text, _ := os.ReadFile(strings.Replace(name, "/fd/", "/fdinfo/", 1)) // see proc(5)
+	var position, flags int
+	_, err = fmt.Sscanf(string(text), "pos:\t%d\nflags:\t%o", &position, &flags)
+	return err != nil || flags&syscall.O_APPEND == 0
 }
 
 // patient writes to a file that may be a pipe, for a moment.

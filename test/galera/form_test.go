@@ -118,7 +118,7 @@ forward = []
 
 // withoutPrimary is long enough for a join on a busy machine, and for the last view to
 // come back.
-const withoutPrimary = "12s"
+const withoutPrimary = "8s"
 
 // nodes are those of the members.
 func nodes(members []*member) (nodes []*galera.Node) {
