@@ -223,7 +223,9 @@ func (r *Record) running(name string) string {
 }
 
 // since tells the state and from when on.
-func (n Node) since() string { return fmt.Sprintf("%s since %s", n.State, n.At.UTC().Format(time.RFC3339)) }
+func (n Node) since() string {
+	return fmt.Sprintf("%s since %s", n.State, n.At.UTC().Format(time.RFC3339))
+}
 
 func (r *Record) losing(name string) string {
 	if l := r.Nodes[name].Lost; !l.Unknown {

@@ -170,10 +170,10 @@ func TestDecide(t *testing.T) {
 		"one lost who knows what": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(3, true)}), want: wait, reason: "b lost its data, and nobody knows how much",
 		},
-		"one lost what is known":      {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(9, false)}), want: bootstrap},
-		"one lost more":               {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(10, false)}), want: wait, reason: "b had 10, and lost it"},
-		"it lost more itself":         {record: nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}), want: wait, reason: "a had 10, and lost it"},
-		"has nothing":                 {record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 9)}), want: wait, reason: "waits for b"},
+		"one lost what is known": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(9, false)}), want: bootstrap},
+		"one lost more":          {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(10, false)}), want: wait, reason: "b had 10, and lost it"},
+		"it lost more itself":    {record: nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}), want: wait, reason: "a had 10, and lost it"},
+		"has nothing":            {record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 9)}), want: wait, reason: "waits for b"},
 		"one has what was left behind": {
 			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, Generation: 2}, "b": at(Offered, 20)}).
 				but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 7}} }), want: bootstrap,

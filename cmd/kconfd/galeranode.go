@@ -153,10 +153,11 @@ func podIdentity() string {
 	return cmp.Or(os.Getenv("POD_NAME"), host)
 }
 
-// exitBySignal is the end of a command that was told to end.
-func exitBySignal(err error) error {
+// exitBySignal is the end of a command that was told to end, whatever that made of
+// its last request.
+func exitBySignal(ctx context.Context, err error) error {
 	var by *signalled
-	if errors.As(err, &by) {
+	if err != nil && errors.As(context.Cause(ctx), &by) {
 		return by.exit(true)
 	}
 	return err
@@ -180,7 +181,7 @@ func runGaleraStart(ctx context.Context, args []string, s streams) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	start := &galera.Start{NodeCommand: c.node(s), Out: out, LastExit: os.Getenv("KCONFD_LAST_EXIT")}
-	return exitBySignal(start.Run(ctx))
+	return exitBySignal(ctx, start.Run(ctx))
 }
 
 // runGaleraJoined is `kconfd galera joined`.
@@ -192,7 +193,7 @@ func runGaleraJoined(ctx context.Context, args []string, s streams) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	joined := &galera.Joined{NodeCommand: c.node(s), WithoutPrimary: c.withoutPrimary}
-	return exitBySignal(joined.Run(ctx))
+	return exitBySignal(ctx, joined.Run(ctx))
 }
 
 // runGaleraStopped is `kconfd galera stopped`.
@@ -203,7 +204,7 @@ func runGaleraStopped(ctx context.Context, args []string, s streams) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	return exitBySignal(galera.StoppedCommand{NodeCommand: c.node(s)}.Run(ctx))
+	return exitBySignal(ctx, galera.StoppedCommand{NodeCommand: c.node(s)}.Run(ctx))
 }
 
 // runGaleraBootstrap is `kconfd galera bootstrap`.
@@ -224,7 +225,7 @@ func runGaleraBootstrap(ctx context.Context, args []string, s streams) error {
 	defer stop()
 	overruled, err := galera.Bootstrap(ctx, store, c.from, person(), c.force)
 	if err != nil {
-		return exitBySignal(fmt.Errorf("deciding that %q is to be the first: %w", c.from, err))
+		return exitBySignal(ctx, fmt.Errorf("deciding that %q is to be the first: %w", c.from, err))
 	}
 	for _, text := range overruled {
 		if _, err := fmt.Fprintf(s.out, "overruled: %s\n", text); err != nil {
@@ -255,7 +256,7 @@ func runGaleraStatus(ctx context.Context, args []string, s streams) error {
 	defer stop()
 	record, err := store.Read(ctx)
 	if err != nil {
-		return exitBySignal(err)
+		return exitBySignal(ctx, err)
 	}
 	return printRecord(record, store, s.out)
 }
