@@ -34,6 +34,9 @@ type place struct {
 func TestOnServer(t *testing.T) {
 	t.Parallel()
 	server := cluster.Start(t)
+	t.Run("an API server that does not answer", func(t *testing.T) {
+		testSilent(&place{t, server.Namespace(t), server.Config(), server.Client()}, server)
+	})
 	for name, test := range map[string]func(*place){
 		"of many one founds":                 testFounders,
 		"answers that are lost":              testLostAnswers,
@@ -292,6 +295,41 @@ func testDenied(p *place, server *cluster.Cluster) {
 	server.Grant(p, p.namespace, "alice", text.String())
 	if err := p.box("a").start(p.Context(), server.ConfigFor("alice")); err != nil {
 		p.Errorf("with all rules: %v", err)
+	}
+}
+
+// A server that may run by the record is started without it, one that does not run waits.
+func testSilent(p *place, server *cluster.Cluster) {
+	free, bound := p.box("a").fill(7), p.box("b").fill(7)
+	bound.write("data/"+markerName, "")
+	p.put(nodes(map[string]Node{"a": at(Synced, 7), "b": at(Stopped, 7)}))
+	server.PauseAPIServer(p)
+	defer server.ResumeAPIServer(p)
+	quick := func(cluster string) (*Store, error) {
+		s, err := p.store(p.config, cluster)
+		s.timeout = 100 * time.Millisecond
+		return s, err
+	}
+	for _, b := range []*box{free, bound} {
+		command := b.command(p.config)
+		command.Store = quick
+		s := &Start{NodeCommand: command, Out: &b.out}
+		if err := s.prepare(p.Context()); err != nil {
+			p.Fatal(err)
+		}
+		s.reach = 300 * time.Millisecond
+		ctx, cancel := context.WithTimeout(p.Context(), 3*time.Second)
+		d, err := s.decide(ctx)
+		cancel()
+		if b == free && (err != nil || d.action != join || !d.keepView) {
+			p.Errorf("who may run: got %+v, %v", d, err)
+		}
+		if b == bound && !errors.Is(err, context.DeadlineExceeded) {
+			p.Errorf("who does not run: got %+v, %v", d, err)
+		}
+	}
+	if got := bound.log.String(); strings.Count(got, "waits for the API server") != 1 {
+		p.Errorf("it does not say once for what it waits:\n%s", got)
 	}
 }
 

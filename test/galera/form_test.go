@@ -387,6 +387,23 @@ func TestStops(t *testing.T) {
 			}
 			s.wantBootstrap(best, 0, "overruled: node2 lost its data", "-force")
 		}},
+		{"all, and the one that has more is given up", func() {
+			a.stop(t)
+			b.stop(t)
+			c.Ask(t, "INSERT INTO test.t (text) VALUES ('given up 1'), ('given up 2')")
+			c.stop(t)
+			s.start(a)
+			s.start(b)
+			s.awaitWaits(a, "waits for node3, which has more")
+			s.wantBootstrap(a, 1, "node3 has more")
+			s.wantBootstrap(a, 0, "overruled: node3 has more", "-force")
+			a.AwaitSynced(t)
+			b.AwaitSynced(t)
+			a.Ask(t, "INSERT INTO test.t (text) VALUES ('instead')")
+			s.written = append(s.written, "instead")
+			s.start(c)
+			c.process.AwaitLog(t, "not in the history of its cluster any more")
+		}},
 	} {
 		t.Log(stop.name)
 		stop.do()
@@ -480,7 +497,6 @@ func TestOutages(t *testing.T) {
 			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.stop(t) }) })
 			doors((*galera.Door).Shut)
 			restart()
-			time.Sleep(12 * time.Second) // longer than a start without a marker waits
 			for _, m := range s.members {
 				m.process.AwaitLog(t, "waits for the API server")
 				s.wantNoServer(m)
