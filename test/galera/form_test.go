@@ -146,10 +146,11 @@ func (s *scene) form() {
 // awaitAll waits until all nodes take part, and the record says so.
 func (s *scene) awaitAll() {
 	s.Helper()
-	for _, m := range s.members {
-		m.AwaitSynced(s)
+	for _, m := range s.members { // a file is cheaper to look at than a server
+		galera.Await(s, fmt.Sprintf("node %q is synced", m.Name), func() bool { return m.Phase() == "SYNCED: Operational" })
 	}
 	for _, m := range s.members {
+		m.AwaitSynced(s)
 		m.AwaitStatus(s, "wsrep_cluster_size", fmt.Sprint(len(s.members)))
 	}
 	for _, m := range s.members {
@@ -166,6 +167,7 @@ func (s *scene) awaitState(m *member, want string) {
 // entry is what the record says of a node.
 func (s *scene) entry(m *member) galeranode.Node {
 	s.Helper()
+	time.Sleep(30 * time.Millisecond) // not to keep the API server busy for those who wait
 	r, err := s.store.Read(s.Context())
 	if err != nil {
 		return galeranode.Node{}
