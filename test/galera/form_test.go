@@ -137,7 +137,10 @@ func (s *scene) form() {
 	s.awaitAll()
 	founders := 0
 	for _, m := range s.members {
-		founders += strings.Count(m.process.Log(), "--wsrep-new-cluster")
+		founders += strings.Count(m.process.Log(), "the first data directory is made")
+	}
+	if founders != 1 {
+		s.Errorf("%d nodes founded the cluster", founders)
 	}
 	s.members[0].Ask(s, "CREATE DATABASE test; CREATE TABLE test.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200))")
 	s.judge()
