@@ -4,17 +4,40 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/kconfd/kconfd/galera"
 )
 
-// runGalera is `kconfd galera check`.
-func runGalera(ctx context.Context, args []string, s streams) error {
-	if len(args) == 0 || args[0] != "check" {
-		return &usageError{errors.New("want kconfd galera check FILE")}
+// galeraCommands are those behind `kconfd galera`.
+func galeraCommands() map[string]func(context.Context, []string, streams) error {
+	return map[string]func(context.Context, []string, streams) error{
+		"bootstrap": runGaleraBootstrap,
+		"check":     runGaleraCheck,
+		"joined":    runGaleraJoined,
+		"start":     runGaleraStart,
+		"status":    runGaleraStatus,
+		"stopped":   runGaleraStopped,
 	}
+}
+
+// runGalera is `kconfd galera COMMAND`.
+func runGalera(ctx context.Context, args []string, s streams) error {
+	commands := galeraCommands()
+	if len(args) == 0 || commands[args[0]] == nil {
+		names := strings.Join(slices.Sorted(maps.Keys(commands)), ", ")
+		return &usageError{fmt.Errorf("want kconfd galera and one of %s", names)}
+	}
+	return commands[args[0]](ctx, args[1:], s)
+}
+
+// runGaleraCheck is `kconfd galera check`.
+func runGaleraCheck(ctx context.Context, args []string, s streams) error {
 	var check galera.Check
-	f, err := parseOrHelp(ctx, "kconfd galera check", args[1:], s, func(set *flag.FlagSet) {
+	f, err := parseOrHelp(ctx, "kconfd galera check", args, s, func(set *flag.FlagSet) {
 		set.StringVar(&check.NodeAddress, "node-address", "", "")
 		set.StringVar(&check.Server, "server", "", "")
 	})

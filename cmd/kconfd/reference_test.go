@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kconfd/kconfd/docs"
 	"github.com/kconfd/kconfd/reload"
@@ -52,10 +53,12 @@ func mainFlags() map[string]string {
 // ownFlags are those of single commands, by the command.
 func ownFlags() map[string][]string {
 	return map[string][]string{
-		"claim":  {"holder"},
-		"rbac":   {"name", "service-account"},
-		"galera": {"node-address", "server"},
-		"status": {"json"},
+		"claim":            {"holder"},
+		"rbac":             {"name", "service-account", "galera"},
+		"galera check":     {"node-address", "server"},
+		"galera joined":    {"defaults-file", "without-primary"},
+		"galera bootstrap": {"cluster", "from", "force"},
+		"status":           {"json"},
 	}
 }
 
@@ -88,7 +91,7 @@ func TestReferenceNamesTheFlags(t *testing.T) {
 	} {
 		existing[name] = words
 	}
-	if diff := cmp.Diff(documented, existing); diff != "" {
+	if diff := gocmp.Diff(documented, existing); diff != "" {
 		t.Errorf("-reference +code:\n%s", diff)
 	}
 	if got, want := existing["timeout"]+"0s", defaultTimeout.String(); got != want {
@@ -111,7 +114,7 @@ func TestHelpNamesTheFlags(t *testing.T) {
 	}
 	slices.Sort(inHelp)
 	slices.Sort(want)
-	if diff := cmp.Diff(want, inHelp); diff != "" {
+	if diff := gocmp.Diff(want, inHelp); diff != "" {
 		t.Errorf("-code +help:\n%s", diff)
 	}
 }
@@ -120,10 +123,8 @@ func TestHelpNamesTheFlags(t *testing.T) {
 func TestCommandsTakeTheirFlags(t *testing.T) {
 	for command, names := range ownFlags() {
 		for _, name := range names {
-			args := []string{command, "-" + name + "=1", "-help"}
-			if command == "galera" {
-				args = slices.Insert(args, 1, "check")
-			}
+			value := map[string]string{"without-primary": "1s"}
+			args := append(strings.Fields(command), "-"+name+"="+cmp.Or(value[name], "1"), "-help")
 			if err := run(t.Context(), args, streams{strings.NewReader(""), io.Discard, io.Discard}); err != nil {
 				t.Errorf("kconfd %s: %v", strings.Join(args, " "), err)
 			}
@@ -154,7 +155,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 			}
 			slices.Sort(documented)
 			slices.Sort(existing)
-			if diff := cmp.Diff(documented, existing); diff != "" {
+			if diff := gocmp.Diff(documented, existing); diff != "" {
 				t.Errorf("-reference +code:\n%s", diff)
 			}
 		})
@@ -219,7 +220,7 @@ func TestReferenceNamesTheMetrics(t *testing.T) {
 	existing := slices.Collect(maps.Keys(meanings())) // which are those that there are
 	slices.Sort(documented)
 	slices.Sort(existing)
-	if diff := cmp.Diff(documented, existing); diff != "" {
+	if diff := gocmp.Diff(documented, existing); diff != "" {
 		t.Errorf("-reference +code:\n%s", diff)
 	}
 }
@@ -245,7 +246,7 @@ func TestReferenceNamesTheStatus(t *testing.T) {
 				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 				existing = append(existing, name)
 			}
-			if diff := cmp.Diff(existing, documented); diff != "" {
+			if diff := gocmp.Diff(existing, documented); diff != "" {
 				t.Errorf("-code +reference:\n%s", diff)
 			}
 		})
@@ -262,7 +263,7 @@ func TestReferenceNamesTheStates(t *testing.T) {
 		for _, row := range section(t, heading) {
 			documented = append(documented, docs.Names(row[0])...)
 		}
-		if diff := cmp.Diff(existing, documented); diff != "" {
+		if diff := gocmp.Diff(existing, documented); diff != "" {
 			t.Errorf("%s: -code +reference:\n%s", heading, diff)
 		}
 	}

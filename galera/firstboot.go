@@ -1,0 +1,340 @@
+package galera
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// FirstBoot makes the data directory of the node that founds a cluster: the system
+// tables, and the accounts that the environment asks for. Nodes that join need
+// none of it, since a state transfer brings them everything.
+type FirstBoot struct {
+	// DataDir is the directory to make. It may be there and empty. It must not be
+	// the mount point of a volume, but a directory in one: all is made beside it and
+	// renamed.
+	DataDir string
+
+	DefaultsFile string // the option file
+	Server       string // the program mariadbd; empty means the one of the installation
+	Install      string // empty means mariadb-install-db
+
+	// Environment finds a variable, as os.LookupEnv does, which nil means.
+	Environment func(name string) (string, bool)
+}
+
+// Run makes the data directory, which takes about a second. Whenever it is broken
+// off, be it by a power cut, the data directory is as it was before or complete;
+// what is half made stays beside it, and the next Run begins by removing that.
+//
+// The accounts are those of these variables. Of each name there is another one
+// that ends in _FILE and names a file with the value, which must not be set as
+// well. An empty value is none.
+//
+//	MYSQL_ROOT_PASSWORD         for root, at localhost and MYSQL_ROOT_HOST
+//	MYSQL_RANDOM_ROOT_PASSWORD  yes: a random one, in the file DataDir.root-password
+//	MYSQL_ALLOW_EMPTY_PASSWORD  yes: root has no password when there is none
+//	MYSQL_ROOT_HOST             from where root may come; default: %, everywhere
+//	MYSQL_DATABASE              a database
+//	MYSQL_USER, MYSQL_PASSWORD  an account that may do everything in that database
+//	WSREP_SST_USER              an account at localhost for state transfers
+//	WSREP_SST_PASSWORD          without it, the system's user of that name is let in
+//
+// The server gets the passwords as hashes, over a file that has no name. They are
+// on no command line, in no environment of another process, and in no error.
+func (b FirstBoot) Run(ctx context.Context) error {
+	if err := b.run(ctx); err != nil {
+		return fmt.Errorf("first boot of %q: %w", b.DataDir, err)
+	}
+	return nil
+}
+
+func (b FirstBoot) run(ctx context.Context) error {
+	a, err := readAccounts(b.Environment)
+	if err != nil {
+		return err
+	}
+	if resolved, err := filepath.EvalSymlinks(b.DataDir); err == nil {
+		b.DataDir = resolved
+	}
+	mode, err := b.checkTarget()
+	if err != nil {
+		return err
+	}
+	o, err := b.owner()
+	if err != nil {
+		return err
+	}
+	next := b.next()
+	err = errors.Join(os.RemoveAll(next), os.RemoveAll(b.passwordFile()))
+	if err != nil {
+		return fmt.Errorf("removing what an earlier one left: %w", err)
+	}
+	if err := b.makeNext(next, o); err != nil {
+		return err
+	}
+	if err := b.install(ctx, next, o, a.statements()); err != nil {
+		return err
+	}
+	if a.random {
+		if err := os.WriteFile(b.passwordFile(), []byte(a.rootPassword+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	return b.commit(next, o, mode)
+}
+
+// next is where the data directory is made.
+func (b FirstBoot) next() string { return filepath.Clean(b.DataDir) + ".kconfd-init" }
+
+func (b FirstBoot) passwordFile() string { return filepath.Clean(b.DataDir) + ".root-password" }
+
+// checkTarget fails unless a directory can be renamed to the data directory, and
+// gives the permissions it is to have.
+func (b FirstBoot) checkTarget() (fs.FileMode, error) {
+	info, err := os.Stat(b.DataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0o700, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	mounted, err := isMountPoint(b.DataDir)
+	if err != nil {
+		return 0, err
+	}
+	if mounted {
+		return 0, errors.New("it is a mount point, which nothing can be renamed to: the data directory has to be a directory inside of the volume")
+	}
+	entries, err := os.ReadDir(b.DataDir)
+	if err != nil {
+		return 0, err
+	}
+	for _, entry := range entries {
+		if !leftByGalera(entry.Name()) {
+			return 0, fmt.Errorf("the directory is not empty: it has %q", entry.Name())
+		}
+	}
+	for _, entry := range entries {
+		if err := os.Remove(filepath.Join(b.DataDir, entry.Name())); err != nil {
+			return 0, err
+		}
+	}
+	return info.Mode().Perm(), nil
+}
+
+// leftByGalera says whether the file is one that a server without data leaves,
+// after it has looked for a cluster to join in vain.
+func leftByGalera(name string) bool {
+	switch name {
+	case "grastate.dat", "gvwstate.dat", "galera.cache", "wsrep.json":
+		return true
+	}
+	return strings.HasPrefix(name, "gcache.page.")
+}
+
+// isMountPoint says whether something is mounted at the path, which a directory
+// of the same file system may be as well.
+func isMountPoint(path string) (bool, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return false, err
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && unescape.Replace(fields[4]) == path {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// makeNext makes the directory for the server's user.
+func (b FirstBoot) makeNext(next string, o owner) error {
+	if err := os.MkdirAll(filepath.Dir(next), 0o755); err != nil {
+		return err
+	}
+	err := os.Mkdir(next, 0o700)
+	if err != nil {
+		return fmt.Errorf("%w (the data directory has to be a directory inside of the volume, and the volume writable)", err)
+	}
+	return o.take(next)
+}
+
+// install runs the installation with the statements behind its own.
+func (b FirstBoot) install(ctx context.Context, next string, o owner, statements string) error {
+	program := b.Install
+	if program == "" {
+		program = "mariadb-install-db"
+	}
+	sql, err := namelessFile("first-boot.sql", statements)
+	if err != nil {
+		return err
+	}
+	defer sql.Close()
+	cmd := exec.CommandContext(ctx, program,
+		"--defaults-file="+b.DefaultsFile, "--datadir="+next, "--user="+o.name, "--force",
+		"--skip-test-db", "--auth-root-authentication-method=socket", "--auth-root-socket-user=root",
+		"--wsrep-on=OFF", "--wsrep-status-file=", "--extra-file=/proc/self/fd/3")
+	cmd.ExtraFiles = []*os.File{sql}
+	if cmd.Env, err = b.childEnvironment(); err != nil {
+		return err
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return fmt.Errorf("running %q: %w", program, ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("running %q: %w\n%s", program, err, strings.Join(complaints(output.String()), "\n"))
+	}
+	return nil
+}
+
+// childEnvironment is the little that the installation needs. The variables with
+// passwords are not in it.
+func (b FirstBoot) childEnvironment() ([]string, error) {
+	var environment []string
+	for _, name := range []string{"PATH", "TMPDIR", "TZ", "LD_PRELOAD", "LD_LIBRARY_PATH"} {
+		if value, found := os.LookupEnv(name); found {
+			environment = append(environment, name+"="+value)
+		}
+	}
+	if b.Server == "" {
+		return environment, nil
+	}
+	server, err := findServer(b.Server)
+	return append(environment, "MYSQLD_BOOTSTRAP="+server), err
+}
+
+// namelessFile is a file in memory, which ends with the last process that has it
+// open. The name is for those who look into /proc.
+func namelessFile(name, content string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making a file in memory: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	if _, err := file.WriteString(content); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("writing a file in memory: %w", err)
+	}
+	return file, nil
+}
+
+// complaints are the lines of the installation's output that say what is wrong,
+// without its advice. The hashes of passwords are taken out.
+func complaints(output string) []string {
+	var found []string
+	for _, line := range nonEmptyLines(output) {
+		if strings.Contains(line, "ERROR") || strings.Contains(line, "mariadbd") && strings.Contains(line, ": ") || strings.HasPrefix(line, "Cannot ") {
+			found = append(found, hashPattern.ReplaceAllString(line, "********"))
+		}
+	}
+	return found
+}
+
+// commit gives the finished directory its name, when all of it is on the disk.
+func (b FirstBoot) commit(next string, o owner, mode fs.FileMode) error {
+	err := filepath.WalkDir(next, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return o.take(path) // the installation writes some files itself
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.Chmod(next, mode), syncFileSystem(next)); err != nil {
+		return err
+	}
+	if err := unix.Rename(next, b.DataDir); err != nil { // os.Rename takes no directory's place
+		return fmt.Errorf("renaming %q: %w", next, err)
+	}
+	return syncDir(filepath.Dir(b.DataDir))
+}
+
+// syncFileSystem waits until all that was written to the directory's file system
+// is on the disk.
+func syncFileSystem(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.Syncfs(int(file.Fd())); err != nil {
+		return fmt.Errorf("syncing the file system of %q: %w", dir, err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return file.Sync()
+}
+
+// owner is the user that the server becomes when root starts it. Without a name,
+// nobody becomes anybody.
+type owner struct {
+	name     string
+	uid, gid int
+}
+
+// owner is the user of the option file. Who is not root cannot give files away,
+// and the server does not heed the option either.
+func (b FirstBoot) owner() (owner, error) {
+	if os.Geteuid() != 0 {
+		return owner{}, nil
+	}
+	content, err := os.ReadFile(b.DefaultsFile)
+	if err != nil {
+		return owner{}, err
+	}
+	options := slices.DeleteFunc(ParseOptions(content), func(o Option) bool { return !isServerGroup(o.Group) })
+	option, found := lastOf(options, "user")
+	if !found || option.Value == "" {
+		return owner{}, fmt.Errorf("%q sets no user, and the server does not run as root", b.DefaultsFile)
+	}
+	u, err := user.Lookup(option.Value)
+	if err != nil {
+		return owner{}, fmt.Errorf("%q: user %q: %w", b.DefaultsFile, option.Value, err)
+	}
+	uid, err1 := strconv.Atoi(u.Uid)
+	gid, err2 := strconv.Atoi(u.Gid)
+	return owner{option.Value, uid, gid}, errors.Join(err1, err2)
+}
+
+// take makes the file the owner's.
+func (o owner) take(path string) error {
+	if o.name == "" {
+		return nil
+	}
+	return os.Lchown(path, o.uid, o.gid)
+}
