@@ -7,21 +7,26 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 MARIADB  := mariadb-server galera-4
 PACKAGES := chromium gcc haproxy libc6-dev iproute2 nginx-light pgbouncer postgresql procps prometheus redis-server rsync s6 supervisor $(MARIADB)
 
+# What a whole cluster needs besides, and what makes its images.
+NODE     := buildah containerd containernetworking-plugins crun iproute2 mmdebstrap nftables runc
+
 # The control plane for the tests is built from source, once for all checkouts.
 KUBERNETES_VERSION := 1.36.3
 KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kconfd/kubernetes-$(KUBERNETES_VERSION)
 BINARIES   := kube-apiserver etcd kubectl
+NODE_BINARIES := kube-controller-manager kube-scheduler kube-proxy kubelet
 KUBERNETES_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)
 
+E2E_ALL   := -e2e.rounds=3 -e2e.outage=10m -e2e.faults=30m
 CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=10000
 
 TOOL := go tool -modfile=tools/go.mod
 
 .DELETE_ON_ERROR:
-.PHONY: help build run test stress chaos check bench packages mariadb kubernetes clean
+.PHONY: help build run test stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/kconfd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kconfd ./cmd/kconfd
@@ -39,13 +44,23 @@ stress: ## what is counted about the supervisor, hundreds of times: 25 min
 chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 30 min; CHAOS="-flag …" for others
 	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))
 
+e2e: node ## deploy/ in a whole Kubernetes: 20 min; E2E="-flag …", or in your own, see CONTRIBUTING.md
+	go test -count=1 -parallel 4 -timeout 2h -v -tags e2e ./test/e2e $(E2E)
+
+e2e-long: node ## the same with outages of 10 min, and half an hour of random faults: 3 h
+	go test -count=1 -parallel 4 -timeout 6h -v -tags e2e ./test/e2e $(or $(E2E),$(E2E_ALL))
+
 check: ## formatting, vet, staticcheck, tidy modules
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "run: $(TOOL) gofumpt -w" $$unformatted >&2; exit 1; fi
 	go vet ./...
+	go vet -tags e2e ./test/e2e
+	go -C test/e2e/client vet ./...
 	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck -tags e2e ./test/e2e
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C test/e2e/client mod tidy -diff
 
 bench: build kubernetes ## measure bin/kconfd against a bare watch; BENCH="-flag …" for less or more
 	go run ./test/bench $(BENCH)
@@ -60,10 +75,16 @@ mariadb:
 
 kubernetes: $(BINARIES:%=$(KUBERNETES)/%) ## build the control plane for the tests (8 min, once)
 
-$(KUBERNETES)/kube-apiserver: package = k8s.io/kubernetes/cmd/kube-apiserver
-$(KUBERNETES)/etcd:           package = go.etcd.io/etcd/server/v3
-$(KUBERNETES)/kubectl:        package = k8s.io/kubernetes/cmd/kubectl
-$(BINARIES:%=$(KUBERNETES)/%): $(KUBERNETES)/go.sum
+# In the reader's own cluster there is a node, and its image is named.
+node: kubernetes
+ifndef KCONFD_E2E_IMAGE
+node: $(NODE_BINARIES:%=$(KUBERNETES)/%)
+	@tools/packages $(NODE)
+endif
+
+$(KUBERNETES)/etcd: package = go.etcd.io/etcd/server/v3
+$(KUBERNETES)/%: package = k8s.io/kubernetes/cmd/$*
+$(BINARIES:%=$(KUBERNETES)/%) $(NODE_BINARIES:%=$(KUBERNETES)/%): $(KUBERNETES)/%: $(KUBERNETES)/go.sum
 	cd test/cluster/binaries && CGO_ENABLED=0 go build -ldflags "$(KUBERNETES_LDFLAGS)" -o $@.new $(package)
 	@mv $@.new $@
 

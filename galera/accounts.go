@@ -107,16 +107,18 @@ func (e *environment) yes(name string) bool {
 // under all settings of the option file: the grant tables are read, which a server
 // that only installs does not do by itself, a backslash in a string stands for
 // nothing but the next character, and text is UTF-8. A hash is not refused because
-// nobody can see how long the password is.
-func (a accounts) statements() string {
+// nobody can see how long the password is. Percona's server is told the same in
+// words that both know.
+func (a accounts) statements(mariadb bool) string {
 	var sql strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&sql, format+";\n", args...) }
 	say("FLUSH PRIVILEGES")
 	say("SET SESSION sql_log_bin = 0, sql_mode = ''")
-	say("SET GLOBAL strict_password_validation = OFF")
 	say("SET NAMES utf8mb4")
-
-	say("DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost'") // root of this one node
+	if mariadb {
+		say("SET GLOBAL strict_password_validation = OFF")
+		say("DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost'") // root of this one node
+	}
 	say("ALTER USER 'root'@'localhost' %s", identified(a.rootPassword))
 	if a.rootHost != "localhost" {
 		root := "'root'@" + quoted(a.rootHost)
@@ -140,7 +142,7 @@ func (a accounts) statements() string {
 			how = "IDENTIFIED VIA unix_socket"
 		}
 		say("CREATE USER %s@'localhost' %s", quoted(a.transferUser), how)
-		say("GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO %s@'localhost'", quoted(a.transferUser))
+		say("GRANT RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT ON *.* TO %s@'localhost'", quoted(a.transferUser))
 	}
 	say("FLUSH PRIVILEGES")
 	return sql.String()
@@ -157,7 +159,7 @@ func identified(password string) string {
 		once := sha1.Sum([]byte(password))
 		hash = fmt.Sprintf("*%X", sha1.Sum(once[:]))
 	}
-	return fmt.Sprintf("IDENTIFIED VIA mysql_native_password USING '%s'", hash)
+	return fmt.Sprintf("IDENTIFIED WITH mysql_native_password AS '%s'", hash)
 }
 
 // quoted makes a string literal of text.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -26,6 +27,11 @@ const (
 // has to be given.
 type Check struct {
 	File string // the option file, as a rule staged beside the live one
+
+	// In is the option file that includes the file, which is to take the place of
+	// Dest there. The server is then asked about the two together. Where In is not
+	// there yet, the file is checked by itself.
+	In, Dest string
 
 	// NodeAddress is the address that wsrep_node_address must hold. Empty means
 	// any, and that the file need not set one.
@@ -57,6 +63,11 @@ type Check struct {
 // Files that the file includes are seen by the server only. No secret of the file
 // is in the error. When ctx ends, so does Run, with ctx's error.
 func (c Check) Run(ctx context.Context) error {
+	if c.In != "" {
+		if _, err := os.Stat(c.In); !errors.Is(err, fs.ErrNotExist) {
+			return c.runIncluded(ctx)
+		}
+	}
 	e, err := c.examine(ctx)
 	if err != nil {
 		return fmt.Errorf("checking %q: %w", c.File, err)
@@ -65,6 +76,76 @@ func (c Check) Run(ctx context.Context) error {
 		return fmt.Errorf("checking %q:\n%w", c.File, errors.Join(e.problems...))
 	}
 	return nil
+}
+
+// runIncluded checks the bytes of the file, and the file that includes it with this
+// one in its place.
+func (c Check) runIncluded(ctx context.Context) error {
+	content, err := os.ReadFile(c.File)
+	if err != nil {
+		return fmt.Errorf("checking %q: %w", c.File, err)
+	}
+	e := &examination{options: ParseOptions(content)}
+	e.hide()
+	e.checkBytes(content)
+	e.checkGuard(content)
+	if err := e.checkMode(c.File); err != nil {
+		return fmt.Errorf("checking %q: %w", c.File, err)
+	}
+	if len(e.problems) > 0 {
+		return fmt.Errorf("checking %q:\n%w", c.File, errors.Join(e.problems...))
+	}
+	whole, err := c.includer()
+	if err != nil {
+		return fmt.Errorf("checking %q in %q: %w", c.File, c.In, err)
+	}
+	defer os.Remove(whole)
+	e, err = Check{File: whole, NodeAddress: c.NodeAddress, Server: c.Server}.examine(ctx)
+	if err != nil {
+		return fmt.Errorf("checking %q in %q: %w", c.File, c.In, err)
+	}
+	for i := range e.problems {
+		// The lines are those of the other file.
+		e.problems[i] = errors.New(strings.TrimPrefix(e.problems[i].Error(), fmt.Sprintf("line %d: ", e.lines[i])))
+	}
+	if len(e.problems) > 0 {
+		return fmt.Errorf("checking %q in %q:\n%w", c.File, c.In, errors.Join(e.problems...))
+	}
+	return nil
+}
+
+// includer writes a copy of In that includes File where In includes Dest. The server
+// that reads it is run by this user.
+func (c Check) includer() (path string, err error) {
+	content, err := os.ReadFile(c.In)
+	if err != nil {
+		return "", err
+	}
+	candidate, err := filepath.Abs(c.File)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	found := false
+	for line := range strings.Lines(string(content)) {
+		if file, ok := strings.CutPrefix(trimLeft(line), "!include "); ok && filepath.Clean(strings.TrimSpace(file)) == filepath.Clean(c.Dest) {
+			line, found = "!include "+candidate+"\n", true
+		}
+		text.WriteString(line)
+	}
+	if !found {
+		return "", fmt.Errorf("it does not include %q", c.Dest)
+	}
+	copied, err := os.CreateTemp("", "kconfd-*.cnf")
+	if err != nil {
+		return "", err
+	}
+	_, err = copied.WriteString(text.String())
+	if err := errors.Join(err, copied.Close()); err != nil {
+		_ = os.Remove(copied.Name()) // the first error counts
+		return "", err
+	}
+	return copied.Name(), nil
 }
 
 // examine runs the whole chain. Its error means that the file could not be judged.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,6 +58,26 @@ func write(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// What a running server says of itself in its status file is left alone.
+func TestCheckLeavesStatusFile(t *testing.T) {
+	data := t.TempDir()
+	status := filepath.Join(data, "wsrep.json")
+	err := errors.Join( // the server becomes the user mysql
+		os.WriteFile(status, []byte("synced"), 0o644),
+		os.Chmod(data, 0o777), os.Chmod(status, 0o666),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, strings.Replace(node, "/nonexistent/data", data, 1)+"wsrep_status_file=wsrep.json\n")
+	if err := (Check{File: file}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(status); err != nil || string(got) != "synced" {
+		t.Errorf("after the check: got %q, %v, want %q", got, err, "synced")
+	}
 }
 
 func TestCheck(t *testing.T) {
@@ -363,5 +384,53 @@ func TestCheckTellsNoSecret(t *testing.T) {
 				t.Errorf("got %v, want an error without the secret", err)
 			}
 		})
+	}
+}
+
+// A file that another one includes is checked as a part of that one.
+func TestCheckIncluded(t *testing.T) {
+	for name, test := range map[string]struct {
+		content string
+		want    string
+	}{
+		"good":                                   {"[mysqld]\nmax_connections=10\n", ""},
+		"what the whole sets later is no matter": {"[mysqld]\nbinlog_format=STATEMENT\n", ""},
+		"empty":                                  {"\n", "checking FILE:\nthe file is empty"},
+		"unknown variable":                       {"[mysqld]\nnonsense=1\n", "checking FILE in WHOLE:\nmariadbd: unknown variable 'nonsense'\nmariadbd --verbose --help: exit code 7"},
+		"against the whole":                      {"[mysqld]\ninnodb_autoinc_lock_mode=1\nlog_bin_trust=1\n", "checking FILE in WHOLE:\nmariadbd: Using unique option prefix 'log_bin_trust' is error-prone and can break in the future. Please use the full name 'log_bin_trust_function_creators' instead."},
+		"founds a cluster":                       {"[mysqld]\nwsrep_cluster_address=gcomm://\n", "checking FILE:\nline 2: wsrep_cluster_address \"gcomm://\": no members: a node started with this founds a second cluster"},
+		"the server changes":                     {"[mysqld]\nnet_buffer_length=1\n", "checking FILE in WHOLE:\nmariadbd: option 'net_buffer_length': unsigned value 1 adjusted to 1024"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			dest := filepath.Join(dir, "settings.cnf")
+			whole := write(t, "!include "+dest+"\n"+node)
+			file := write(t, test.content)
+			t.Setenv("TMPDIR", dir)
+			got := ""
+			if err := (Check{File: file, In: whole, Dest: dest, NodeAddress: "10.0.0.1"}).Run(t.Context()); err != nil {
+				got = strings.NewReplacer(strconv.Quote(file), "FILE", strconv.Quote(whole), "WHOLE").Replace(err.Error())
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// What does not include the file cannot judge it; before there is something that
+// does, it is judged alone.
+func TestCheckIncludedNowhere(t *testing.T) {
+	file := write(t, "[mysqld]\nnonsense=1\n")
+	err := Check{File: file, In: "/nonexistent", Dest: "/x"}.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "unknown variable 'nonsense'") {
+		t.Errorf("alone: got %v", err)
+	}
+	err = Check{File: file, In: write(t, node), Dest: "/x"}.Run(t.Context())
+	if err == nil || !strings.HasSuffix(err.Error(), `: it does not include "/x"`) {
+		t.Errorf("not included: got %v", err)
 	}
 }

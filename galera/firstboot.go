@@ -1,20 +1,16 @@
 package galera
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,8 +25,8 @@ type FirstBoot struct {
 	DataDir string
 
 	DefaultsFile string // the option file
-	Server       string // the program mariadbd; empty means the one of the installation
-	Install      string // empty means mariadb-install-db
+	Server       string // the program mariadbd or mysqld; empty means either
+	Install      string // the program mariadb-install-db; empty means by that name
 
 	// Environment finds a variable, as os.LookupEnv does, which nil means.
 	Environment func(name string) (string, bool)
@@ -86,7 +82,12 @@ func (b FirstBoot) run(ctx context.Context) error {
 	if err := b.makeNext(next, o); err != nil {
 		return err
 	}
-	if err := b.install(ctx, next, o, a.statements()); err != nil {
+	if b.Install == "" && isMySQL(b.Server) {
+		err = b.initialize(ctx, next, o, a)
+	} else {
+		err = b.install(ctx, next, o, a.statements(true))
+	}
+	if err != nil {
 		return err
 	}
 	if a.random {
@@ -190,44 +191,34 @@ func (b FirstBoot) install(ctx context.Context, next string, o owner, statements
 		return err
 	}
 	defer sql.Close()
-	cmd := exec.CommandContext(ctx, program,
+	cmd := b.child(ctx, program,
 		"--defaults-file="+b.DefaultsFile, "--datadir="+next, "--user="+o.name, "--force",
 		"--skip-test-db", "--auth-root-authentication-method=socket", "--auth-root-socket-user=root",
 		"--wsrep-on=OFF", "--wsrep-status-file=", "--extra-file=/proc/self/fd/3")
 	cmd.ExtraFiles = []*os.File{sql}
-	if cmd.Env, err = b.childEnvironment(); err != nil {
-		return err
+	if b.Server != "" {
+		server, err := findServer(b.Server)
+		if err != nil {
+			return err
+		}
+		cmd.Env = append(cmd.Env, "MYSQLD_BOOTSTRAP="+server)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-
-	err = cmd.Run()
-	if ctx.Err() != nil {
-		return fmt.Errorf("running %q: %w", program, ctx.Err())
-	}
-	if err != nil {
-		return fmt.Errorf("running %q: %w\n%s", program, err, strings.Join(complaints(output.String()), "\n"))
+	if err := cmd.Run(); err != nil {
+		return b.failed(ctx, cmd, err)
 	}
 	return nil
 }
 
-// childEnvironment is the little that the installation needs. The variables with
+// childEnvironment is the little that the programs need. The variables with
 // passwords are not in it.
-func (b FirstBoot) childEnvironment() ([]string, error) {
+func childEnvironment() []string {
 	var environment []string
 	for _, name := range []string{"PATH", "TMPDIR", "TZ", "LD_PRELOAD", "LD_LIBRARY_PATH"} {
 		if value, found := os.LookupEnv(name); found {
 			environment = append(environment, name+"="+value)
 		}
 	}
-	if b.Server == "" {
-		return environment, nil
-	}
-	server, err := findServer(b.Server)
-	return append(environment, "MYSQLD_BOOTSTRAP="+server), err
+	return environment
 }
 
 // namelessFile is a file in memory, which ends with the last process that has it
@@ -250,7 +241,7 @@ func namelessFile(name, content string) (*os.File, error) {
 func complaints(output string) []string {
 	var found []string
 	for _, line := range nonEmptyLines(output) {
-		if strings.Contains(line, "ERROR") || strings.Contains(line, "mariadbd") && strings.Contains(line, ": ") || strings.HasPrefix(line, "Cannot ") {
+		if strings.Contains(line, "ERROR") || (strings.Contains(line, "mariadbd") || strings.Contains(line, "mysqld")) && strings.Contains(line, ": ") || strings.HasPrefix(line, "Cannot ") {
 			found = append(found, hashPattern.ReplaceAllString(line, "********"))
 		}
 	}

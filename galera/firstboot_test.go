@@ -567,3 +567,91 @@ func TestReadAccounts(t *testing.T) {
 		})
 	}
 }
+
+// Percona's server makes its tables itself, and the accounts are made by a client of a
+// server that nobody else can reach. Here a MariaDB stands in for it, which makes the
+// tables in its own way.
+func TestFirstBootMySQL(t *testing.T) {
+	const nasty = `a'b"c\d` + "`" + `e%_;-- #\'ü\`
+	v := newVolume(t)
+	v.configure("")
+	without := strings.NewReplacer("wsrep_on = ON\n", "", "wsrep_status_file = wsrep.json\n", "")
+	content, err := os.ReadFile(v.config())
+	if err == nil {
+		err = os.WriteFile(v.config(), []byte(without.Replace(string(content))), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.env = map[string]string{
+		"MYSQL_ROOT_PASSWORD": nasty, "MYSQL_DATABASE": nasty, "MYSQL_USER": nasty, "MYSQL_PASSWORD": nasty,
+		"WSREP_SST_USER": "sst", "WSREP_SST_PASSWORD": "sst's",
+	}
+	t.Setenv("PATH", v.mysql())
+
+	b := v.firstBoot()
+	b.Server = "mysqld"
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", os.Getenv("REAL_PATH"))
+	port := v.serve()
+	for user, query := range map[string]string{"root": "SELECT 1", nasty: "CREATE TABLE `" + strings.ReplaceAll(nasty, "`", "``") + "`.t (i int); SELECT 1"} {
+		if got := v.ask(port, user, nasty, query); got != "1" {
+			t.Errorf("user %q: got %q", user, got)
+		}
+	}
+	if got := v.ask(0, "root", "", "SELECT 1"); !strings.Contains(got, "Access denied") {
+		t.Errorf("root without a password: got %q", got)
+	}
+	if got := v.ask(0, "sst", "sst's", "SELECT 1"); got != "1" {
+		t.Errorf("the user for state transfers: got %q", got)
+	}
+
+	// What the server says against it is told.
+	if err := os.RemoveAll(v.data()); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", v.mysql())
+	v.env["MYSQL_DATABASE"] = strings.Repeat("x", 65)
+	err = b.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "Incorrect database name") || strings.Contains(err.Error(), "*") && !strings.Contains(err.Error(), "********") {
+		t.Errorf("got %v", err)
+	}
+	delete(v.env, "WSREP_SST_PASSWORD")
+	if err := b.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "WSREP_SST_USER without WSREP_SST_PASSWORD is for MariaDB") {
+		t.Errorf("without a password for state transfers: got %v", err)
+	}
+}
+
+// mysql makes directories of programs like those of Percona's image, and gives the
+// PATH to them.
+func (v *volume) mysql() string {
+	v.t.Helper()
+	dir := filepath.Join(v.dir, "programs")
+	path := os.Getenv("REAL_PATH")
+	if path == "" {
+		path = os.Getenv("PATH")
+		v.t.Setenv("REAL_PATH", path)
+	}
+	mysqld := fmt.Sprintf(`#!/bin/sh
+export PATH=%[1]q:/usr/sbin
+case " $* " in *" --initialize-insecure "*)
+	echo "DELETE FROM mysql.global_priv WHERE user = 'root' AND host <> 'localhost';" >%[2]s/sql
+	exec mariadb-install-db "$1" "$2" --user=mysql --force --skip-test-db --auth-root-authentication-method=normal --wsrep-on=OFF --extra-file=%[2]s/sql
+esac
+exec mariadbd "$@"
+`, path, v.dir)
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "mysqld"), []byte(mysqld), 0o755)
+	}
+	client, lookErr := exec.LookPath("mariadb")
+	if err := errors.Join(err, lookErr, os.RemoveAll(filepath.Join(dir, "mysql"))); err != nil {
+		v.t.Fatalf("%v (run: make packages)", err)
+	}
+	if err := os.Symlink(client, filepath.Join(dir, "mysql")); err != nil {
+		v.t.Fatal(err)
+	}
+	return dir
+}

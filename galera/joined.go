@@ -89,8 +89,10 @@ func (j *Joined) look(ctx context.Context) error {
 	switch {
 	case state == stateSynced && !j.recorded:
 		return j.record(ctx)
+	case state == stateBroken:
+		return j.giveUp(ctx, "has broken off a transfer")
 	case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:
-		return j.giveUp(ctx)
+		return j.giveUp(ctx, "has no primary component")
 	}
 	return nil
 }
@@ -103,13 +105,18 @@ const (
 	stateDisconnected serverState = "DISCONNECTED"
 	stateConnected    serverState = "CONNECTED"
 	stateSynced       serverState = "SYNCED"
+	stateBroken       serverState = "broken" // not the server's word: see restartRequired
 )
+
+// restartRequired is in an error of the status file of a server that has left its
+// cluster in the middle of a transfer. It stays as it is, JOINING, for ever.
+const restartRequired = "node restart required"
 
 // isLonely says whether the server has no primary component, and does not get one by
 // itself: it waits for one, or it was thrown out. One that is starting or ending
 // is disconnected as well, and has no port open.
 func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
-	return state == stateConnected || state == stateDisconnected && j.serves(ctx)
+	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves(ctx)
 }
 
 // serves says whether the server's port is open.
@@ -144,12 +151,20 @@ func readState(file string) serverState {
 		return stateUnknown
 	}
 	var status struct {
+		Errors []struct {
+			Message string `json:"msg"`
+		} `json:"errors"`
 		Status struct {
 			State string `json:"state"`
 		} `json:"status"`
 	}
 	if json.Unmarshal(content, &status) != nil {
 		return stateUnknown
+	}
+	for _, e := range status.Errors {
+		if status.Status.State != string(stateSynced) && strings.Contains(e.Message, restartRequired) {
+			return stateBroken
+		}
 	}
 	return serverState(status.Status.State)
 }
@@ -184,7 +199,7 @@ func (j *Joined) record(ctx context.Context) error {
 }
 
 // giveUp kills the server, if its next start can go by the record.
-func (j *Joined) giveUp(ctx context.Context) error {
+func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
 	}
@@ -192,7 +207,7 @@ func (j *Joined) giveUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.Log.Warn("the server has no primary component, and is started anew by the record", "for", time.Since(j.lonely).Round(time.Second), "pids", pids)
+	j.Log.Warn("the server "+fault+", and is started anew by the record", "for", time.Since(j.lonely).Round(time.Second), "pids", pids)
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("killing the server, process %d: %w", pid, err)

@@ -28,7 +28,7 @@ type answer struct {
 // than 0 is part of the answer; an error means that there is none. When ctx ends,
 // the server is killed with its process group.
 func ask(ctx context.Context, server, file string) (answer, error) {
-	args := []string{"--defaults-file=" + file}
+	args := append([]string{"--defaults-file=" + file}, notIntoStatusFile(file)...)
 	if filepath.Base(server) == "mysqld" {
 		args = append(args, "--wsrep-provider=none")
 	}
@@ -50,6 +50,20 @@ func ask(ctx context.Context, server, file string) (answer, error) {
 	a.messages = nonEmptyLines(stderr.String())
 	a.exit = exitCode(cmd.ProcessState)
 	return a, nil
+}
+
+// notIntoStatusFile are arguments for a server that is only asked: it would overwrite
+// the status file of the one that runs, and say there that it has no cluster. A server
+// that does not know the option is not given it, unless the file does so.
+func notIntoStatusFile(file string) []string {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil // the server will say so
+	}
+	if _, found := lastOf(ParseOptions(content), "wsrep_status_file"); !found {
+		return nil
+	}
+	return []string{"--wsrep-status-file="}
 }
 
 // exitCode is the process's, or 128+n when signal n ended it.

@@ -363,8 +363,26 @@ func (s *Start) say(level slog.Level, text string) {
 	s.said = text
 }
 
+// makeDataDir makes the directory for a server that joins from nothing: in a new
+// volume it is not there.
+func (s *Start) makeDataDir() error {
+	if err := os.Mkdir(s.settings.DataDir, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	o, err := FirstBoot{DefaultsFile: s.File}.owner()
+	if err != nil {
+		return err
+	}
+	return o.take(s.settings.DataDir)
+}
+
 // carryOut prepares the data directory and writes the arguments.
 func (s *Start) carryOut(d decision) error {
+	if err := s.makeDataDir(); err != nil {
+		return fmt.Errorf("making the data directory %q: %w", s.settings.DataDir, err)
+	}
 	// A transfer that was killed leaves its process id, which is another's by now.
 	stale := []string{markerName, "wsrep_sst.pid", "rsync_sst.pid"}
 	if !d.keepView {

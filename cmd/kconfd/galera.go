@@ -15,9 +15,12 @@ import (
 // galeraCommands are those behind `kconfd galera`.
 func galeraCommands() map[string]func(context.Context, []string, streams) error {
 	return map[string]func(context.Context, []string, streams) error{
+		"alive":     runGaleraAlive,
 		"bootstrap": runGaleraBootstrap,
 		"check":     runGaleraCheck,
 		"joined":    runGaleraJoined,
+		"notify":    runGaleraNotify,
+		"ready":     runGaleraReady,
 		"start":     runGaleraStart,
 		"status":    runGaleraStatus,
 		"stopped":   runGaleraStopped,
@@ -40,12 +43,17 @@ func runGaleraCheck(ctx context.Context, args []string, s streams) error {
 	f, err := parseOrHelp(ctx, "kconfd galera check", args, s, func(set *flag.FlagSet) {
 		set.StringVar(&check.NodeAddress, "node-address", "", "")
 		set.StringVar(&check.Server, "server", "", "")
+		set.StringVar(&check.In, "in", "", "")
+		set.StringVar(&check.Dest, "dest", "", "")
 	})
 	if f == nil {
 		return err
 	}
 	if len(f.args) != 1 {
 		return &usageError{errors.New("want one file to check")}
+	}
+	if (check.In == "") != (check.Dest == "") {
+		return &usageError{errors.New("-in and -dest: want both or none")}
 	}
 	check.File = f.args[0]
 	return check.Run(ctx)

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -363,5 +365,44 @@ func WantHealthy(t testing.TB, nodes ...*Node) {
 		if got != want {
 			t.Errorf("node %q: got cluster %q, want %q", n.Name, got, want)
 		}
+	}
+}
+
+// StatusFile is the path of the server's wsrep_status_file.
+func (n *Node) StatusFile() string { return filepath.Join(n.Data(), statusFile) }
+
+// Beside prepares a command to run beside the node's server: in its network and with
+// its processes in sight, with more variables in its environment. Of a node that has
+// not been started, there is only the network.
+func (n *Node) Beside(cmd *exec.Cmd, environment ...string) *exec.Cmd {
+	enter := []string{fmt.Sprintf("--net=/proc/%d/fd/%d", os.Getpid(), n.network.file.Fd())}
+	if n.process != nil && n.process.runs() {
+		enter = append(enter, fmt.Sprintf("--pid=/proc/%d/ns/pid", n.process.PID()), fmt.Sprintf("--mount=/proc/%d/ns/mnt", n.process.PID()))
+	}
+	words := append(append(enter, "--"), cmd.Args...)
+	beside := exec.Command("nsenter", words...)
+	beside.Env = append(append(os.Environ(), environment...), n.mark())
+	return beside
+}
+
+// Dial connects to a port of the node from the node itself.
+func (n *Node) Dial(port int) (connection net.Conn, err error) {
+	err = n.network.in(func() error {
+		connection, err = net.DialTimeout("tcp", net.JoinHostPort(n.Address, strconv.Itoa(port)), patience)
+		return err
+	})
+	return connection, err
+}
+
+// Unplug cuts the node off from all others.
+func (n *Node) Unplug(t testing.TB) { n.link(t, "down") }
+
+// Plug ends Unplug.
+func (n *Node) Plug(t testing.TB) { n.link(t, "up") }
+
+func (n *Node) link(t testing.TB, state string) {
+	t.Helper()
+	if err := n.cluster.network.ip(fmt.Sprintf("link set port%d %s", n.number, state)); err != nil {
+		t.Fatal(err)
 	}
 }

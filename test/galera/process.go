@@ -145,3 +145,13 @@ func processes(mark string) ([]Found, error) {
 	}
 	return found, err
 }
+
+// runs says whether the command has not ended.
+func (p *Process) runs() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,36 @@
+package galera
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestReadState(t *testing.T) {
+	for name, test := range map[string]struct {
+		content string
+		want    serverState
+	}{
+		"synced":           {`{"errors": [], "status": {"state": "SYNCED"}}`, stateSynced},
+		"being written":    {`{"errors": [`, stateUnknown},
+		"joining":          {`{"errors": [{"msg": "no donor yet"}], "status": {"state": "JOINING"}}`, "JOINING"},
+		"an old complaint": {`{"errors": [{"msg": "node restart required"}], "status": {"state": "SYNCED"}}`, stateSynced},
+		// As it was when the donor was killed: the server stays so, and serves nobody.
+		"a transfer that broke off": {
+			`{"errors": [{"timestamp": 1795362769.0, "msg": "WSREP: Receiving IST failed, node restart required: IST receiver reported failure` +
+				`: 'IST didn't contain all write sets, expected last: 5646 last received: 5629' (71)\n\t at .\/galera\/src\/replicator_smm.hpp:pop_front():318. VIEW event"}], ` +
+				`"status": {"state": "JOINING", "comment": "Receiving IST"}}`,
+			stateBroken,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "wsrep.json")
+			if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := readState(file); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
