@@ -56,7 +56,7 @@ func (r *Record) decree(from, by string, force bool, at time.Time) (_ *Record, t
 			if d.Over == nil {
 				d.Over = map[string]string{}
 			}
-			d.Over[o.node] = r.Nodes[o.node].Token
+			d.Over[o.node] = r.Nodes[o.node].standing()
 		}
 	}
 	if len(told) > 0 && !force {

@@ -133,7 +133,7 @@ func (r *Record) faultOf(d *Decree) string {
 		return fatal
 	}
 	for _, o := range r.objections(d.From) {
-		if o.node == d.From || d.Force && d.Over[o.node] == r.Nodes[o.node].Token && d.Over[o.node] != "" {
+		if o.node == d.From || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
 			continue
 		}
 		return o.text
@@ -152,6 +152,18 @@ func (s situation) begin() *Record {
 		r.UUID = own.UUID
 	}
 	return r
+}
+
+// standing is what a decision against a node rests on. Of one that may be running it is any
+// sign of life, of another one what it has and what it lost.
+func (n Node) standing() string {
+	switch {
+	case n.State.mayRun():
+		return "write " + n.Token
+	case n.Lost != nil:
+		return fmt.Sprintf("%s %s, lost %s %v", n.Data, n.Position, n.Lost.Position, n.Lost.Unknown)
+	}
+	return fmt.Sprintf("%s %s", n.Data, n.Position)
 }
 
 // An objection is what speaks against a node as the first: about itself or another.
@@ -223,7 +235,9 @@ func (r *Record) running(name string) string {
 }
 
 // since tells the state and from when on.
-func (n Node) since() string { return fmt.Sprintf("%s since %s", n.State, n.At.UTC().Format(time.RFC3339)) }
+func (n Node) since() string {
+	return fmt.Sprintf("%s since %s", n.State, n.At.UTC().Format(time.RFC3339))
+}
 
 func (r *Record) losing(name string) string {
 	if l := r.Nodes[name].Lost; !l.Unknown {

@@ -62,7 +62,7 @@ func TestDecide(t *testing.T) {
 		return func(r *Record) {
 			r.Bootstrap = &Decree{From: from, Force: force, Over: map[string]string{}}
 			for _, name := range over {
-				r.Bootstrap.Over[name] = "token of " + name
+				r.Bootstrap.Over[name] = r.Nodes[name].standing()
 			}
 		}
 	}
@@ -170,10 +170,10 @@ func TestDecide(t *testing.T) {
 		"one lost who knows what": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(3, true)}), want: wait, reason: "b lost its data, and nobody knows how much",
 		},
-		"one lost what is known":      {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(9, false)}), want: bootstrap},
-		"one lost more":               {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(10, false)}), want: wait, reason: "b had 10, and lost it"},
-		"it lost more itself":         {record: nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}), want: wait, reason: "a had 10, and lost it"},
-		"has nothing":                 {record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 9)}), want: wait, reason: "waits for b"},
+		"one lost what is known": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(9, false)}), want: bootstrap},
+		"one lost more":          {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(10, false)}), want: wait, reason: "b had 10, and lost it"},
+		"it lost more itself":    {record: nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}), want: wait, reason: "a had 10, and lost it"},
+		"has nothing":            {record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 9)}), want: wait, reason: "waits for b"},
 		"one has what was left behind": {
 			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, Generation: 2}, "b": at(Offered, 20)}).
 				but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 7}} }), want: bootstrap,
@@ -194,6 +194,12 @@ func TestDecide(t *testing.T) {
 		"decided, and its data is gone by then":    {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(decree("a", true)), want: revise, reason: "void: a has no data"},
 		"forced":                                   {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9), "c": has(Offered, NoData).lost(3, true)}).but(decree("a", true, "b", "c")), want: bootstrap},
 		"forced, and who was thought dead returns": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", true)).but(func(r *Record) { r.Bootstrap.Over["b"] = "older" }), want: revise, reason: "void: b has more"},
+		"forced, and who has more comes to offer it": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Stopped, 9)}).but(decree("a", true, "b")).but(func(r *Record) { r.Nodes["b"] = at(Offered, 9) }), want: bootstrap,
+		},
+		"forced, and who may be running is started": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9)}).but(decree("a", true, "b")).but(func(r *Record) { r.Nodes["b"] = at(Synced, 9) }), want: revise, reason: "void: b may be running",
+		},
 		"forced, for another, which then is void": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(decree("b", true)), want: revise, reason: "void: a has more",
 		},

@@ -337,7 +337,7 @@ func (n *modelNode) prepare() {
 		NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)},
 		settings:    Settings{Cluster: "test", Node: n.name, Address: n.address()},
 		dir:         n, store: n, look: n.look, boot: n.boot, local: l,
-		run: token(), attempts: map[string]decision{}, begun: time.Now(),
+		run: token(), attempts: map[string]decision{}, begun: time.Now(), reach: reachTimeout,
 	}
 }
 

@@ -124,8 +124,8 @@ type Decree struct {
 	By    string    `json:"by,omitempty"`
 	At    time.Time `json:"at,omitzero"`
 
-	// Over are the nodes against which it was forced, with the Token that they had.
-	// It is void when one of them has written since: somebody thought to be gone is not.
+	// Over are the nodes against which it was forced, with what was known of them. It is
+	// void when that has changed: somebody thought to be gone is not.
 	Over map[string]string `json:"over,omitempty"`
 }
 

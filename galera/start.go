@@ -64,6 +64,7 @@ type Start struct {
 	run      string // begins the tokens of this start
 	offer    string // the token of the offer
 	begun    time.Time
+	reach    time.Duration       // how long the API server is asked for
 	since    time.Time           // when the offer was first seen in the record
 	attempts map[string]decision // by the token under which they were written
 	said     string              // the last reason that was logged
@@ -99,7 +100,7 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
-	s.look, s.boot = s.listening, boot.Run
+	s.look, s.boot, s.reach = s.listening, boot.Run, reachTimeout
 	s.run, s.attempts = token(), map[string]decision{}
 	s.dir = dataDir{s.settings.DataDir, s.Server, s.File}
 	if err := s.judge(ctx); err != nil {
@@ -165,7 +166,7 @@ func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Du
 		return d, false, 0, fmt.Errorf("waiting for the start: %w", context.Cause(ctx))
 	case outdated(err):
 		return d, false, rand.N(50 * time.Millisecond), nil
-	case transient(err) && s.mayStartAlone() && time.Since(s.begun) >= reachTimeout:
+	case transient(err) && s.mayStartAlone() && time.Since(s.begun) >= s.reach:
 		s.Log.Warn("the API server is away", "err", err)
 		return aloneDecision(), true, 0, nil
 	case transient(err):

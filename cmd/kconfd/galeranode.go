@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -102,8 +104,44 @@ func (c *galeraCall) record() (*galera.Store, error) {
 
 func (c *galeraCall) node(s streams) galera.NodeCommand {
 	return galera.NodeCommand{
-		File: c.file, Server: c.server, Pod: podIdentity(), Log: newLogger(s.err, c.flags, &hider{}), Store: c.store,
+		File: c.file, Server: c.server, Pod: podIdentity(), Log: newLogger(logOf(s), c.flags, &hider{}), Store: c.store,
 	}
+}
+
+// logOf is the log of the kconfd that runs this command, which is read while the command
+// runs; or else standard error. A log that nobody reads does not hold up a
+// start: what there is no room for is dropped.
+func logOf(s streams) io.Writer {
+	name := os.Getenv("KCONFD_LOG_FILE")
+	if name == "" || overwrites(name) {
+		return s.err
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return s.err
+	}
+	return patient{file}
+}
+
+// overwrites says whether whoever has a file in /proc/PID/fd open does not append to it:
+// he would write over what others do.
+func overwrites(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	text, _ := os.ReadFile(strings.Replace(name, "/fd/", "/fdinfo/", 1)) // see proc(5)
+	var position, flags int
+	_, err = fmt.Sscanf(string(text), "pos:\t%d\nflags:\t%o", &position, &flags)
+	return err != nil || flags&syscall.O_APPEND == 0
+}
+
+// patient writes to a file that may be a pipe, for a moment.
+type patient struct{ *os.File }
+
+func (p patient) Write(line []byte) (int, error) {
+	_ = p.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // a file that is no pipe has none, and needs none
+	return p.File.Write(line)
 }
 
 // podIdentity is this pod's, the same over all restarts of its containers.
@@ -115,10 +153,11 @@ func podIdentity() string {
 	return cmp.Or(os.Getenv("POD_NAME"), host)
 }
 
-// exitBySignal is the end of a command that was told to end.
-func exitBySignal(err error) error {
+// exitBySignal is the end of a command that was told to end, whatever that made of
+// its last request.
+func exitBySignal(ctx context.Context, err error) error {
 	var by *signalled
-	if errors.As(err, &by) {
+	if err != nil && errors.As(context.Cause(ctx), &by) {
 		return by.exit(true)
 	}
 	return err
@@ -142,7 +181,7 @@ func runGaleraStart(ctx context.Context, args []string, s streams) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	start := &galera.Start{NodeCommand: c.node(s), Out: out, LastExit: os.Getenv("KCONFD_LAST_EXIT")}
-	return exitBySignal(start.Run(ctx))
+	return exitBySignal(ctx, start.Run(ctx))
 }
 
 // runGaleraJoined is `kconfd galera joined`.
@@ -154,7 +193,7 @@ func runGaleraJoined(ctx context.Context, args []string, s streams) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	joined := &galera.Joined{NodeCommand: c.node(s), WithoutPrimary: c.withoutPrimary}
-	return exitBySignal(joined.Run(ctx))
+	return exitBySignal(ctx, joined.Run(ctx))
 }
 
 // runGaleraStopped is `kconfd galera stopped`.
@@ -165,7 +204,7 @@ func runGaleraStopped(ctx context.Context, args []string, s streams) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	return exitBySignal(galera.StoppedCommand{NodeCommand: c.node(s)}.Run(ctx))
+	return exitBySignal(ctx, galera.StoppedCommand{NodeCommand: c.node(s)}.Run(ctx))
 }
 
 // runGaleraBootstrap is `kconfd galera bootstrap`.
@@ -186,7 +225,7 @@ func runGaleraBootstrap(ctx context.Context, args []string, s streams) error {
 	defer stop()
 	overruled, err := galera.Bootstrap(ctx, store, c.from, person(), c.force)
 	if err != nil {
-		return exitBySignal(fmt.Errorf("deciding that %q is to be the first: %w", c.from, err))
+		return exitBySignal(ctx, fmt.Errorf("deciding that %q is to be the first: %w", c.from, err))
 	}
 	for _, text := range overruled {
 		if _, err := fmt.Fprintf(s.out, "overruled: %s\n", text); err != nil {
@@ -217,7 +256,7 @@ func runGaleraStatus(ctx context.Context, args []string, s streams) error {
 	defer stop()
 	record, err := store.Read(ctx)
 	if err != nil {
-		return exitBySignal(err)
+		return exitBySignal(ctx, err)
 	}
 	return printRecord(record, store, s.out)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	galeranode "github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/test/cluster"
 	"github.com/kconfd/kconfd/test/galera"
@@ -87,8 +89,9 @@ func (s *scene) start(m *member) {
 	s.Helper()
 	conf := filepath.Join(m.Dir, "conf")
 	path := filepath.Join(conf, "conf.d", "process.toml")
-	hook := func(name string) string {
-		return fmt.Sprintf(`["kconfd", "galera", %q, "-defaults-file", %q, "-kubeconfig", %q]`, name, m.Config(), s.kubeconfig)
+	hook := func(name string, flags ...string) string {
+		args := append([]string{"kconfd", "galera", name, "-defaults-file", m.Config(), "-kubeconfig", s.kubeconfig}, flags...)
+		return `["` + strings.Join(args, `", "`) + `"]`
 	}
 	text := fmt.Sprintf(`[process]
 pre_start = %s
@@ -102,7 +105,7 @@ stop_grace = "30s"
 restart = "on-failure"
 restart_wait = "100ms:2s"
 forward = []
-`, hook("start"), hook("joined"), hook("stopped"))
+`, hook("start"), hook("joined", "-without-primary", withoutPrimary), hook("stopped"))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		s.Fatal(err)
 	}
@@ -112,6 +115,10 @@ forward = []
 	command := []string{"env", "POD_NAME=" + m.Name, "MYSQL_ALLOW_EMPTY_PASSWORD=yes", "kconfd", "-log-level", "debug", "-confdir", conf, "--"}
 	m.process = m.Start(s, append(command, m.Server()...)...)
 }
+
+// withoutPrimary is long enough for a join on a busy machine, and for the last view to
+// come back.
+const withoutPrimary = "8s"
 
 // nodes are those of the members.
 func nodes(members []*member) (nodes []*galera.Node) {
@@ -130,7 +137,10 @@ func (s *scene) form() {
 	s.awaitAll()
 	founders := 0
 	for _, m := range s.members {
-		founders += strings.Count(m.process.Log(), "--wsrep-new-cluster")
+		founders += strings.Count(m.process.Log(), "the first data directory is made")
+	}
+	if founders != 1 {
+		s.Errorf("%d nodes founded the cluster", founders)
 	}
 	s.members[0].Ask(s, "CREATE DATABASE test; CREATE TABLE test.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200))")
 	s.judge()
@@ -139,10 +149,11 @@ func (s *scene) form() {
 // awaitAll waits until all nodes take part, and the record says so.
 func (s *scene) awaitAll() {
 	s.Helper()
-	for _, m := range s.members {
-		m.AwaitSynced(s)
+	for _, m := range s.members { // a file is cheaper to look at than a server
+		galera.Await(s, fmt.Sprintf("node %q is synced", m.Name), func() bool { return m.Phase() == "SYNCED: Operational" })
 	}
 	for _, m := range s.members {
+		m.AwaitSynced(s)
 		m.AwaitStatus(s, "wsrep_cluster_size", fmt.Sprint(len(s.members)))
 	}
 	for _, m := range s.members {
@@ -159,6 +170,7 @@ func (s *scene) awaitState(m *member, want string) {
 // entry is what the record says of a node.
 func (s *scene) entry(m *member) galeranode.Node {
 	s.Helper()
+	time.Sleep(30 * time.Millisecond) // not to keep the API server busy for those who wait
 	r, err := s.store.Read(s.Context())
 	if err != nil {
 		return galeranode.Node{}
@@ -380,6 +392,23 @@ func TestStops(t *testing.T) {
 			}
 			s.wantBootstrap(best, 0, "overruled: node2 lost its data", "-force")
 		}},
+		{"all, and the one that has more is given up", func() {
+			a.stop(t)
+			b.stop(t)
+			c.Ask(t, "INSERT INTO test.t (text) VALUES ('given up 1'), ('given up 2')")
+			c.stop(t)
+			s.start(a)
+			s.start(b)
+			s.awaitWaits(a, "waits for node3, which has more")
+			s.wantBootstrap(a, 1, "node3 has more")
+			s.wantBootstrap(a, 0, "overruled: node3 has more", "-force")
+			a.AwaitSynced(t)
+			b.AwaitSynced(t)
+			a.Ask(t, "INSERT INTO test.t (text) VALUES ('instead')")
+			s.written = append(s.written, "instead")
+			s.start(c)
+			c.process.AwaitLog(t, "not in the history of its cluster any more")
+		}},
 	} {
 		t.Log(stop.name)
 		stop.do()
@@ -439,4 +468,129 @@ func (s *scene) wantForeign(m *member) {
 	s.start(m)
 	s.awaitAll()
 	s.judge()
+}
+
+// A cluster comes back when the API server is away, when the majority is lost for good,
+// when its record is deleted, and when nothing but its record is left.
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.form()
+	a, b, c := s.members[0], s.members[1], s.members[2]
+	doors := func(do func(*galera.Door)) {
+		for _, m := range s.members {
+			do(m.door)
+		}
+	}
+	open := func() { doors(func(d *galera.Door) { d.Open(t) }) }
+	restart := func() {
+		for _, m := range s.members {
+			s.start(m)
+		}
+	}
+	for _, outage := range []struct {
+		name string
+		do   func()
+	}{
+		{"all stop without the API server", func() {
+			doors((*galera.Door).Shut)
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.stop(t) }) })
+			open()
+			restart()
+		}},
+		{"all start without the API server, which knows that they do not run", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.stop(t) }) })
+			doors((*galera.Door).Shut)
+			restart()
+			for _, m := range s.members {
+				m.process.AwaitLog(t, "waits for the API server")
+				s.wantNoServer(m)
+			}
+			open()
+		}},
+		{"one starts without its volume and the API server", func() {
+			s.whileWriting(func() { b.kill(t) })
+			b.Empty(t)
+			b.door.Shut()
+			s.start(b)
+			b.process.AwaitLog(t, "waits for the API server")
+			s.wantNoServer(b)
+			b.door.Open(t)
+		}},
+		{"two crash, and the last view cannot come back", func() {
+			s.whileWriting(func() { atOnce(s.members[:2], func(m *member) { m.kill(t) }) })
+			if err := os.Remove(filepath.Join(a.Data(), "gvwstate.dat")); err != nil {
+				t.Fatal(err)
+			}
+			s.start(a)
+			s.start(b)
+			c.process.AwaitLog(t, "has no primary component, and is started anew")
+		}},
+		{"the record is deleted, and all are restarted", func() {
+			s.deleteRecord()
+			for _, m := range []*member{c, b, a} {
+				m.stop(t)
+				s.start(m)
+				m.AwaitSynced(t)
+				s.awaitState(m, "synced")
+			}
+			r, err := s.store.Read(t.Context())
+			if err != nil || r.Adopted {
+				t.Errorf("the record knows all nodes: got %+v, %v, want that it is not taken for older", r, err)
+			}
+		}},
+		{"all crash once more", func() {
+			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.kill(t) }) })
+			restart()
+		}},
+		{"nothing is left but the record", func() {
+			atOnce(s.members, func(m *member) { m.stop(t); m.Empty(t) })
+			restart()
+			s.awaitWaits(a, "delete the record")
+			began := time.Now()
+			a.stop(t)
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("SIGTERM ended a start that waits after %v", took)
+			}
+			s.deleteRecord()
+			s.start(a)
+			galera.Await(t, "a cluster is founded", func() bool {
+				return s.entry(a).State == "synced" || s.entry(b).State == "synced" || s.entry(c).State == "synced"
+			})
+			for _, m := range s.members {
+				m.AwaitSynced(t)
+			}
+			a.Ask(t, "CREATE DATABASE test; CREATE TABLE test.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200))")
+			s.uuid, s.written = "", nil
+		}},
+	} {
+		t.Log(outage.name)
+		outage.do()
+		s.awaitAll()
+		s.judge()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
+// wantNoServer fails if the server of a node runs.
+func (s *scene) wantNoServer(m *member) {
+	s.Helper()
+	for _, f := range m.Processes(s) {
+		if strings.HasPrefix(f.Command, "mariadbd ") {
+			s.Errorf("node %q: the server runs: %+v", m.Name, f)
+		}
+	}
+}
+
+func (s *scene) deleteRecord() {
+	s.Helper()
+	onServer(s.T, func(c *cluster.Cluster) {
+		err := c.Client().CoreV1().ConfigMaps(s.namespace).Delete(s.Context(), "test-galera", metav1.DeleteOptions{})
+		if err != nil {
+			s.Fatal(err)
+		}
+	})
 }
