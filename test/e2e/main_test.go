@@ -70,17 +70,38 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 exit
 `
 
-// removeStale removes the directories of runs that were killed. It is a courtesy: what
-// cannot be removed stays.
+// removeStale removes what is left of runs that were killed.
 func removeStale() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "kconfd-e2e-*"))
 	for _, dir := range dirs {
 		var pid int
 		_, err := fmt.Sscanf(filepath.Base(dir), "kconfd-e2e-%d-", &pid)
 		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			_ = os.RemoveAll(dir)
+			removeRun(dir)
 		}
 	}
+}
+
+// removeRun removes a run's directory and the control groups of its containers. It is
+// a courtesy: what cannot be removed stays.
+func removeRun(dir string) {
+	// Each version of control groups has them in another place.
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		groups, _ := filepath.Glob(pattern + filepath.Base(dir))
+		for _, group := range groups {
+			removeGroup(group)
+		}
+	}
+	_ = os.RemoveAll(dir)
+}
+
+// removeGroup removes a control group with those in it.
+func removeGroup(group string) {
+	within, _ := filepath.Glob(group + "/*/")
+	for _, group := range within {
+		removeGroup(group)
+	}
+	_ = os.Remove(group)
 }
 
 // runInNamespaces runs this program anew, and returns its exit code.
@@ -90,7 +111,7 @@ func runInNamespaces() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer removeRun(dir)
 	if err := prepare(dir); err != nil {
 		return 0, err
 	}
