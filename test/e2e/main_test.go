@@ -97,9 +97,11 @@ func removeRun(dir string) {
 
 // removeGroup removes a control group with those in it.
 func removeGroup(group string) {
-	within, _ := filepath.Glob(group + "/*/")
-	for _, group := range within {
-		removeGroup(group)
+	entries, _ := os.ReadDir(group)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeGroup(filepath.Join(group, entry.Name()))
+		}
 	}
 	_ = os.Remove(group)
 }
