@@ -102,7 +102,7 @@ func testRecorder(t *testing.T, c *cluster.Cluster) {
 		select {
 		case event := <-watch.ResultChan():
 			count = event.Object.(*corev1.Event).Count
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("waited in vain for an Event")
 		}
 	}

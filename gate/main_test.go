@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // theCluster is the API server of all tests. Its methods are for one goroutine at
 // a time, so that tests take turns.

@@ -20,13 +20,18 @@ const startFile = "KCONFD_START_FILE"
 // instance how the one before ended, or for PostStop the one that has gone.
 const lastExit = "KCONFD_LAST_EXIT"
 
-// lastExit is for the environment of a command. It is empty as long as no
-// instance of this supervisor has ended.
+// logFile is the environment variable that names where these commands may write
+// for the log: what they print is seen only when they fail.
+const logFile = "KCONFD_LOG_FILE"
+
+// lastExit is for the environment of a command. There is nothing about the last
+// instance as long as none of this supervisor has ended.
 func (s *Supervisor) lastExit() []string {
-	if !s.hasEnded {
-		return nil
+	env := []string{fmt.Sprintf("%s=/proc/%d/fd/2", logFile, os.Getpid())}
+	if s.hasEnded {
+		env = append(env, fmt.Sprintf("%s=%d", lastExit, s.exit.Status()))
 	}
-	return []string{fmt.Sprintf("%s=%d", lastExit, s.exit.Status())}
+	return env
 }
 
 // with is the command with more environment.

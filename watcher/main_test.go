@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // theCluster is the API server of all tests. The first that needs it starts it;
 // its methods are for one goroutine at a time, so that tests take turns.

@@ -65,9 +65,12 @@ func (w world) members(service string, addresses ...string) {
 
 func (w world) configMap(name, value string) {
 	w.t.Helper()
-	w.server.put(w.t, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string]string{"value": value},
-	})
+	w.configMapData(name, map[string]string{"value": value})
+}
+
+func (w world) configMapData(name string, data map[string]string) {
+	w.t.Helper()
+	w.server.put(w.t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: data})
 }
 
 func (w world) secret(name, value string) {
@@ -108,6 +111,7 @@ func TestCluster(t *testing.T) {
 		"Events that may not be written":       testEventsDenied,
 		"stale data":                           testStale,
 		"the Role that rbac prints":            testRBAC,
+		"a node of a Galera cluster":           testGalera,
 		"onetime, and a command in its place":  testOnetime,
 		"a failing action, and newer contents": testFailing,
 		"a start while the server is away":     testStartInOutage,

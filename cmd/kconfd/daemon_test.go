@@ -21,7 +21,7 @@ import (
 
 // testPatience is how long a test waits for what must come. It is long, since the
 // machine may have much else to do, and nobody waits for it when all is well.
-const testPatience = 20 * time.Second
+const testPatience = time.Minute
 
 // comes waits until a condition holds, and says whether it did.
 func comes(holds func() bool) bool {

@@ -15,10 +15,15 @@ import (
 // galeraCommands are those behind `kconfd galera`.
 func galeraCommands() map[string]func(context.Context, []string, streams) error {
 	return map[string]func(context.Context, []string, streams) error{
-		"alive":  runGaleraAlive,
-		"check":  runGaleraCheck,
-		"notify": runGaleraNotify,
-		"ready":  runGaleraReady,
+		"alive":     runGaleraAlive,
+		"bootstrap": runGaleraBootstrap,
+		"check":     runGaleraCheck,
+		"joined":    runGaleraJoined,
+		"notify":    runGaleraNotify,
+		"ready":     runGaleraReady,
+		"start":     runGaleraStart,
+		"status":    runGaleraStatus,
+		"stopped":   runGaleraStopped,
 	}
 }
 

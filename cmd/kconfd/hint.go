@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
@@ -22,6 +23,8 @@ import (
 func hint(err error) string {
 	var denied *watcher.DeniedError
 	var lease *gate.DeniedError
+	var record *galera.DeniedError
+	var refused *galera.RefusedError
 	var unknown *render.UnknownFunctionError
 	var usage *usageError
 	var command *reload.CommandError
@@ -33,6 +36,12 @@ func hint(err error) string {
 		return "`kconfd rbac` prints the Role that the templates need"
 	case errors.As(err, &lease):
 		return fmt.Sprintf("its Role in namespace %q needs the verb %s for leases of coordination.k8s.io", lease.Namespace, lease.Verb)
+	case errors.As(err, &record):
+		return fmt.Sprintf("its Role in namespace %q needs get and update for the configmap %q, and create for configmaps: `kconfd rbac -galera CLUSTER` prints it", record.Namespace, record.Name)
+	case errors.As(err, &refused) && refused.Overrules:
+		return "when you know better, for instance that a node is gone for good: -force"
+	case errors.Is(err, galera.ErrNoRecord):
+		return "name another cluster with -cluster, as wsrep_cluster_name has it, or another -namespace"
 	case errors.Is(err, gate.ErrNoClaim):
 		return "claim another name, or see whose Lease it is: kubectl get lease -o yaml"
 	case apierrors.IsUnauthorized(err):

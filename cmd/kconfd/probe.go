@@ -12,9 +12,6 @@ import (
 	"github.com/kconfd/kconfd/galera"
 )
 
-// defaultDefaultsFile is the server's own.
-const defaultDefaultsFile = "/etc/mysql/my.cnf"
-
 // defaultPatience is how long a server may have left its cluster. Somebody may have
 // told it to, in order to join another way, which takes half a minute at most.
 const defaultPatience = time.Minute

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -23,6 +24,7 @@ func runRBAC(ctx context.Context, args []string, s streams) error {
 	f, err := parseOrHelp(ctx, "kconfd rbac", args, s, func(set *flag.FlagSet) {
 		set.StringVar(&p.name, "name", "kconfd", "")
 		set.StringVar(&p.account, "service-account", "", "")
+		set.StringVar(&p.galera, "galera", "", "")
 	})
 	if f == nil {
 		return err
@@ -106,6 +108,7 @@ type policy struct {
 	name      string
 	account   string // empty means the name
 	namespace string // of the service account
+	galera    string // wsrep_cluster_name of a cluster whose record is kept; may be empty
 }
 
 type (
@@ -168,6 +171,11 @@ func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
 	}
 	if e.flags.events {
 		all = append(all, grant{watcher.Rule{Namespace: p.namespace, Resource: "events"}, []string{"create", "patch"}})
+	}
+	if p.galera != "" {
+		for _, r := range galera.Rules(p.galera) {
+			all = append(all, grant{watcher.Rule{Namespace: p.namespace, Group: r.Group, Resource: r.Resource, Names: r.Names}, r.Verbs})
+		}
 	}
 	slices.SortStableFunc(all, func(a, b grant) int { return cmp.Compare(a.Namespace, b.Namespace) })
 	return all

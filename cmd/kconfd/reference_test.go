@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kconfd/kconfd/docs"
 	"github.com/kconfd/kconfd/reload"
@@ -52,13 +53,14 @@ func mainFlags() map[string]string {
 // ownFlags are those of single commands, by the command.
 func ownFlags() map[string][]string {
 	return map[string][]string{
-		"claim":  {"holder"},
-		"rbac":   {"name", "service-account"},
-		"status": {"json"},
-
-		"galera alive": {"defaults-file", "patience"},
-		"galera check": {"dest", "in", "node-address", "server"},
-		"galera ready": {"defaults-file", "donor"},
+		"claim":            {"holder"},
+		"rbac":             {"name", "service-account", "galera"},
+		"status":           {"json"},
+		"galera alive":     {"defaults-file", "patience"},
+		"galera bootstrap": {"cluster", "from", "force"},
+		"galera check":     {"dest", "in", "node-address", "server"},
+		"galera joined":    {"defaults-file", "without-primary"},
+		"galera ready":     {"defaults-file", "donor"},
 	}
 }
 
@@ -93,7 +95,7 @@ func TestReferenceNamesTheFlags(t *testing.T) {
 	} {
 		existing[name] = words
 	}
-	if diff := cmp.Diff(documented, existing); diff != "" {
+	if diff := gocmp.Diff(documented, existing); diff != "" {
 		t.Errorf("-reference +code:\n%s", diff)
 	}
 	if got, want := existing["timeout"]+"0s", defaultTimeout.String(); got != want {
@@ -117,7 +119,7 @@ func TestHelpNamesTheFlags(t *testing.T) {
 	slices.Sort(inHelp)
 	slices.Sort(want)
 	want = slices.Compact(want) // some are those of several commands
-	if diff := cmp.Diff(want, inHelp); diff != "" {
+	if diff := gocmp.Diff(want, inHelp); diff != "" {
 		t.Errorf("-code +help:\n%s", diff)
 	}
 }
@@ -126,11 +128,8 @@ func TestHelpNamesTheFlags(t *testing.T) {
 func TestCommandsTakeTheirFlags(t *testing.T) {
 	for command, names := range ownFlags() {
 		for _, name := range names {
-			value := "1"
-			if name == "patience" {
-				value = "1s"
-			}
-			args := append(strings.Fields(command), "-"+name+"="+value, "-help")
+			value := map[string]string{"patience": "1s", "without-primary": "1s"}
+			args := append(strings.Fields(command), "-"+name+"="+cmp.Or(value[name], "1"), "-help")
 			if err := run(t.Context(), args, streams{strings.NewReader(""), io.Discard, io.Discard}); err != nil {
 				t.Errorf("kconfd %s: %v", strings.Join(args, " "), err)
 			}
@@ -161,7 +160,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 			}
 			slices.Sort(documented)
 			slices.Sort(existing)
-			if diff := cmp.Diff(documented, existing); diff != "" {
+			if diff := gocmp.Diff(documented, existing); diff != "" {
 				t.Errorf("-reference +code:\n%s", diff)
 			}
 		})
@@ -226,7 +225,7 @@ func TestReferenceNamesTheMetrics(t *testing.T) {
 	existing := slices.Collect(maps.Keys(meanings())) // which are those that there are
 	slices.Sort(documented)
 	slices.Sort(existing)
-	if diff := cmp.Diff(documented, existing); diff != "" {
+	if diff := gocmp.Diff(documented, existing); diff != "" {
 		t.Errorf("-reference +code:\n%s", diff)
 	}
 }
@@ -252,7 +251,7 @@ func TestReferenceNamesTheStatus(t *testing.T) {
 				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 				existing = append(existing, name)
 			}
-			if diff := cmp.Diff(existing, documented); diff != "" {
+			if diff := gocmp.Diff(existing, documented); diff != "" {
 				t.Errorf("-code +reference:\n%s", diff)
 			}
 		})
@@ -269,7 +268,7 @@ func TestReferenceNamesTheStates(t *testing.T) {
 		for _, row := range section(t, heading) {
 			documented = append(documented, docs.Names(row[0])...)
 		}
-		if diff := cmp.Diff(existing, documented); diff != "" {
+		if diff := gocmp.Diff(existing, documented); diff != "" {
 			t.Errorf("%s: -code +reference:\n%s", heading, diff)
 		}
 	}

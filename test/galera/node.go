@@ -25,6 +25,7 @@ type Node struct {
 	cluster *Cluster
 	number  int // from 1 on
 	network *network
+	doors   []*Door
 	starts  int
 	process *Process // the last one; nil before
 }
@@ -241,6 +242,9 @@ func (n *Node) close(t testing.TB) {
 	}
 	if t.Failed() {
 		n.logTail(t)
+	}
+	for _, d := range n.doors {
+		d.Shut()
 	}
 	n.WantNothingLeft(t)
 	if n.network != nil {

@@ -25,7 +25,7 @@ type Process struct {
 // start runs the command in the network, with its output in the file. It dies
 // with this process, however that ends: the kernel sends it the Pdeathsig.
 func (n *network) start(cmd *exec.Cmd, log string) (*Process, error) {
-	output, err := os.Create(log)
+	output, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) // as others write to it too
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,14 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if theServer.cluster != nil {
+		if err := theServer.cluster.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "closing the API server:", err)
+			code = 1
+		}
+	}
+	return code
 }
 
 // raceDetector is whether the test was built with it.

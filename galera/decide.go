@@ -1,0 +1,385 @@
+package galera
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An action is what comes of a decision.
+type action string
+
+const (
+	wait      action = "wait"      // and decide again when something has changed
+	refuse    action = "refuse"    // waiting does not help
+	revise    action = "revise"    // write the record, and decide again
+	found     action = "found"     // make the first data directory, and decide again
+	bootstrap action = "bootstrap" // write the record, and start as the first
+	join      action = "join"      // write the record, and start with the others
+)
+
+// courtesy is how long a node lets another one with the same data go first, so that
+// as a rule the same one does.
+const courtesy = 2 * time.Second
+
+// A situation is all that a decision depends on. The node's own entry is an offer.
+type situation struct {
+	record *Record
+	self   string
+
+	// listening are addresses in the option file at which somebody listens who may
+	// have a cluster: see candidates.
+	listening []string
+
+	view   int           // how many members the node's last view had; 0 when that was left well
+	waited time.Duration // since the offer
+}
+
+// A decision says what to do and why.
+type decision struct {
+	action action
+	reason string  // for people
+	record *Record // to be written before the action; nil for none
+
+	keepView bool // of join: the last view may come back by itself
+	discard  bool // of join: what the node has is not of the cluster's history
+}
+
+// decide decides for the node whose offer is in the record.
+//
+// A node becomes the first of its cluster only when no server runs, of any node in the
+// record, and when nobody has, or had and lost, what it does not have. Whoever may run
+// is not asked: the record says so until he himself has said otherwise. A person
+// may overrule that, by a decree.
+func decide(s situation) decision {
+	for _, consider := range []func(situation) (decision, bool){foreign, decreed, joined, elected} {
+		if d, ok := consider(s); ok {
+			return d
+		}
+	}
+	return decision{action: wait, reason: "nothing is decided"}
+}
+
+func (s situation) own() Node { return s.record.Nodes[s.self] }
+
+// change is a copy of the record with the node in a state in which its server runs.
+func (s situation) change(state State) *Record {
+	r := s.record.clone()
+	own := s.own()
+	own.State, own.Generation, own.Waits = state, r.Generation, ""
+	r.Nodes[s.self] = own
+	return r
+}
+
+// foreign refuses data of another cluster.
+func foreign(s situation) (decision, bool) {
+	own := s.own()
+	if own.Data != Full || s.record.UUID == "" || own.UUID == s.record.UUID {
+		return decision{}, false
+	}
+	return decision{action: refuse, reason: fmt.Sprintf(
+		"the data directory is that of the cluster %s, and the record is that of %s: neither joining nor founding is right",
+		own.UUID, s.record.UUID)}, true
+}
+
+// decreed carries out a person's decision, if it is still one about what is.
+func decreed(s situation) (decision, bool) {
+	d := s.record.Bootstrap
+	if d == nil {
+		return decision{}, false
+	}
+	if d.From == s.self && len(s.listening) > 0 {
+		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(s.listening, ", "))), true
+	}
+	if fault := s.record.faultOf(d); fault != "" {
+		return s.void(fault), true
+	}
+	if d.From != s.self {
+		if j, ok := joined(s); ok && j.action == join {
+			return j, true
+		}
+		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which was decided to be the first", d.From)}, true
+	}
+	r := s.begin()
+	r.Bootstrap, r.Adopted = nil, false
+	for _, name := range r.others(s.self) {
+		n := r.Nodes[name]
+		n.Lost = nil
+		r.Nodes[name] = n
+		if n.State.mayRun() {
+			delete(r.Nodes, name) // it comes back as one that is not known
+		}
+	}
+	if own := s.own(); own.Data == Full {
+		r.Forks = append(r.Forks, Fork{r.Generation, own.Seqno})
+	}
+	return decision{action: bootstrap, reason: fmt.Sprintf("decided by %s at %s", d.By, d.At.UTC().Format(time.RFC3339)), record: r}, true
+}
+
+func (s situation) void(fault string) decision {
+	r := s.record.clone()
+	r.Bootstrap = nil
+	return decision{action: revise, record: r, reason: fmt.Sprintf("the decision that %s is to be the first is void: %s", s.record.Bootstrap.From, fault)}
+}
+
+// faultOf says why a decree is void, or nothing.
+func (r *Record) faultOf(d *Decree) string {
+	if _, found := r.Nodes[d.From]; !found {
+		return "it is not in the record any more"
+	}
+	if fatal := r.unfit(d.From); r.Nodes[d.From].State == Offered && fatal != "" {
+		return fatal
+	}
+	for _, o := range r.objections(d.From) {
+		if o.node == d.From || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
+			continue
+		}
+		return o.text
+	}
+	return ""
+}
+
+// begin is a copy of the record with the node as the first of its cluster.
+func (s situation) begin() *Record {
+	r := s.change(Bootstrapping)
+	r.Generation++
+	own := r.Nodes[s.self]
+	own.Generation, own.Lost = r.Generation, nil
+	r.Nodes[s.self] = own
+	if own.Data == Full {
+		r.UUID = own.UUID
+	}
+	return r
+}
+
+// standing is what a decision against a node rests on. Of one that may be running it is any
+// sign of life, of another one what it has and what it lost.
+func (n Node) standing() string {
+	switch {
+	case n.State.mayRun():
+		return "write " + n.Token
+	case n.Lost != nil:
+		return fmt.Sprintf("%s %s, lost %s %v", n.Data, n.Position, n.Lost.Position, n.Lost.Unknown)
+	}
+	return fmt.Sprintf("%s %s", n.Data, n.Position)
+}
+
+// An objection is what speaks against a node as the first: about itself or another.
+type objection struct{ node, text string }
+
+// unfit says why a node cannot be the first whatever a person says, or nothing.
+func (r *Record) unfit(from string) string {
+	n, found := r.Nodes[from]
+	switch {
+	case !found:
+		return fmt.Sprintf("%s is not in the record", from)
+	case n.State.mayRun():
+		return ""
+	case n.Data == NoData || n.Data == Partial:
+		return fmt.Sprintf("%s has no data to begin with; to begin anew from nothing, delete the record", from)
+	case n.Data == Fresh && r.UUID != "":
+		return fmt.Sprintf("the data of %s never were in this cluster", from)
+	case n.Data == Full && r.UUID != "" && n.UUID != r.UUID:
+		return fmt.Sprintf("the data of %s are those of another cluster, %s", from, n.UUID)
+	}
+	return ""
+}
+
+// objections are what speaks against a node as the first, and what a person may overrule.
+func (r *Record) objections(from string) []objection {
+	var all []objection
+	own := r.Nodes[from]
+	add := func(node, format string, args ...any) {
+		all = append(all, objection{node, fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case own.State.mayRun():
+		add(from, "%s", r.running(from))
+	case own.State == Stopped:
+		add(from, "%s does not wait to be started: start its pod first", from)
+	}
+	if own.Lost != nil {
+		add(from, "%s", r.losing(from))
+	}
+	for _, name := range r.others(from) {
+		n := r.Nodes[name]
+		switch counts := r.counts(n); {
+		case n.State.mayRun():
+			add(name, "%s", r.running(name))
+		case n.Lost != nil && !(own.Data == Full && n.Lost.within(own.Position)):
+			add(name, "%s", r.losing(name))
+		case counts && (own.Data != Full || n.UUID != own.UUID):
+			add(name, "%s has other data: %s", name, n.Position)
+		case counts && n.Seqno > own.Seqno:
+			add(name, "%s has more: %d", name, n.Seqno)
+		}
+	}
+	return all
+}
+
+// counts says whether a node has data of the cluster's history.
+func (r *Record) counts(n Node) bool { return n.Data == Full && !r.diverged(n) }
+
+// diverged says whether a node has what was left behind by a person's decision.
+func (r *Record) diverged(n Node) bool {
+	return n.Data == Full && slices.ContainsFunc(r.Forks, func(f Fork) bool { return n.Generation < f.Generation && n.Seqno > f.Seqno })
+}
+
+// within says whether the data that were lost are known to be in a position's.
+func (l *Lost) within(p Position) bool { return !l.Unknown && l.UUID == p.UUID && l.Seqno <= p.Seqno }
+
+func (r *Record) running(name string) string {
+	return fmt.Sprintf("%s may be running: %s", name, r.Nodes[name].since())
+}
+
+// since tells the state and from when on.
+func (n Node) since() string {
+	return fmt.Sprintf("%s since %s", n.State, n.At.UTC().Format(time.RFC3339))
+}
+
+func (r *Record) losing(name string) string {
+	if l := r.Nodes[name].Lost; !l.Unknown {
+		return fmt.Sprintf("%s had %d, and lost it", name, l.Seqno)
+	}
+	return fmt.Sprintf("%s lost its data, and nobody knows how much that was", name)
+}
+
+// joined joins where somebody else is.
+func joined(s situation) (decision, bool) {
+	if len(s.listening) == 0 || !s.record.Adopted && len(s.running()) == 0 {
+		return decision{}, false
+	}
+	own := s.own()
+	if own.Data == Fresh {
+		return decision{action: refuse, reason: "the data directory holds data that never were in a cluster, and a join would replace them: move them away"}, true
+	}
+	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
+	d.discard = s.record.diverged(own)
+	// A last view is that of the cluster as long as nobody was made the first since.
+	// One of a single node is not kept: it would come back without asking anybody.
+	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
+	return d, true
+}
+
+// running are the other nodes whose servers may run.
+func (s situation) running() []string {
+	return slices.DeleteFunc(s.record.others(s.self), func(name string) bool { return !s.record.Nodes[name].State.mayRun() })
+}
+
+// elected makes the node the first when nobody runs and nobody has more.
+func elected(s situation) (decision, bool) {
+	r, own := s.record, s.own()
+	waits := func(format string, args ...any) (decision, bool) {
+		return decision{action: wait, reason: fmt.Sprintf(format, args...)}, true
+	}
+	if running := s.running(); len(running) > 0 {
+		var texts []string
+		for _, name := range running {
+			texts = append(texts, fmt.Sprintf("%s, which may be running: %s", name, r.Nodes[name].since()))
+		}
+		return waits("waits for %s", strings.Join(texts, "; and for "))
+	}
+	switch {
+	case r.Adopted:
+		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE")
+	case len(s.listening) > 0:
+		return waits("a server that is not in the record listens at %s", strings.Join(s.listening, ", "))
+	}
+	best, ok := r.best()
+	if !ok {
+		return founded(s)
+	}
+	for _, name := range r.Names() {
+		n := r.Nodes[name]
+		switch {
+		case r.counts(n) && n.UUID != best.UUID:
+			return waits("the data are of two clusters: %s; decide with kconfd galera bootstrap -from NODE", r.uuids())
+		case n.Lost != nil && !n.Lost.within(best):
+			return waits("%s: decide with kconfd galera bootstrap -from NODE", r.losing(name))
+		}
+	}
+	first := r.first(best)
+	switch {
+	case !r.counts(own) || own.Position != best:
+		return waits("waits for %s, which has more: %s", strings.Join(r.holders(best), " or "), best)
+	case first != s.self && s.waited < courtesy:
+		return waits("lets %s go first", first)
+	}
+	return decision{action: bootstrap, record: s.begin(), reason: fmt.Sprintf("no server runs, and nobody has more than %s", best)}, true
+}
+
+// founded makes the first node of a cluster that never was.
+func founded(s situation) (decision, bool) {
+	r, own := s.record, s.own()
+	switch {
+	case r.UUID != "":
+		return decision{action: wait, reason: fmt.Sprintf("the record is that of cluster %s, and nobody here has data of it: "+
+			"bring them back, or delete the record to begin anew", r.UUID)}, true
+	case r.Founder != s.self:
+		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds the cluster", r.Founder)}, true
+	case own.Data == NoData:
+		return decision{action: found, reason: "the first of all"}, true
+	}
+	return decision{action: bootstrap, record: s.begin(), reason: "the first of all"}, true
+}
+
+// best is the highest position of all, and whether there is one.
+func (r *Record) best() (best Position, found bool) {
+	for _, name := range r.Names() {
+		if n := r.Nodes[name]; r.counts(n) && (!found || n.Seqno > best.Seqno) {
+			best, found = n.Position, true
+		}
+	}
+	return best, found
+}
+
+// holders are the nodes that have a position.
+func (r *Record) holders(p Position) []string {
+	return slices.DeleteFunc(r.Names(), func(name string) bool { return !r.counts(r.Nodes[name]) || r.Nodes[name].Position != p })
+}
+
+// first is who goes first of those that have a position and are about to start:
+// who left last, or else the one whose name comes first.
+func (r *Record) first(p Position) string {
+	holders := slices.DeleteFunc(r.holders(p), func(name string) bool { return r.Nodes[name].State != Offered })
+	slices.SortStableFunc(holders, func(a, b string) int { return cmp.Compare(safety(r.Nodes[b]), safety(r.Nodes[a])) })
+	if len(holders) == 0 {
+		return ""
+	}
+	return holders[0]
+}
+
+func safety(n Node) int {
+	if n.SafeToBootstrap {
+		return 1
+	}
+	return 0
+}
+
+// uuids lists which node has data of which cluster.
+func (r *Record) uuids() string {
+	var texts []string
+	for _, name := range r.Names() {
+		if n := r.Nodes[name]; n.Data == Full {
+			texts = append(texts, fmt.Sprintf("%s has %s", name, n.Position))
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+// candidates are those of the peers that may have a cluster: not the nodes that only
+// want to join one, since those would wait for each other.
+func (r *Record) candidates(self string, peers []peer) []peer {
+	return slices.DeleteFunc(slices.Clone(peers), func(p peer) bool {
+		known, has := false, false
+		for name, n := range r.Nodes {
+			if n.Address == p.host {
+				known = true
+				has = has || name != self && n.State.mayRun() && n.State != Joining
+			}
+		}
+		return known && !has
+	})
+}

@@ -1,0 +1,224 @@
+package galera
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// wantSame fails unless two records are the same.
+func wantSame(t *testing.T, got, want *Record) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+const (
+	oneUUID   = "11111111-0000-0000-0000-000000000000"
+	otherUUID = "22222222-0000-0000-0000-000000000000"
+)
+
+// nodes is a record with a cluster of some history.
+func nodes(entries map[string]Node) *Record {
+	r := newRecord("test")
+	r.UUID, r.Founder, r.Generation = oneUUID, "a", 1
+	for name, n := range entries {
+		n.Token = "token of " + name
+		if n.Generation == 0 {
+			n.Generation = 1
+		}
+		r.Nodes[name] = n
+	}
+	return r
+}
+
+// at is a node with data up to a position.
+func at(state State, seqno int64) Node {
+	return Node{State: state, Data: Full, Position: Position{oneUUID, seqno}}
+}
+
+// has is a node without a position.
+func has(state State, data Data) Node { return Node{State: state, Data: data} }
+
+func (n Node) lost(seqno int64, unknown bool) Node {
+	n.Lost = &Lost{Position{oneUUID, seqno}, unknown}
+	return n
+}
+
+func (r *Record) but(change func(*Record)) *Record {
+	change(r)
+	return r
+}
+
+// What a decides, whose offer is in the record.
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	adopted := func(r *Record) { r.Adopted = true }
+	never := func(r *Record) { r.UUID, r.Generation = "", 0 }
+	decree := func(from string, force bool, over ...string) func(*Record) {
+		return func(r *Record) {
+			r.Bootstrap = &Decree{From: from, Force: force, Over: map[string]string{}}
+			for _, name := range over {
+				r.Bootstrap.Over[name] = r.Nodes[name].standing()
+			}
+		}
+	}
+	peer := []string{"10.0.0.2:4567"}
+	for name, c := range map[string]struct {
+		record    *Record
+		listening []string
+		view      int
+		waited    time.Duration
+		want      action
+		reason    string // a part of it
+		keepView  bool
+		discard   bool
+	}{
+		// founding
+		"the founder, alone": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(never), want: found,
+		},
+		"the founder, with others that have nothing": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Offered, NoData), "c": has(Stopped, Partial)}).but(never), want: found,
+		},
+		"the founder, after its first boot": {
+			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData)}).but(never), want: bootstrap,
+		},
+		"the founder, when all has been lost before anything was recorded": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData).lost(0, true), "b": has(Offered, NoData)}).but(never), want: found,
+		},
+		"the founder, and somebody has data": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 3)}).but(never), want: wait, reason: "waits for b, which has more",
+		},
+		"the founder, and somebody listens who is not in the record": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(never), listening: peer, want: wait, reason: "not in the record listens at 10.0.0.2:4567",
+		},
+		"the founder, and somebody may be running": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Joining, NoData)}).but(never), want: wait, reason: "waits for b, which may be running",
+		},
+		"not the founder": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Offered, NoData)}).but(func(r *Record) { never(r); r.Founder = "b" }),
+			want:   wait, reason: "waits for b, which founds the cluster",
+		},
+		"the record of a cluster that is gone": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Offered, NoData)}), want: wait, reason: "delete the record",
+		},
+
+		// joining
+		"somebody is synced and listens": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Synced, 3)}), listening: peer, want: join,
+		},
+		"somebody is synced and does not listen": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}), want: wait, reason: "b, which may be running: synced",
+		},
+		"the last view is kept": {
+			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}), listening: peer, view: 3, want: join, keepView: true,
+		},
+		"the last view is from before somebody became the first": {
+			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation = 2 }), listening: peer, view: 3, want: join,
+		},
+		"the last view is of one node": {
+			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}), listening: peer, view: 1, want: join,
+		},
+		"data that never were in a cluster": {
+			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": at(Synced, 3)}), listening: peer, want: refuse, reason: "never were in a cluster",
+		},
+		"data of another cluster": {
+			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": at(Synced, 3)}), listening: peer,
+			want: refuse, reason: "that of the cluster " + otherUUID + ", and the record is that of " + oneUUID,
+		},
+		"data that a person left behind": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 8}} }), listening: peer, view: 3,
+			want: join, discard: true,
+		},
+		"data from before a person's decision, and not behind it": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 8}} }), listening: peer,
+			want: join,
+		},
+
+		// clusters that are older than their record
+		"adopted, and somebody listens":   {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
+		"adopted, and nobody listens":     {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), want: wait, reason: "older than its record"},
+		"adopted, with nothing, likewise": {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(adopted).but(never), want: wait, reason: "older than its record"},
+
+		// elections
+		"has the most": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8), "c": at(Stopped, 7)}), want: bootstrap,
+		},
+		"has less than one who waits":     {record: nodes(map[string]Node{"a": at(Offered, 7), "b": at(Offered, 8)}), want: wait, reason: "waits for b, which has more: " + oneUUID + ":8"},
+		"has less than one who is absent": {record: nodes(map[string]Node{"a": at(Offered, 7), "b": at(Stopped, 8)}), want: wait, reason: "waits for b, which has more"},
+		"has as much, and comes first":    {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 8)}), want: bootstrap},
+		"has as much, and another left last": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, SafeToBootstrap: true}}),
+			want:   wait, reason: "lets b go first",
+		},
+		"has as much, and the other does not go": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, SafeToBootstrap: true}}),
+			waited: time.Minute, want: bootstrap,
+		},
+		"has as much as one who is absent": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Stopped, 8)}), want: bootstrap},
+		"one may be running":               {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8), "c": at(Bootstrapping, 1)}), want: wait, reason: "c, which may be running"},
+		"one wants to join":                {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Joining, NoData)}), want: wait, reason: "b, which may be running: joining"},
+		"an unknown one listens":           {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}), listening: peer, want: wait, reason: "not in the record"},
+		"one has data of another cluster": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}}), want: wait, reason: "of two clusters",
+		},
+		"one never had anything": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData), "c": has(Stopped, Partial)}), want: bootstrap},
+		"one lost who knows what": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(3, true)}), want: wait, reason: "b lost its data, and nobody knows how much",
+		},
+		"one lost what is known": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(9, false)}), want: bootstrap},
+		"one lost more":          {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Offered, NoData).lost(10, false)}), want: wait, reason: "b had 10, and lost it"},
+		"it lost more itself":    {record: nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}), want: wait, reason: "a had 10, and lost it"},
+		"has nothing":            {record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 9)}), want: wait, reason: "waits for b"},
+		"one has what was left behind": {
+			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, Generation: 2}, "b": at(Offered, 20)}).
+				but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 7}} }), want: bootstrap,
+		},
+
+		// decrees
+		"decided": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(adopted).but(decree("a", false)), want: bootstrap},
+		"decided, with data that never were in a cluster": {
+			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData)}).but(never).but(adopted).but(decree("a", false)), want: bootstrap,
+		},
+		"decided, for another": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 9)}).but(decree("b", false)), want: wait, reason: "b, which was decided"},
+		"decided, for another, while somebody serves": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 9), "c": at(Synced, 3)}).but(decree("b", true, "c")), listening: peer, want: join,
+		},
+		"decided, and then another offers more":    {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", false)), want: revise, reason: "void: b has more: 9"},
+		"decided, and then another is started":     {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 8)}).but(decree("a", false)), want: revise, reason: "void: b may be running"},
+		"decided, and somebody listens":            {record: nodes(map[string]Node{"a": at(Offered, 9)}).but(decree("a", true)), listening: peer, want: revise, reason: "void: a server listens"},
+		"decided, and its data is gone by then":    {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(decree("a", true)), want: revise, reason: "void: a has no data"},
+		"forced":                                   {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9), "c": has(Offered, NoData).lost(3, true)}).but(decree("a", true, "b", "c")), want: bootstrap},
+		"forced, and who was thought dead returns": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", true)).but(func(r *Record) { r.Bootstrap.Over["b"] = "older" }), want: revise, reason: "void: b has more"},
+		"forced, and who has more comes to offer it": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Stopped, 9)}).but(decree("a", true, "b")).but(func(r *Record) { r.Nodes["b"] = at(Offered, 9) }), want: bootstrap,
+		},
+		"forced, and who may be running is started": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9)}).but(decree("a", true, "b")).but(func(r *Record) { r.Nodes["b"] = at(Synced, 9) }), want: revise, reason: "void: b may be running",
+		},
+		"forced, for another, which then is void": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(decree("b", true)), want: revise, reason: "void: a has more",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := situation{record: c.record, self: "a", listening: c.listening, view: c.view, waited: c.waited}
+			before := c.record.clone()
+			got := decide(s)
+			if got.action != c.want || !strings.Contains(got.reason, c.reason) {
+				t.Fatalf("got %s because %q, want %s because %q", got.action, got.reason, c.want, c.reason)
+			}
+			if got.keepView != c.keepView || got.discard != c.discard {
+				t.Errorf("got keepView %v, discard %v, want %v, %v", got.keepView, got.discard, c.keepView, c.discard)
+			}
+			if writes := got.action == join || got.action == bootstrap || got.action == revise; writes != (got.record != nil) {
+				t.Errorf("%s: got record %v", got.action, got.record)
+			}
+			wantSame(t, c.record, before)
+		})
+	}
+}

@@ -1,0 +1,71 @@
+package galera
+
+import (
+	"slices"
+	"time"
+)
+
+// A stamp is what every entry of a node has beside what it says.
+type stamp struct {
+	address, pod, token string
+	at                  time.Time
+}
+
+// with is a copy of the record with an entry of a node, stamped.
+func (r *Record) with(name string, n Node, s stamp) *Record {
+	n.Address, n.Pod, n.Token, n.At = s.address, s.pod, s.token, s.at
+	c := r.clone()
+	c.Nodes[name] = n
+	return c
+}
+
+// resting is a copy of the record that says: the node's server does not run, and
+// this is what it has. What it had before and has no more is noted.
+func (r *Record) resting(name string, state State, l local, s stamp) *Record {
+	old, known := r.Nodes[name]
+	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: old.Generation}
+	if known {
+		n.Lost = old.losses(l)
+	}
+	c := r.with(name, n, s)
+	if !known && l.data == Full && r.UUID == "" {
+		c.Adopted = true // these data are older than the record
+	}
+	return c
+}
+
+// losses is what the node had by its old entry and has no more.
+func (n Node) losses(l local) *Lost {
+	switch {
+	case l.data == Partial:
+		return n.Lost // what else it had was given up for another's, in a transfer that did not end
+	case l.data == Full && l.position.UUID != n.UUID && n.Data == Full:
+		return &Lost{n.Position, n.State.mayRun()}
+	case l.data == Full && n.Data == Full && l.position.Seqno >= n.Seqno, l.data == Full && n.Data != Full, l.data == Fresh && n.Data != Full:
+		return n.Lost
+	case n.State.mayRun():
+		return &Lost{n.Position, true}
+	case n.Data == Full:
+		return &Lost{n.Position, n.Lost != nil && n.Lost.Unknown}
+	}
+	return n.Lost
+}
+
+// synced is a copy of the record that says: the node takes part in its cluster.
+// View is how many members that has; 0 when it is not known.
+func (r *Record) synced(name, uuid string, view int, s stamp) *Record {
+	n := r.Nodes[name]
+	n.State, n.Data, n.Generation, n.Lost, n.Waits = Synced, Full, r.Generation, nil, ""
+	if n.UUID != uuid {
+		n.Position = Position{UUID: uuid}
+	}
+	c := r.with(name, n, s)
+	if c.UUID == "" {
+		c.UUID = uuid
+	}
+	members := slices.DeleteFunc(c.Names(), func(name string) bool { return c.Nodes[name].State != Synced })
+	if len(members) == view {
+		c.Adopted = false // all who are in the cluster are in the record
+	}
+	return c
+}

@@ -1,0 +1,135 @@
+package galera
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// dialTimeout is how long a look at a peer may take, its name's resolution included.
+const dialTimeout = time.Second
+
+// Settings are what a node's option file says of the node and its cluster.
+type Settings struct {
+	File       string
+	DataDir    string
+	Cluster    string // wsrep_cluster_name
+	Node       string // wsrep_node_name; the host's name where the file has none
+	Address    string // wsrep_node_address without port and brackets; may be empty
+	Peers      []string
+	Port       string // of SQL
+	StatusFile string // its path; empty for none
+}
+
+// ReadSettings reads an option file. Files that it includes are not read.
+func ReadSettings(file string) (Settings, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return Settings{}, fmt.Errorf("reading the server's option file: %w", err)
+	}
+	options := slices.DeleteFunc(ParseOptions(content), func(o Option) bool { return !isServerGroup(o.Group) })
+	value := func(name, fallback string) string {
+		o, _ := lastOf(options, name)
+		return cmp.Or(o.Value, fallback)
+	}
+	host, _ := os.Hostname()
+	s := Settings{
+		File:    file,
+		DataDir: filepath.Clean(value("datadir", "/var/lib/mysql")),
+		Cluster: value("wsrep_cluster_name", "my_wsrep_cluster"),
+		Node:    value("wsrep_node_name", host),
+		Address: bareHost(value("wsrep_node_address", "")),
+		Port:    value("port", "3306"),
+	}
+	if name := value("wsrep_status_file", ""); name != "" {
+		s.StatusFile = name
+		if !filepath.IsAbs(name) {
+			s.StatusFile = filepath.Join(s.DataDir, name)
+		}
+	}
+	if list, ok := strings.CutPrefix(value("wsrep_cluster_address", ""), "gcomm://"); ok && list != "" {
+		s.Peers = strings.Split(list, ",")
+	}
+	if !regexp.MustCompile(`^[-._a-zA-Z0-9]+$`).MatchString(s.Node) {
+		return s, fmt.Errorf("reading %q: wsrep_node_name %q: want letters, digits, dots, hyphens and underscores, for the record", file, s.Node)
+	}
+	return s, nil
+}
+
+// bareHost is the host in HOST, HOST:PORT, [HOST] or [HOST]:PORT.
+func bareHost(s string) string {
+	if host, _, err := net.SplitHostPort(s); err == nil {
+		return host
+	}
+	return strings.Trim(s, "[]")
+}
+
+// A peer is an address of a member of the cluster, as far as the option file knows.
+type peer struct{ host, port string }
+
+func (p peer) String() string { return net.JoinHostPort(p.host, p.port) }
+
+// peers are the addresses in wsrep_cluster_address, names resolved, but for this
+// machine's. A name that does not resolve has none.
+func (s Settings) peers(ctx context.Context) []peer {
+	var all []peer
+	for _, entry := range s.Peers {
+		host, port := bareHost(entry), "4567"
+		if _, p, err := net.SplitHostPort(entry); err == nil {
+			port = p
+		}
+		for _, address := range resolve(ctx, host) {
+			all = append(all, peer{address, port})
+		}
+	}
+	own := []string{s.Address}
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			own = append(own, prefix.Addr().String())
+		}
+	}
+	return slices.DeleteFunc(all, func(p peer) bool { return slices.Contains(own, p.host) })
+}
+
+func resolve(ctx context.Context, host string) []string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []string{ip.String()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	addresses, _ := net.DefaultResolver.LookupHost(ctx, host) // what is not there does not listen
+	return addresses
+}
+
+// listening are those of the peers at whose port somebody listens.
+func listening(ctx context.Context, peers []peer) []string {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	found := make([]string, len(peers))
+	var dials sync.WaitGroup
+	for i, p := range peers {
+		dials.Go(func() { // until dialTimeout
+			connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.String())
+			if err == nil {
+				found[i] = p.String()
+				connection.Close()
+			}
+		})
+	}
+	dials.Wait()
+	return slices.DeleteFunc(found, func(s string) bool { return s == "" })
+}
+
+// errNoSettings is a file that is not a node's.
+var errNoSettings = errors.New("wsrep_cluster_address is not set: this is not the option file of a Galera node")

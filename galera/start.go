@@ -1,0 +1,391 @@
+package galera
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	// reachTimeout is how long the API server is asked for before a start without it.
+	reachTimeout = 10 * time.Second
+
+	// lookEvery is how often the record and the peers are looked at while a start waits.
+	lookEvery = 500 * time.Millisecond
+)
+
+// A disk is the data directory of a server that does not run.
+type disk interface {
+	inspect(context.Context) (local, error)
+	mark() error
+	discard() error
+	allowBootstrap() error
+	remove(names ...string) error
+}
+
+// records is where the record is kept: a [Store].
+type records interface {
+	get(context.Context) (*stored, error)
+	put(ctx context.Context, old *stored, r *Record) (*stored, error)
+}
+
+// A NodeCommand is what the commands beside a server work with.
+type NodeCommand struct {
+	File   string // the server's option file
+	Server string // program; empty means mariadbd, or else mysqld
+	Pod    string // who this is, for as long as the data directory is mounted
+	Log    *slog.Logger
+
+	// Store gives the record of the cluster of that wsrep_cluster_name.
+	Store func(cluster string) (*Store, error)
+}
+
+// A Start decides how a server is started.
+type Start struct {
+	NodeCommand
+	Out      io.Writer                   // for lines of a pre_start command
+	LastExit string                      // code of the server's last end, if there was one
+	Lookup   func(string) (string, bool) // environment, for a first boot
+
+	settings Settings
+	dir      disk
+	store    records
+	look     func(context.Context, *Record) []string // addresses where a cluster may be
+	boot     func(context.Context) error             // the first
+	local    local
+	run      string // begins the tokens of this start
+	offer    string // the token of the offer
+	begun    time.Time
+	reach    time.Duration       // how long the API server is asked for
+	since    time.Time           // when the offer was first seen in the record
+	attempts map[string]decision // by the token under which they were written
+	said     string              // the last reason that was logged
+}
+
+// Run decides, which takes as long as it takes: until it is certain that the server
+// may be started, and how. It writes the arguments of this one start to Out. When ctx
+// ends, so does Run, with ctx's cause.
+//
+// An error means that the server must not be started: something is wrong that waiting
+// does not put right, or ctx has ended.
+func (s *Start) Run(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	d, err := s.decide(ctx)
+	if err != nil {
+		return err
+	}
+	s.Log.Info("the server is started", "as", d.action, "data", s.local.data, "position", s.local.position, "because", d.reason)
+	return s.carryOut(d)
+}
+
+// prepare looks at how the last start went, and at what there is.
+func (s *Start) prepare(ctx context.Context) (err error) {
+	if s.settings, err = ReadSettings(s.File); err != nil {
+		return err
+	}
+	if len(s.settings.Peers) == 0 {
+		return fmt.Errorf("reading %q: %w", s.File, errNoSettings)
+	}
+	if s.store, err = s.Store(s.settings.Cluster); err != nil {
+		return err
+	}
+	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
+	s.look, s.boot, s.reach = s.listening, boot.Run, reachTimeout
+	s.run, s.attempts = token(), map[string]decision{}
+	s.dir = dataDir{s.settings.DataDir, s.Server, s.File}
+	if err := s.judge(ctx); err != nil {
+		return err
+	}
+	s.local, err = s.dir.inspect(ctx)
+	return err
+}
+
+// judge looks at the option file again after an end that may be its fault: what the
+// server finds out late costs the others a state transfer each time.
+func (s *Start) judge(ctx context.Context) error {
+	meaning, suspect := meaningOf(s.LastExit)
+	if meaning != "" {
+		s.Log.Info("the server has ended before", "code", s.LastExit, "meaning", meaning)
+	}
+	if !suspect {
+		return nil
+	}
+	return Check{File: s.File, Server: s.Server}.Run(ctx)
+}
+
+// meaningOf says what an exit code of the server means, and whether the option file
+// may be to blame.
+func meaningOf(code string) (meaning string, suspect bool) {
+	switch code {
+	case "", "0":
+		return "", false
+	case "1":
+		return "it found no cluster, or could not start", false
+	case "2", "7", "9", "13":
+		return "it refused an option", true
+	case "134":
+		return "it gave up after it had joined", true
+	case "137":
+		return "it was killed", false
+	case "139", "135":
+		return "it crashed", false
+	}
+	return "it is not known", false
+}
+
+// decide waits until it is decided.
+func (s *Start) decide(ctx context.Context) (decision, error) {
+	s.begun = time.Now()
+	for {
+		d, done, pause, err := s.round(ctx)
+		if done || err != nil {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// round tries once, and says whether it is decided, and if not, when to try again.
+func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Duration, err error) {
+	d, err = s.try(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return d, false, 0, fmt.Errorf("waiting for the start: %w", context.Cause(ctx))
+	case outdated(err):
+		return d, false, rand.N(50 * time.Millisecond), nil
+	case transient(err) && s.mayStartAlone() && time.Since(s.begun) >= s.reach:
+		s.Log.Warn("the API server is away", "err", err)
+		return aloneDecision(), true, 0, nil
+	case transient(err):
+		s.say(slog.LevelWarn, "waits for the API server: "+err.Error())
+		return d, false, lookEvery, nil
+	case err != nil:
+		return d, false, 0, err
+	case d.action == wait:
+		return d, false, lookEvery, nil
+	}
+	return d, d.action == join || d.action == bootstrap, 0, nil
+}
+
+// mayStartAlone says whether the server may be started without the record: with
+// data, when the record says that it may run. It joins then, or brings back the last
+// view together with all who were in it. From a view of its own it would come back
+// without anybody, also when the others have gone on.
+func (s *Start) mayStartAlone() bool {
+	return s.local.data == Full && !s.local.marked && s.local.view != 1
+}
+
+func aloneDecision() decision {
+	return decision{action: join, keepView: true, reason: "the record says that this server may run, or did not say otherwise when it was last seen"}
+}
+
+// try looks at the record once, and takes one step. The actions join and bootstrap are
+// decided and written then.
+func (s *Start) try(ctx context.Context) (decision, error) {
+	old, err := s.store.get(ctx)
+	switch {
+	case err != nil:
+		return decision{}, err
+	case old == nil:
+		return s.create(ctx)
+	}
+	own, known := old.Nodes[s.settings.Node]
+	if d, ok := s.attempts[own.Token]; ok && own.State.mayRun() {
+		return d, nil // the answer to the write was lost
+	}
+	if own.Token != s.offer || own.State != Offered {
+		return s.makeOffer(ctx, old, own, known)
+	}
+	if s.since.IsZero() {
+		s.since = time.Now()
+	}
+	d := decide(situation{
+		record: old.Record, self: s.settings.Node, view: s.local.view, waited: time.Since(s.since),
+		listening: s.look(ctx, old.Record),
+	})
+	return s.step(ctx, old, d)
+}
+
+// listening are the addresses where a cluster may be, by the option file as it is now.
+func (s *Start) listening(ctx context.Context, r *Record) []string {
+	if live, err := ReadSettings(s.File); err == nil {
+		s.settings.Peers = live.Peers
+	}
+	return listening(ctx, r.candidates(s.settings.Node, s.settings.peers(ctx)))
+}
+
+// step does what was decided.
+func (s *Start) step(ctx context.Context, old *stored, d decision) (decision, error) {
+	switch d.action {
+	case refuse:
+		return d, fmt.Errorf("%w: %s", errRefused, d.reason)
+	case wait:
+		s.say(slog.LevelInfo, d.reason)
+		return d, s.note(ctx, old, d.reason)
+	case revise:
+		s.say(slog.LevelWarn, d.reason)
+		_, err := s.store.put(ctx, old, d.record)
+		return d, err
+	case found:
+		return d, s.firstBoot(ctx)
+	}
+	if d.discard {
+		s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
+		if err := s.dir.discard(); err != nil {
+			return d, err
+		}
+	}
+	token := s.token()
+	s.attempts[token] = d
+	_, err := s.store.put(ctx, old, d.record.with(s.settings.Node, d.record.Nodes[s.settings.Node], s.stamp(token)))
+	return d, err
+}
+
+var errRefused = errors.New("not started")
+
+// token is one that no other write has.
+func token() string { return cryptorand.Text() }
+
+// token is one that no other write has, and that this start is known by.
+func (s *Start) token() string { return s.run + token()[:6] }
+
+func (s *Start) stamp(token string) stamp {
+	return stamp{s.settings.Address, s.Pod, token, time.Now().UTC()}
+}
+
+// create makes the record: as the founder of a cluster, or of one that was there before.
+func (s *Start) create(ctx context.Context) (decision, error) {
+	if err := s.mark(); err != nil {
+		return decision{}, err
+	}
+	r := newRecord(s.settings.Cluster)
+	r.Since = time.Now().UTC()
+	there := s.look(ctx, r)
+	r.Adopted = s.local.data != NoData || len(there) > 0
+	if !r.Adopted {
+		r.Founder = s.settings.Node
+	}
+	s.offer = s.token()
+	_, err := s.store.put(ctx, nil, r.resting(s.settings.Node, Offered, s.local, s.stamp(s.offer)))
+	if err == nil {
+		s.Log.Info("the record of the cluster is made", "founder", r.Founder, "adopted", r.Adopted, "listening", there)
+	}
+	return decision{action: revise}, err
+}
+
+// makeOffer says in the record that the server does not run, and what it has.
+func (s *Start) makeOffer(ctx context.Context, old *stored, own Node, known bool) (decision, error) {
+	ours := strings.HasPrefix(own.Token, s.run)
+	switch {
+	case known && !ours && !s.since.IsZero():
+		return decision{}, fmt.Errorf("%w: another process, in pod %q, starts node %q too", errRefused, own.Pod, s.settings.Node)
+	case known && !ours && own.State.mayRun() && own.Pod != s.Pod && s.stillThere(ctx, old.Record, own):
+		d := decision{action: wait, reason: fmt.Sprintf("waits for the end of another pod of this node, %s at %s", own.Pod, own.Address)}
+		s.say(slog.LevelWarn, d.reason)
+		return d, nil
+	}
+	if err := s.mark(); err != nil {
+		return decision{}, err
+	}
+	s.offer = s.token()
+	_, err := s.store.put(ctx, old, old.resting(s.settings.Node, Offered, s.local, s.stamp(s.offer)))
+	return decision{action: revise}, err
+}
+
+// stillThere says whether somebody listens where the node was before, who is none of
+// the other nodes.
+func (s *Start) stillThere(ctx context.Context, r *Record, own Node) bool {
+	for _, name := range r.others(s.settings.Node) {
+		if r.Nodes[name].Address == own.Address {
+			return false
+		}
+	}
+	return own.Address != "" && own.Address != s.settings.Address && len(listening(ctx, []peer{{own.Address, "4567"}})) > 0
+}
+
+// mark leaves the marker before the record can say that the server does not run.
+func (s *Start) mark() error {
+	if s.local.data != Full || s.local.marked {
+		return nil
+	}
+	if err := s.dir.mark(); err != nil {
+		return fmt.Errorf("marking %q: %w", s.settings.DataDir, err)
+	}
+	s.local.marked = true
+	return nil
+}
+
+// note tells people in the record for what the node waits.
+func (s *Start) note(ctx context.Context, old *stored, reason string) error {
+	own := old.Nodes[s.settings.Node]
+	if own.Waits == reason {
+		return nil
+	}
+	r := old.clone()
+	own.Waits = reason
+	r.Nodes[s.settings.Node] = own
+	_, err := s.store.put(ctx, old, r)
+	return err
+}
+
+// firstBoot makes the data directory. What is in it then has to be offered anew.
+func (s *Start) firstBoot(ctx context.Context) error {
+	s.Log.Info("the first data directory is made", "datadir", s.settings.DataDir)
+	if err := s.boot(ctx); err != nil {
+		return fmt.Errorf("making the first data directory: %w", err)
+	}
+	local, err := s.dir.inspect(ctx)
+	if err == nil && local.data == NoData {
+		err = fmt.Errorf("making the first data directory: there is no database in %q", s.settings.DataDir)
+	}
+	s.local, s.offer = local, ""
+	return err
+}
+
+// say logs what has not been logged last.
+func (s *Start) say(level slog.Level, text string) {
+	if s.said != text {
+		s.Log.Log(context.Background(), level, text)
+	}
+	s.said = text
+}
+
+// carryOut prepares the data directory and writes the arguments.
+func (s *Start) carryOut(d decision) error {
+	// A transfer that was killed leaves its process id, which is another's by now.
+	stale := []string{markerName, "wsrep_sst.pid", "rsync_sst.pid"}
+	if !d.keepView {
+		stale = append(stale, gvwstateName)
+	}
+	if err := s.dir.remove(stale...); err != nil {
+		return err
+	}
+	if err := os.Remove(s.settings.StatusFile); s.settings.StatusFile != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var args []string
+	if d.action == bootstrap {
+		if err := s.dir.allowBootstrap(); err != nil {
+			return err
+		}
+		args = append(args, "arg --wsrep-new-cluster\n")
+	}
+	if p := s.local.position; s.local.data == Full && p.Seqno >= 0 && !d.discard {
+		args = append(args, fmt.Sprintf("arg --wsrep-start-position=%s\n", p))
+	}
+	_, err := io.WriteString(s.Out, strings.Join(args, ""))
+	return err
+}

@@ -1,0 +1,71 @@
+package galera
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A StoppedCommand says in the record what a server left that has ended.
+type StoppedCommand struct {
+	NodeCommand
+}
+
+// Run publishes the position of the data directory, so that the others need not wait
+// for this node's return. When it cannot, nothing is changed: the record goes on to say
+// that the server may run. The server, with all that belongs to it, must have ended.
+func (c StoppedCommand) Run(ctx context.Context) error {
+	settings, err := ReadSettings(c.File)
+	if err != nil {
+		return err
+	}
+	store, err := c.Store(settings.Cluster)
+	if err != nil {
+		return err
+	}
+	old, err := store.get(ctx)
+	switch {
+	case err != nil:
+		return err
+	case old == nil:
+		return nil
+	}
+	dir := dataDir{settings.DataDir, c.Server, settings.File}
+	local, err := dir.inspect(ctx)
+	if err != nil {
+		return err
+	}
+	if local.data == Full {
+		if err := dir.mark(); err != nil {
+			return fmt.Errorf("marking %q: %w", dir.path, err)
+		}
+	}
+	return c.publish(ctx, store, settings, local)
+}
+
+// publish writes until the record says so. The marker stays whatever comes of it: nobody
+// knows of a write without an answer whether it is carried out, and when.
+func (c StoppedCommand) publish(ctx context.Context, store records, settings Settings, l local) error {
+	s := stamp{settings.Address, c.Pod, token(), time.Now().UTC()}
+	for {
+		old, err := store.get(ctx)
+		if err != nil || old == nil {
+			return err
+		}
+		own, known := old.Nodes[settings.Node]
+		switch {
+		case own.Token == s.token:
+			return nil
+		case known && own.Pod != c.Pod:
+			return fmt.Errorf("the record says that node %q is in pod %q, and this is %q", settings.Node, own.Pod, c.Pod)
+		}
+		_, err = store.put(ctx, old, old.resting(settings.Node, Stopped, l, s))
+		if err == nil {
+			c.Log.Info("the node is stopped", "node", settings.Node, "data", l.data, "position", l.position)
+			return nil
+		}
+		if !outdated(err) {
+			return err
+		}
+	}
+}
