@@ -361,14 +361,18 @@ func TestDependencies(t *testing.T) {
 	for _, heading := range regexp.MustCompile(`(?m)^### (.*)$`).FindAllStringSubmatch(string(content), -1) {
 		documented = append(documented, heading[1])
 	}
-	out, err := exec.Command("go", "list", "-f", "{{range .Imports}}{{println .}}{{end}}{{range .TestImports}}{{println .}}{{end}}{{range .XTestImports}}{{println .}}{{end}}", "../...").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	imported := map[string]bool{}
-	for path := range strings.Lines(string(out)) {
-		if module, ok := moduleOf(strings.TrimSpace(path)); ok {
-			imported[module] = true
+	for _, dir := range []string{"..", "../test/e2e/client"} { // modules
+		cmd := exec.Command("go", "list", "-f", "{{range .Imports}}{{println .}}{{end}}{{range .TestImports}}{{println .}}{{end}}{{range .XTestImports}}{{println .}}{{end}}", "./...")
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path := range strings.Lines(string(out)) {
+			if module, ok := moduleOf(strings.TrimSpace(path)); ok {
+				imported[module] = true
+			}
 		}
 	}
 	compareSets(t, documented, slices.Collect(maps.Keys(imported)))

@@ -20,13 +20,13 @@ Usage:
   kconfd rbac [flags]                  print the Role that the templates need
   kconfd status [flags]                print how the kconfd at -listen stands; -diff: what changed
   kconfd galera check [flags] FILE     check the my.cnf of a Galera node
+  kconfd galera ready|alive [flags]    whether the node may get clients, is not beyond help
   kconfd galera start|joined|stopped [flags]
                                        around the server of a node: how it is started,
                                        and what the others know of it
   kconfd galera status [flags]         print what the nodes of a cluster know of each other
   kconfd galera bootstrap -from NODE [flags]
                                        decide which node is the first, where kconfd may not
-  kconfd galera ready|alive [flags]    whether the node may get clients, is not beyond help
   kconfd claim [flags] NAME            be the first ever to claim NAME (0), or not (1)
   kconfd version
 
@@ -88,15 +88,15 @@ Of single commands:
   -json                        status: print JSON
   -galera CLUSTER              rbac: also for the record of this Galera cluster
   -node-address IP             galera check: what wsrep_node_address must be
+  -in FILE, -dest FILE         galera check: the option file that includes it as FILE
+  -donor auto|yes|no           galera ready: whether a donor is (default: unless locked)
+  -patience DURATION           galera alive: with a server that left (default 1m)
   -server PROGRAM              galera check, start, stopped: the server to ask (default
                                mariadbd, else mysqld)
-  -in FILE, -dest FILE         galera check: the option file that includes it as FILE
   -defaults-file FILE          galera: the server's option file, which says which cluster
                                and which node (default /etc/mysql/my.cnf)
   -without-primary DURATION    galera joined: start a server anew that is so long without
                                a primary component (default 1m)
-  -donor auto|yes|no           galera ready: whether a donor is (default: unless locked)
-  -patience DURATION           galera alive: with a server that left (default 1m)
   -cluster CLUSTER             galera status, bootstrap: instead of the file's
   -from NODE, -force           galera bootstrap: which one, and also against the record
   -holder ID                   claim: who claims, and wins again after winning
