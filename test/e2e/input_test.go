@@ -73,7 +73,7 @@ func testLeftoverRecord(t *testing.T, k *kube) {
 	g.stopNode(t, 1)
 	g.loseVolume(t, 1)
 	g.scale(t, 1, 1)
-	g.awaitLog(t, podName(1), waits)
+	g.awaitLog(t, podName(1), "delete the record to begin anew")
 	g.mustKubectl(t, "", "delete", "configmap", "pxc-galera")
 	g.awaitWhole(t, 1)
 }
