@@ -138,7 +138,7 @@ func (g *galera) addresses(t *testing.T) []string {
 	}
 	var addresses []string
 	for _, slice := range slicesOf.Items {
-		if !strings.HasPrefix(slice.Labels["kubernetes.io/service-name"], "pxc-node") {
+		if !g.isNode(slice.Labels["kubernetes.io/service-name"]) {
 			continue
 		}
 		for _, endpoint := range slice.Endpoints {

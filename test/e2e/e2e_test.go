@@ -13,6 +13,7 @@ import (
 func TestE2E(t *testing.T) {
 	k := newKube(t)
 	t.Run("creation", func(t *testing.T) { testCreation(t, k) })
+	t.Run("statefulset", func(t *testing.T) { testStatefulSet(t, k) })
 	t.Run("input", func(t *testing.T) { testInput(t, k) })
 	t.Run("faults", func(t *testing.T) { testFaults(t, k) })
 }

@@ -25,17 +25,20 @@ const (
 	clientPod    = "e2e-client"
 )
 
-// A galera is a database cluster made of the manifests of deploy/pxc.
+// A galera is a database cluster.
 type galera struct {
 	kube      *kube
 	namespace string
+	selector  string                    // of its pods
+	isNode    func(service string) bool // whether the nodes find each other by the service
 }
 
-// newGalera makes a namespace for one, and in the reader's own cluster a pod for its
+// newGalera makes a namespace for one of the manifests of deploy/pxc, and in the reader's own cluster a pod for its
 // client.
 func newGalera(t *testing.T, k *kube) *galera {
 	t.Helper()
-	g := &galera{kube: k, namespace: k.namespace(t)}
+	g := &galera{kube: k, namespace: k.namespace(t), selector: "app=pxc"}
+	g.isNode = func(service string) bool { return strings.HasPrefix(service, "pxc-node") }
 	t.Cleanup(func() {
 		if t.Failed() || flagValue[string]("e2e.results") != "" {
 			g.keep(t)
@@ -129,12 +132,12 @@ func (g *galera) mustKubectl(t *testing.T, stdin string, args ...string) string 
 
 // exec runs a command in a pod.
 func (g *galera) exec(pod string, args ...string) (string, error) {
-	return g.kubectl("", append([]string{"exec", pod, "--container=mariadb", "--"}, args...)...)
+	return g.kubectl("", append([]string{"exec", pod, "--"}, args...)...)
 }
 
 // pods are those of the nodes, by name, ended or not.
 func (g *galera) pods() ([]corev1.Pod, error) {
-	list, err := g.kube.client.CoreV1().Pods(g.namespace).List(context.Background(), metav1.ListOptions{LabelSelector: "app=pxc"})
+	list, err := g.kube.client.CoreV1().Pods(g.namespace).List(context.Background(), metav1.ListOptions{LabelSelector: g.selector})
 	if err != nil {
 		return nil, err
 	}
