@@ -97,7 +97,7 @@ func (g *galera) init(t *testing.T, pod string) int {
 func (g *galera) worker(t *testing.T, pod string) int {
 	t.Helper()
 	return g.find(t, pod, func(p program) bool {
-		return p.name == "kconfd" && !p.first && strings.Contains(p.words, " -- mariadbd ")
+		return !p.first && strings.Contains(p.words, " -- mariadbd ")
 	})
 }
 
