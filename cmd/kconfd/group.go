@@ -329,11 +329,11 @@ func (g *group) failed(err error, now time.Time) {
 	g.err = err
 }
 
-// sameTrouble says whether two errors tell the same. Names of candidates, sizes
-// and times differ each time.
+// sameTrouble says whether two errors tell the same. The names of candidates, which
+// end with many digits, differ each time.
 func sameTrouble(a, b error) bool {
-	number := regexp.MustCompile(`[0-9]+`)
-	return number.ReplaceAllString(a.Error(), "") == number.ReplaceAllString(b.Error(), "")
+	random := regexp.MustCompile(`[0-9]{5,}`)
+	return random.ReplaceAllString(a.Error(), "") == random.ReplaceAllString(b.Error(), "")
 }
 
 const (

@@ -213,6 +213,7 @@ func (s *scene) judge() {
 func (s *scene) whileWriting(do func()) {
 	s.Helper()
 	done := make(chan struct{})
+	before := len(s.written)
 	var writer sync.WaitGroup
 	writer.Go(func() { // until done is closed
 		for i := 0; ; i++ {
@@ -229,7 +230,6 @@ func (s *scene) whileWriting(do func()) {
 			}
 		}
 	})
-	before := len(s.written)
 	defer func() {
 		close(done)
 		writer.Wait()
