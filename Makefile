@@ -45,10 +45,10 @@ chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes
 	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))
 
 e2e: node ## deploy/ in a whole Kubernetes: 20 min; E2E="-flag …", or in your own, see CONTRIBUTING.md
-	go test -count=1 -parallel 4 -timeout 2h -v -tags e2e ./test/e2e $(E2E)
+	go test -count=1 -timeout 2h -v -tags e2e ./test/e2e $(E2E)
 
 e2e-long: node ## the same with outages of 10 min, and half an hour of random faults: 3 h
-	go test -count=1 -parallel 4 -timeout 6h -v -tags e2e ./test/e2e $(or $(E2E),$(E2E_ALL))
+	go test -count=1 -timeout 6h -v -tags e2e ./test/e2e $(or $(E2E),$(E2E_ALL))
 
 check: ## formatting, vet, staticcheck, tidy modules
 	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; \

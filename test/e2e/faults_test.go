@@ -159,7 +159,24 @@ func (k *kube) killAPIServer(t *testing.T) (start func()) {
 		if err := m.awaitAPIServer(); err != nil {
 			t.Fatal(err)
 		}
+		m.restartControllers(t)
 	}
 	t.Cleanup(start)
 	return start
+}
+
+// restartControllers does what happens where there are several: who cannot renew his
+// lease ends, and another one begins anew. Without that, a controller of EndpointSlices
+// that missed the answer to a write may wait for what it will never see.
+func (m *machine) restartControllers(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
+		p := m.process(t, name)
+		if err := p.kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.start(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

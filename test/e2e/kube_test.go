@@ -24,7 +24,7 @@ import (
 
 // patience is how long a test waits for what must come. It is long, since the machine
 // may have much else to do, and nobody waits for it when all is well.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // A kube is a Kubernetes cluster.
 type kube struct {

@@ -91,7 +91,7 @@ func (m *machine) fill(from, to, user string) error {
 		return err
 	}
 	var b strings.Builder
-	values := map[string]string{"Dir": m.dir, "Name": filepath.Base(m.dir), "Pause": pauseImage, "Pods": pods, "Address": nodeAddress, "User": user}
+	values := map[string]string{"Dir": m.dir, "Pause": pauseImage, "Pods": pods, "Address": nodeAddress, "User": user}
 	if err := t.Execute(&b, values); err != nil {
 		return err
 	}

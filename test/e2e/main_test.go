@@ -85,11 +85,14 @@ func removeStale() {
 // removeRun removes a run's directory and the control groups of its containers. It is
 // a courtesy: what cannot be removed stays.
 func removeRun(dir string) {
-	// Each version of control groups has them in another place.
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-		groups, _ := filepath.Glob(pattern + filepath.Base(dir))
-		for _, group := range groups {
-			removeGroup(group)
+	containers, _ := filepath.Glob(filepath.Join(dir, "containerd/state/io.containerd.runtime.v2.task/k8s.io/*"))
+	for _, container := range containers {
+		// Each version of control groups has them in another place.
+		for _, place := range []string{"/sys/fs/cgroup/k8s.io/", "/sys/fs/cgroup/*/k8s.io/"} {
+			groups, _ := filepath.Glob(place + filepath.Base(container))
+			for _, group := range groups {
+				removeGroup(group)
+			}
 		}
 	}
 	_ = os.RemoveAll(dir)
