@@ -125,7 +125,12 @@ func (d dataDir) position(ctx context.Context, saved Position) (Position, error)
 	if err != nil {
 		return Position{}, err
 	}
-	if saved.UUID == "" || recovered.UUID == saved.UUID && recovered.Seqno > saved.Seqno {
+	switch {
+	case saved.UUID == "", recovered.UUID == saved.UUID && recovered.Seqno > saved.Seqno:
+		return recovered, nil
+	case saved.Seqno < 0 && recovered.UUID == "":
+		// A founder that was killed at once: the name of its cluster is not in the tables, and
+		// the server would make up another one.
 		return recovered, nil
 	}
 	return saved, nil

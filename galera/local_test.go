@@ -58,6 +58,7 @@ func TestInspect(t *testing.T) {
 		"a transfer that lost tables":    {"", map[string]string{"grastate.dat": saved(oneUUID, -1, 0)}, local{data: Partial}},
 		"a first boot":                   {"", map[string]string{"mysql/": ""}, local{data: Fresh}},
 		"a clean stop":                   {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 1), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}, safe: true}},
+		"a crash right after founding":   {noUUID + ":-1", map[string]string{"grastate.dat": saved(oneUUID, -1, 1), "mysql/": ""}, local{data: Partial, position: Position{"", -1}, safe: true}},
 		"a crash":                        {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0), "mysql/": "", "gvwstate.dat": view}, local{data: Full, position: Position{oneUUID, 9}, view: 2}},
 		"tables behind the file":         {oneUUID + ":7", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
 		"tables of another cluster":      {otherUUID + ":20", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
