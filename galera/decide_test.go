@@ -70,6 +70,7 @@ func TestDecide(t *testing.T) {
 	for name, c := range map[string]struct {
 		record    *Record
 		listening []string
+		contrary  []string
 		view      int
 		waited    time.Duration
 		want      action
@@ -163,6 +164,12 @@ func TestDecide(t *testing.T) {
 		"one may be running":               {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8), "c": at(Bootstrapping, 1)}), want: wait, reason: "c, which may be running"},
 		"one wants to join":                {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Joining, NoData)}), want: wait, reason: "b, which may be running: joining"},
 		"an unknown one listens":           {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}), listening: peer, want: wait, reason: "not in the record"},
+		"one listens who does not run by the record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}), contrary: peer, want: wait, reason: "a server listens at 10.0.0.2:4567, and by the record none runs there",
+		},
+		"one listens who does not run by the record, and another may": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8), "c": at(Synced, 8)}), listening: peer, contrary: peer, want: join,
+		},
 		"one has data of another cluster": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}}), want: wait, reason: "of two clusters",
 		},
@@ -191,6 +198,9 @@ func TestDecide(t *testing.T) {
 		"decided, and then another offers more":    {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", false)), want: revise, reason: "void: b has more: 9"},
 		"decided, and then another is started":     {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 8)}).but(decree("a", false)), want: revise, reason: "void: b may be running"},
 		"decided, and somebody listens":            {record: nodes(map[string]Node{"a": at(Offered, 9)}).but(decree("a", true)), listening: peer, want: revise, reason: "void: a server listens"},
+		"decided, and one listens who does not run by the record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}).but(decree("a", true)), contrary: peer, want: revise, reason: "void: a server listens",
+		},
 		"decided, and its data is gone by then":    {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(decree("a", true)), want: revise, reason: "void: a has no data"},
 		"forced":                                   {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9), "c": has(Offered, NoData).lost(3, true)}).but(decree("a", true, "b", "c")), want: bootstrap},
 		"forced, and who was thought dead returns": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", true)).but(func(r *Record) { r.Bootstrap.Over["b"] = "older" }), want: revise, reason: "void: b has more"},
@@ -206,7 +216,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := situation{record: c.record, self: "a", listening: c.listening, view: c.view, waited: c.waited}
+			s := situation{record: c.record, self: "a", listening: c.listening, contrary: c.contrary, view: c.view, waited: c.waited}
 			before := c.record.clone()
 			got := decide(s)
 			if got.action != c.want || !strings.Contains(got.reason, c.reason) {

@@ -209,4 +209,8 @@ func TestCandidates(t *testing.T) {
 	if diff := cmp.Diff(want, r.candidates("a", all), cmp.AllowUnexported(peer{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	want = []peer{{"10.0.0.1", "4567"}, {"10.0.0.5", "4567"}}
+	if diff := cmp.Diff(want, r.contrary("a", all), cmp.AllowUnexported(peer{})); diff != "" {
+		t.Errorf("contrary: -want +got:\n%s", diff)
+	}
 }
