@@ -259,12 +259,26 @@ func joined(s situation) (decision, bool) {
 	if own.Data == Fresh {
 		return decision{action: refuse, reason: "the data directory holds data that never were in a cluster, and a join would replace them: move them away"}, true
 	}
+	if founder := s.record.founding(); own.Data == Full && founder != "" {
+		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)}, true
+	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
 	d.discard = s.record.diverged(own)
 	// A last view is that of the cluster as long as nobody was made the first since.
 	// One of a single node is not kept: it would come back without asking anybody.
 	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	return d, true
+}
+
+// founding is the node that has begun a cluster of which nobody knows the UUID yet. It
+// writes that as soon as it is Synced.
+func (r *Record) founding() string {
+	for _, name := range r.Names() {
+		if r.UUID == "" && r.Nodes[name].State == Bootstrapping {
+			return name
+		}
+	}
+	return ""
 }
 
 // running are the other nodes whose servers may run.

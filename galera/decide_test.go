@@ -131,6 +131,13 @@ func TestDecide(t *testing.T) {
 			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": at(Synced, 3)}), listening: peer,
 			want: refuse, reason: "that of the cluster " + otherUUID + ", and the record is that of " + oneUUID,
 		},
+		"data of a cluster, and another one is just being founded": {
+			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": has(Bootstrapping, Fresh)}).but(never).but(adopted),
+			listening: peer, want: wait, reason: "waits for b, which founds a cluster, to tell its name",
+		},
+		"nothing, and a cluster is just being founded": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Bootstrapping, Fresh)}).but(never), listening: peer, want: join,
+		},
 		"data that a person left behind": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 8}} }), listening: peer, view: 3,
 			want: join, discard: true,
