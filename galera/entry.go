@@ -28,7 +28,7 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 		n.Lost = old.losses(l)
 	}
 	c := r.with(name, n, s)
-	if !known && l.data == Full && r.UUID == "" {
+	if !known && (l.data == Full || l.data == Fresh) && r.UUID == "" {
 		c.Adopted = true // these data are older than the record
 	}
 	return c
@@ -60,6 +60,7 @@ func (r *Record) synced(name, uuid string, view int, s stamp) *Record {
 		n.Position = Position{UUID: uuid}
 	}
 	c := r.with(name, n, s)
+	c.Bootstrap = nil // there is a cluster
 	if c.UUID == "" {
 		c.UUID = uuid
 	}

@@ -160,6 +160,9 @@ func TestAdopted(t *testing.T) {
 	if !r.Adopted {
 		t.Error("data that are older than the record are not noticed")
 	}
+	if fresh := newRecord("test").resting("b", Offered, local{data: Fresh}, stamp{}); !fresh.Adopted {
+		t.Error("data of a server without a cluster, older than the record, are not noticed")
+	}
 	for i, name := range []string{"a", "b", "c"} {
 		if !r.Adopted {
 			t.Errorf("not adopted any more with %d of 3 nodes", i)
@@ -168,6 +171,17 @@ func TestAdopted(t *testing.T) {
 	}
 	if r.Adopted || r.UUID != oneUUID {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// Where somebody is Synced, there is a cluster: who was to be the first of one must not
+// become it later.
+func TestSyncedEndsDecision(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": at(Synced, 9), "b": at(Synced, 9)})
+	r.Bootstrap = &Decree{From: "b", Force: true, Over: map[string]string{"a": r.Nodes["a"].standing()}}
+	if got := r.synced("b", oneUUID, 2, stamp{}); got.Bootstrap != nil {
+		t.Errorf("got %+v", got.Bootstrap)
 	}
 }
 
