@@ -132,7 +132,7 @@ func TestDecide(t *testing.T) {
 			want: refuse, reason: "that of the cluster " + otherUUID + ", and the record is that of " + oneUUID,
 		},
 		"data of a cluster, and another one is just being founded": {
-			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": has(Bootstrapping, Fresh)}).but(never).but(adopted),
+			record:    nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": has(Bootstrapping, Fresh)}).but(never).but(adopted),
 			listening: peer, want: wait, reason: "waits for b, which founds a cluster, to tell its name",
 		},
 		"nothing, and a cluster is just being founded": {
@@ -202,9 +202,9 @@ func TestDecide(t *testing.T) {
 		"decided, for another, while somebody serves": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 9), "c": at(Synced, 3)}).but(decree("b", true, "c")), listening: peer, want: join,
 		},
-		"decided, and then another offers more":    {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", false)), want: revise, reason: "void: b has more: 9"},
-		"decided, and then another is started":     {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 8)}).but(decree("a", false)), want: revise, reason: "void: b may be running"},
-		"decided, and somebody listens":            {record: nodes(map[string]Node{"a": at(Offered, 9)}).but(decree("a", true)), listening: peer, want: revise, reason: "void: a server listens"},
+		"decided, and then another offers more": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", false)), want: revise, reason: "void: b has more: 9"},
+		"decided, and then another is started":  {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 8)}).but(decree("a", false)), want: revise, reason: "void: b may be running"},
+		"decided, and somebody listens":         {record: nodes(map[string]Node{"a": at(Offered, 9)}).but(decree("a", true)), listening: peer, want: revise, reason: "void: a server listens"},
 		"decided, and one listens who does not run by the record": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}).but(decree("a", true)), contrary: peer, want: revise, reason: "void: a server listens",
 		},

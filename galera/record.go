@@ -150,6 +150,12 @@ func (r *Record) clone() *Record {
 // Names are those of all nodes, sorted.
 func (r *Record) Names() []string { return slices.Sorted(maps.Keys(r.Nodes)) }
 
+// says tells whether by the record a node's server may run, in that pod.
+func (r *Record) says(name, pod string) bool {
+	n, known := r.Nodes[name]
+	return known && n.State.mayRun() && n.Pod == pod
+}
+
 // others are the names of all nodes but self, sorted.
 func (r *Record) others(self string) []string {
 	return slices.DeleteFunc(r.Names(), func(name string) bool { return name == self })
