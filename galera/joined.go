@@ -203,7 +203,8 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 		return fmt.Errorf("the server is in cluster %s, and the record is that of %s: one of them is wrong", uuid, r.UUID)
 	}
 	s := stamp{j.settings.Address, j.Pod, token(), time.Now().UTC()}
-	r = r.synced(j.settings.Node, uuid, j.dir.view(), s)
+	me, view := j.dir.lastView()
+	r = r.synced(j.settings.Node, uuid, me, view, s)
 	if _, err := j.store.put(ctx, old, r); err != nil {
 		return err
 	}

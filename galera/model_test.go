@@ -482,7 +482,7 @@ func (n *modelNode) note() {
 		r = old.Record
 	}
 	s := stamp{n.address(), n.podName(), token(), time.Now()}
-	_, err = n.put(context.Background(), old, r.synced(n.name, n.uuid, len(n.view.members), s))
+	_, err = n.put(context.Background(), old, r.synced(n.name, n.uuid, n.name, n.view.members, s))
 	n.noted = err == nil
 }
 

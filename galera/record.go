@@ -60,6 +60,9 @@ type Node struct {
 	// Generation is the record's at the node's last start.
 	Generation int `json:"generation,omitempty"`
 
+	// Member is what the node is called in the view of its cluster, since its last start.
+	Member string `json:"member,omitempty"`
+
 	// Lost is what the node once had, and has no more.
 	Lost *Lost `json:"lost,omitempty"`
 
