@@ -241,6 +241,9 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
 	}
+	if !j.isLonely(ctx, j.state(ctx)) {
+		return nil // it is back, and the others would miss it
+	}
 	pids, err := serversIn(j.settings.DataDir)
 	if err != nil {
 		return err

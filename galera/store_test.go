@@ -51,6 +51,7 @@ func TestOnServer(t *testing.T) {
 		"a position that was left":           testStopped,
 		"decisions of people":                testBootstrap,
 		"a server that the record forgot":    testForgotten,
+		"a server that comes back in time":   testBackInTime,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})
@@ -419,7 +420,7 @@ func testStopped(p *place) {
 }
 
 // serve runs what looks like a server with the data directory, until the test ends.
-func (b *box) serve() {
+func (b *box) serve() *exec.Cmd {
 	b.Helper()
 	sleep, err := os.ReadFile("/bin/sleep")
 	if err != nil {
@@ -438,6 +439,7 @@ func (b *box) serve() {
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()
 	})
+	return cmd
 }
 
 // A node that is Synced says so again when the record was put back to an older state or was
@@ -490,6 +492,56 @@ func testForgotten(p *place) {
 	}
 	if r := p.record(); !r.Adopted || r.UUID != oneUUID || r.Nodes["a"].State != Synced {
 		p.Errorf("deleted: got %+v", r)
+	}
+}
+
+// transport is a function that carries out a request.
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// A server that gets a primary component while the API server is asked whether it may be killed
+// is left alone.
+func testBackInTime(p *place) {
+	p.put(nodes(map[string]Node{"a": at(Synced, 3)}))
+	a := p.box("a").fill(7)
+	server := a.serve()
+	settings, err := ReadSettings(a.path("my.cnf"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	settings.StatusFile = a.path("wsrep.json")
+	a.write("wsrep.json", `{"status": {"state": "CONNECTED"}}`)
+	config := rest.CopyConfig(p.config)
+	back := true
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return transport(func(r *http.Request) (*http.Response, error) {
+			if back {
+				a.write("wsrep.json", `{"status": {"state": "SYNCED"}}`)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	store, err := p.store(config, "test")
+	if err != nil {
+		p.Fatal(err)
+	}
+	j := &Joined{NodeCommand: a.command(config), settings: settings, store: store, dir: dataDir{path: settings.DataDir}, recorded: true, checked: time.Now()}
+	lookLonely := func() {
+		a.write("wsrep.json", `{"status": {"state": "CONNECTED"}}`)
+		j.lonely = time.Now().Add(-time.Hour)
+		if err := j.look(p.Context()); err != nil {
+			p.Error(err)
+		}
+	}
+	lookLonely()
+	if pids, err := serversIn(settings.DataDir); err != nil || len(pids) != 1 {
+		p.Errorf("got %v, %v, want that the server still runs", pids, err)
+	}
+	back = false
+	lookLonely()
+	if err := server.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		p.Errorf("got %v, want that the server was killed", err)
 	}
 }
 
