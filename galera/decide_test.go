@@ -82,6 +82,9 @@ func TestDecide(t *testing.T) {
 		"the founder, alone": {
 			record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(never), want: found,
 		},
+		"the founder, killed in its first moment": {
+			record: nodes(map[string]Node{"a": has(Offered, Partial), "b": has(Offered, NoData)}).but(never), want: bootstrap,
+		},
 		"the founder, with others that have nothing": {
 			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Offered, NoData), "c": has(Stopped, Partial)}).but(never), want: found,
 		},
