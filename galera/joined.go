@@ -86,8 +86,8 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 
 // look looks at the server once.
 func (j *Joined) look(ctx context.Context) error {
-	state := j.state(ctx)
-	if !j.isLonely(ctx, state) {
+	state := j.state()
+	if !j.isLonely(state) {
 		j.lonely = time.Time{}
 	} else if j.lonely.IsZero() {
 		j.lonely = time.Now()
@@ -123,22 +123,24 @@ const restartRequired = "node restart required"
 // isLonely says whether the server has no primary component, and does not get one by
 // itself: it waits for one, or it was thrown out. One that is starting or ending
 // is disconnected as well, and has no port open.
-func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
-	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves(ctx)
+func (j *Joined) isLonely(state serverState) bool {
+	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves()
 }
 
-// serves says whether the server's port is open.
-func (j *Joined) serves(ctx context.Context) bool {
-	peers := []peer{{"localhost", j.settings.Port}}
-	if j.settings.Address != "" {
-		peers = append(peers, peer{j.settings.Address, j.settings.Port})
+// serves says whether the server's port is open. It is not connected to, since the server
+// would log that.
+func (j *Joined) serves() bool {
+	port, err := strconv.Atoi(j.settings.Port)
+	if err != nil {
+		return false
 	}
-	return len(listening(ctx, peers)) > 0
+	open, err := listens(port)
+	return open && err == nil
 }
 
 // state is the server's. One that writes no status file is taken for synced when it
 // serves clients and has a position.
-func (j *Joined) state(ctx context.Context) serverState {
+func (j *Joined) state() serverState {
 	if j.settings.StatusFile != "" {
 		return readState(j.settings.StatusFile)
 	}
@@ -146,7 +148,7 @@ func (j *Joined) state(ctx context.Context) serverState {
 	if err != nil || state.position.UUID == "" {
 		return stateUnknown
 	}
-	if !j.serves(ctx) {
+	if !j.serves() {
 		return stateUnknown
 	}
 	return stateSynced
@@ -241,7 +243,7 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
 	}
-	if !j.isLonely(ctx, j.state(ctx)) {
+	if !j.isLonely(j.state()) {
 		return nil // it is back, and the others would miss it
 	}
 	pids, err := serversIn(j.settings.DataDir)
