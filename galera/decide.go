@@ -33,6 +33,10 @@ type situation struct {
 	// have a cluster: see candidates.
 	listening []string
 
+	// contrary are addresses in the option file at which somebody listens although by the
+	// record no server runs there.
+	contrary []string
+
 	view   int           // how many members the node's last view had; 0 when that was left well
 	waited time.Duration // since the offer
 }
@@ -90,8 +94,8 @@ func decreed(s situation) (decision, bool) {
 	if d == nil {
 		return decision{}, false
 	}
-	if d.From == s.self && len(s.listening) > 0 {
-		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(s.listening, ", "))), true
+	if there := slices.Concat(s.listening, s.contrary); d.From == s.self && len(there) > 0 {
+		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(there, ", "))), true
 	}
 	if fault := s.record.faultOf(d); fault != "" {
 		return s.void(fault), true
@@ -255,12 +259,26 @@ func joined(s situation) (decision, bool) {
 	if own.Data == Fresh {
 		return decision{action: refuse, reason: "the data directory holds data that never were in a cluster, and a join would replace them: move them away"}, true
 	}
+	if founder := s.record.founding(); own.Data == Full && founder != "" {
+		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)}, true
+	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
 	d.discard = s.record.diverged(own)
 	// A last view is that of the cluster as long as nobody was made the first since.
 	// One of a single node is not kept: it would come back without asking anybody.
 	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	return d, true
+}
+
+// founding is the node that has begun a cluster of which nobody knows the UUID yet. It
+// writes that as soon as it is Synced.
+func (r *Record) founding() string {
+	for _, name := range r.Names() {
+		if r.UUID == "" && r.Nodes[name].State == Bootstrapping {
+			return name
+		}
+	}
+	return ""
 }
 
 // running are the other nodes whose servers may run.
@@ -282,6 +300,9 @@ func elected(s situation) (decision, bool) {
 		return waits("waits for %s", strings.Join(texts, "; and for "))
 	}
 	switch {
+	case len(s.contrary) > 0:
+		return waits("a server listens at %s, and by the record none runs there: the record is an old one, or kconfd has not started the server; "+
+			"stop it first", strings.Join(s.contrary, ", "))
 	case r.Adopted:
 		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE")
 	case len(s.listening) > 0:
@@ -373,13 +394,28 @@ func (r *Record) uuids() string {
 // want to join one, since those would wait for each other.
 func (r *Record) candidates(self string, peers []peer) []peer {
 	return slices.DeleteFunc(slices.Clone(peers), func(p peer) bool {
-		known, has := false, false
-		for name, n := range r.Nodes {
-			if n.Address == p.host {
-				known = true
-				has = has || name != self && n.State.mayRun() && n.State != Joining
-			}
-		}
+		known, has := r.at(p, self, func(n Node) bool { return n.State.mayRun() && n.State != Joining })
 		return known && !has
 	})
+}
+
+// contrary are those of the peers at which no server runs by the record. That one listens there
+// all the same is seen when the record was put back to an older state, say with all of a
+// Kubernetes.
+func (r *Record) contrary(self string, peers []peer) []peer {
+	return slices.DeleteFunc(slices.Clone(peers), func(p peer) bool {
+		known, runs := r.at(p, self, func(n Node) bool { return n.State.mayRun() })
+		return !known || runs
+	})
+}
+
+// at says whether a peer's address is that of nodes, and whether one of the others is so.
+func (r *Record) at(p peer, self string, so func(Node) bool) (known, is bool) {
+	for name, n := range r.Nodes {
+		if n.Address == p.host {
+			known = true
+			is = is || name != self && so(n)
+		}
+	}
+	return known, is
 }

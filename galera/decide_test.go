@@ -70,6 +70,7 @@ func TestDecide(t *testing.T) {
 	for name, c := range map[string]struct {
 		record    *Record
 		listening []string
+		contrary  []string
 		view      int
 		waited    time.Duration
 		want      action
@@ -80,6 +81,9 @@ func TestDecide(t *testing.T) {
 		// founding
 		"the founder, alone": {
 			record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(never), want: found,
+		},
+		"the founder, killed in its first moment": {
+			record: nodes(map[string]Node{"a": has(Offered, Partial), "b": has(Offered, NoData)}).but(never), want: bootstrap,
 		},
 		"the founder, with others that have nothing": {
 			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Offered, NoData), "c": has(Stopped, Partial)}).but(never), want: found,
@@ -130,6 +134,13 @@ func TestDecide(t *testing.T) {
 			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": at(Synced, 3)}), listening: peer,
 			want: refuse, reason: "that of the cluster " + otherUUID + ", and the record is that of " + oneUUID,
 		},
+		"data of a cluster, and another one is just being founded": {
+			record:    nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}, "b": has(Bootstrapping, Fresh)}).but(never).but(adopted),
+			listening: peer, want: wait, reason: "waits for b, which founds a cluster, to tell its name",
+		},
+		"nothing, and a cluster is just being founded": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": has(Bootstrapping, Fresh)}).but(never), listening: peer, want: join,
+		},
 		"data that a person left behind": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 8}} }), listening: peer, view: 3,
 			want: join, discard: true,
@@ -163,6 +174,12 @@ func TestDecide(t *testing.T) {
 		"one may be running":               {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8), "c": at(Bootstrapping, 1)}), want: wait, reason: "c, which may be running"},
 		"one wants to join":                {record: nodes(map[string]Node{"a": at(Offered, 9), "b": has(Joining, NoData)}), want: wait, reason: "b, which may be running: joining"},
 		"an unknown one listens":           {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}), listening: peer, want: wait, reason: "not in the record"},
+		"one listens who does not run by the record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}), contrary: peer, want: wait, reason: "a server listens at 10.0.0.2:4567, and by the record none runs there",
+		},
+		"one listens who does not run by the record, and another may": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8), "c": at(Synced, 8)}), listening: peer, contrary: peer, want: join,
+		},
 		"one has data of another cluster": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": {State: Offered, Data: Full, Position: Position{otherUUID, 3}}}), want: wait, reason: "of two clusters",
 		},
@@ -188,9 +205,12 @@ func TestDecide(t *testing.T) {
 		"decided, for another, while somebody serves": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 9), "c": at(Synced, 3)}).but(decree("b", true, "c")), listening: peer, want: join,
 		},
-		"decided, and then another offers more":    {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", false)), want: revise, reason: "void: b has more: 9"},
-		"decided, and then another is started":     {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 8)}).but(decree("a", false)), want: revise, reason: "void: b may be running"},
-		"decided, and somebody listens":            {record: nodes(map[string]Node{"a": at(Offered, 9)}).but(decree("a", true)), listening: peer, want: revise, reason: "void: a server listens"},
+		"decided, and then another offers more": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", false)), want: revise, reason: "void: b has more: 9"},
+		"decided, and then another is started":  {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 8)}).but(decree("a", false)), want: revise, reason: "void: b may be running"},
+		"decided, and somebody listens":         {record: nodes(map[string]Node{"a": at(Offered, 9)}).but(decree("a", true)), listening: peer, want: revise, reason: "void: a server listens"},
+		"decided, and one listens who does not run by the record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}).but(decree("a", true)), contrary: peer, want: revise, reason: "void: a server listens",
+		},
 		"decided, and its data is gone by then":    {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(decree("a", true)), want: revise, reason: "void: a has no data"},
 		"forced":                                   {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9), "c": has(Offered, NoData).lost(3, true)}).but(decree("a", true, "b", "c")), want: bootstrap},
 		"forced, and who was thought dead returns": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", true)).but(func(r *Record) { r.Bootstrap.Over["b"] = "older" }), want: revise, reason: "void: b has more"},
@@ -206,7 +226,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := situation{record: c.record, self: "a", listening: c.listening, view: c.view, waited: c.waited}
+			s := situation{record: c.record, self: "a", listening: c.listening, contrary: c.contrary, view: c.view, waited: c.waited}
 			before := c.record.clone()
 			got := decide(s)
 			if got.action != c.want || !strings.Contains(got.reason, c.reason) {

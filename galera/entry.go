@@ -28,7 +28,7 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 		n.Lost = old.losses(l)
 	}
 	c := r.with(name, n, s)
-	if !known && l.data == Full && r.UUID == "" {
+	if !known && (l.data == Full || l.data == Fresh) && r.UUID == "" {
 		c.Adopted = true // these data are older than the record
 	}
 	return c
@@ -52,20 +52,31 @@ func (n Node) losses(l local) *Lost {
 }
 
 // synced is a copy of the record that says: the node takes part in its cluster.
-// View is how many members that has; 0 when it is not known.
-func (r *Record) synced(name, uuid string, view int, s stamp) *Record {
+// Me is what it is called there, and view are all who are in it; none when that is not known.
+func (r *Record) synced(name, uuid, me string, view []string, s stamp) *Record {
 	n := r.Nodes[name]
+	n.Member = me
 	n.State, n.Data, n.Generation, n.Lost, n.Waits = Synced, Full, r.Generation, nil, ""
 	if n.UUID != uuid {
 		n.Position = Position{UUID: uuid}
 	}
 	c := r.with(name, n, s)
+	c.Bootstrap = nil // there is a cluster
 	if c.UUID == "" {
 		c.UUID = uuid
 	}
-	members := slices.DeleteFunc(c.Names(), func(name string) bool { return c.Nodes[name].State != Synced })
-	if len(members) == view {
+	if len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !c.has(member) }) {
 		c.Adopted = false // all who are in the cluster are in the record
 	}
 	return c
+}
+
+// has says whether a member of a view is a node of the record.
+func (r *Record) has(member string) bool {
+	for _, n := range r.Nodes {
+		if n.State == Synced && n.Member == member {
+			return true
+		}
+	}
+	return false
 }

@@ -18,6 +18,9 @@ const (
 	// watchEvery is how often the server's status file is looked at.
 	watchEvery = 500 * time.Millisecond
 
+	// recheckEvery is how often the record is looked at while all is well.
+	recheckEvery = 30 * time.Second
+
 	// defaultWithoutPrimary is how long a server may be without a cluster.
 	defaultWithoutPrimary = time.Minute
 )
@@ -34,12 +37,15 @@ type Joined struct {
 	dir      dataDir
 	store    *Store
 	recorded bool      // that it is synced
+	checked  time.Time // when the record was last seen to say so, or asked
+	record   General   // as it was written
 	lonely   time.Time // since when it has no primary component; zero when it has
 	failure  string    // that was logged last
 }
 
 // Run notes in the record that the server is Synced as soon as it is, and goes on
-// watching. It returns when ctx ends, with ctx's cause.
+// watching. It notes that again when the record does not say so any more: somebody
+// deleted it, or put an old one in its place. It returns when ctx ends, with ctx's cause.
 //
 // A server that has had no primary component for too long is killed, when the API
 // server can be reached: its next start goes by the record, and so does that of all
@@ -80,15 +86,17 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 
 // look looks at the server once.
 func (j *Joined) look(ctx context.Context) error {
-	state := j.state(ctx)
-	if !j.isLonely(ctx, state) {
+	state := j.state()
+	if !j.isLonely(state) {
 		j.lonely = time.Time{}
 	} else if j.lonely.IsZero() {
 		j.lonely = time.Now()
 	}
 	switch {
 	case state == stateSynced && !j.recorded:
-		return j.record(ctx)
+		return j.note(ctx)
+	case state == stateSynced && time.Since(j.checked) >= recheckEvery:
+		return j.recheck(ctx)
 	case state == stateBroken:
 		return j.giveUp(ctx, "has broken off a transfer")
 	case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:
@@ -115,22 +123,24 @@ const restartRequired = "node restart required"
 // isLonely says whether the server has no primary component, and does not get one by
 // itself: it waits for one, or it was thrown out. One that is starting or ending
 // is disconnected as well, and has no port open.
-func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
-	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves(ctx)
+func (j *Joined) isLonely(state serverState) bool {
+	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves()
 }
 
-// serves says whether the server's port is open.
-func (j *Joined) serves(ctx context.Context) bool {
-	peers := []peer{{"localhost", j.settings.Port}}
-	if j.settings.Address != "" {
-		peers = append(peers, peer{j.settings.Address, j.settings.Port})
+// serves says whether the server's port is open. It is not connected to, since the server
+// would log that.
+func (j *Joined) serves() bool {
+	port, err := strconv.Atoi(j.settings.Port)
+	if err != nil {
+		return false
 	}
-	return len(listening(ctx, peers)) > 0
+	open, err := listens(port)
+	return open && err == nil
 }
 
 // state is the server's. One that writes no status file is taken for synced when it
 // serves clients and has a position.
-func (j *Joined) state(ctx context.Context) serverState {
+func (j *Joined) state() serverState {
 	if j.settings.StatusFile != "" {
 		return readState(j.settings.StatusFile)
 	}
@@ -138,7 +148,7 @@ func (j *Joined) state(ctx context.Context) serverState {
 	if err != nil || state.position.UUID == "" {
 		return stateUnknown
 	}
-	if !j.serves(ctx) {
+	if !j.serves() {
 		return stateUnknown
 	}
 	return stateSynced
@@ -169,15 +179,20 @@ func readState(file string) serverState {
 	return serverState(status.Status.State)
 }
 
-// record writes that the node is synced.
-func (j *Joined) record(ctx context.Context) error {
-	state, err := j.dir.grastate()
-	if err != nil || state.position.UUID == "" {
-		return err // it is just being written
-	}
+// note writes that the node is synced.
+func (j *Joined) note(ctx context.Context) error {
 	old, err := j.store.get(ctx)
 	if err != nil {
 		return err
+	}
+	return j.write(ctx, old)
+}
+
+// write writes that the node is synced in place of what was read.
+func (j *Joined) write(ctx context.Context, old *stored) error {
+	state, err := j.dir.grastate()
+	if err != nil || state.position.UUID == "" {
+		return err // it is just being written
 	}
 	r := newRecord(j.settings.Cluster)
 	if old != nil {
@@ -190,18 +205,46 @@ func (j *Joined) record(ctx context.Context) error {
 		return fmt.Errorf("the server is in cluster %s, and the record is that of %s: one of them is wrong", uuid, r.UUID)
 	}
 	s := stamp{j.settings.Address, j.Pod, token(), time.Now().UTC()}
-	if _, err := j.store.put(ctx, old, r.synced(j.settings.Node, uuid, j.dir.view(), s)); err != nil {
+	me, view := j.dir.lastView()
+	r = r.synced(j.settings.Node, uuid, me, view, s)
+	if _, err := j.store.put(ctx, old, r); err != nil {
 		return err
 	}
-	j.recorded = true
+	j.recorded, j.checked, j.record = true, time.Now(), r.General
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
+}
+
+// recheck looks whether the record still says that the server may run. An API server that is
+// away now is asked again later.
+func (j *Joined) recheck(ctx context.Context) error {
+	j.checked = time.Now()
+	old, err := j.store.get(ctx)
+	switch {
+	case transient(err):
+		return nil
+	case err != nil:
+		return err
+	case old != nil && old.Generation > j.record.Generation:
+		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
+	case old != nil && old.says(j.settings.Node, j.Pod):
+		return nil
+	}
+	// It was read before: who says now that the server has ended, says it in place of a newer one.
+	if pids, err := serversIn(j.settings.DataDir); err != nil || len(pids) == 0 {
+		return err
+	}
+	j.Log.Warn("the record does not say any more that this server runs: it was deleted, or an old one was put back")
+	return j.write(ctx, old)
 }
 
 // giveUp kills the server, if its next start can go by the record.
 func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
+	}
+	if !j.isLonely(j.state()) {
+		return nil // it is back, and the others would miss it
 	}
 	pids, err := serversIn(j.settings.DataDir)
 	if err != nil {

@@ -1,9 +1,12 @@
 package galera
 
 import (
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 )
 
 func TestReadState(t *testing.T) {
@@ -32,5 +35,29 @@ func TestReadState(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// Whether the server serves is seen without a connection, which it would log as an aborted one.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	j := &Joined{settings: Settings{Port: strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)}}
+	if !j.serves() {
+		t.Error("somebody listens, and it is not seen")
+	}
+	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if connection, err := listener.Accept(); err == nil {
+		t.Errorf("there is a connection from %s", connection.RemoteAddr())
+	}
+	listener.Close()
+	if j.serves() {
+		t.Error("nobody listens, and it is not seen")
 	}
 }

@@ -55,7 +55,8 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 	if err != nil {
 		return local{}, err
 	}
-	l := local{data: NoData, safe: state.safe, marked: exists(d.join(markerName)), view: d.view()}
+	_, members := d.lastView()
+	l := local{data: NoData, safe: state.safe, marked: exists(d.join(markerName)), view: len(members)}
 	tables := exists(d.join("mysql"))
 	switch {
 	case state.none, state.found && !tables:
@@ -109,13 +110,21 @@ func (d dataDir) grastate() (grastate, error) {
 	return g, nil
 }
 
-// view is how many members there are in the last view.
-func (d dataDir) view() int {
+// lastView is the last view: what the node was called in it, and who was in it. A server has
+// another name there after each start.
+func (d dataDir) lastView() (me string, members []string) {
 	content, err := os.ReadFile(d.join(gvwstateName))
 	if err != nil {
-		return 0
+		return "", nil
 	}
-	return len(regexp.MustCompile(`(?m)^member: \S`).FindAll(content, -1))
+	for _, match := range regexp.MustCompile(`(?m)^(my_uuid|member): (\S+)`).FindAllStringSubmatch(string(content), -1) {
+		if match[1] == "member" {
+			members = append(members, match[2])
+		} else {
+			me = match[2]
+		}
+	}
+	return me, members
 }
 
 // position is the furthest of what grastate.dat and the server's recovery say. The
@@ -125,7 +134,12 @@ func (d dataDir) position(ctx context.Context, saved Position) (Position, error)
 	if err != nil {
 		return Position{}, err
 	}
-	if saved.UUID == "" || recovered.UUID == saved.UUID && recovered.Seqno > saved.Seqno {
+	switch {
+	case saved.UUID == "", recovered.UUID == saved.UUID && recovered.Seqno > saved.Seqno:
+		return recovered, nil
+	case saved.Seqno < 0 && recovered.UUID == "":
+		// A founder that was killed at once: the name of its cluster is not in the tables, and
+		// the server would make up another one.
 		return recovered, nil
 	}
 	return saved, nil

@@ -58,6 +58,7 @@ func TestInspect(t *testing.T) {
 		"a transfer that lost tables":    {"", map[string]string{"grastate.dat": saved(oneUUID, -1, 0)}, local{data: Partial}},
 		"a first boot":                   {"", map[string]string{"mysql/": ""}, local{data: Fresh}},
 		"a clean stop":                   {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 1), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}, safe: true}},
+		"a crash right after founding":   {noUUID + ":-1", map[string]string{"grastate.dat": saved(oneUUID, -1, 1), "mysql/": ""}, local{data: Partial, position: Position{"", -1}, safe: true}},
 		"a crash":                        {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0), "mysql/": "", "gvwstate.dat": view}, local{data: Full, position: Position{oneUUID, 9}, view: 2}},
 		"tables behind the file":         {oneUUID + ":7", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
 		"tables of another cluster":      {otherUUID + ":20", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
@@ -159,14 +160,33 @@ func TestAdopted(t *testing.T) {
 	if !r.Adopted {
 		t.Error("data that are older than the record are not noticed")
 	}
+	if fresh := newRecord("test").resting("b", Offered, local{data: Fresh}, stamp{}); !fresh.Adopted {
+		t.Error("data of a server without a cluster, older than the record, are not noticed")
+	}
+	// One that is gone and one that nobody knows are two members as well.
+	gone := r.synced("a", oneUUID, "old member a", []string{"old member a", "member x", "old member b"}, stamp{})
+	if !gone.synced("b", oneUUID, "member b", []string{"member b", "member x"}, stamp{}).Adopted {
+		t.Error("the record is taken for whole, and one of the two members of the cluster is not in it")
+	}
 	for i, name := range []string{"a", "b", "c"} {
 		if !r.Adopted {
 			t.Errorf("not adopted any more with %d of 3 nodes", i)
 		}
-		r = r.synced(name, oneUUID, 3, stamp{})
+		r = r.synced(name, oneUUID, "member "+name, []string{"member a", "member b", "member c"}, stamp{})
 	}
 	if r.Adopted || r.UUID != oneUUID {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// Where somebody is Synced, there is a cluster: who was to be the first of one must not
+// become it later.
+func TestSyncedEndsDecision(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": at(Synced, 9), "b": at(Synced, 9)})
+	r.Bootstrap = &Decree{From: "b", Force: true, Over: map[string]string{"a": r.Nodes["a"].standing()}}
+	if got := r.synced("b", oneUUID, "", nil, stamp{}); got.Bootstrap != nil {
+		t.Errorf("got %+v", got.Bootstrap)
 	}
 }
 
@@ -207,5 +227,9 @@ func TestCandidates(t *testing.T) {
 	want := []peer{{"10.0.0.2", "4567"}, {"10.0.0.4", "4567"}, {"10.0.0.6", "4567"}}
 	if diff := cmp.Diff(want, r.candidates("a", all), cmp.AllowUnexported(peer{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	want = []peer{{"10.0.0.1", "4567"}, {"10.0.0.5", "4567"}}
+	if diff := cmp.Diff(want, r.contrary("a", all), cmp.AllowUnexported(peer{})); diff != "" {
+		t.Errorf("contrary: -want +got:\n%s", diff)
 	}
 }

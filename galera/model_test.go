@@ -482,23 +482,18 @@ func (n *modelNode) note() {
 		r = old.Record
 	}
 	s := stamp{n.address(), n.podName(), token(), time.Now()}
-	_, err = n.put(context.Background(), old, r.synced(n.name, n.uuid, len(n.view.members), s))
+	_, err = n.put(context.Background(), old, r.synced(n.name, n.uuid, n.name, n.view.members, s))
 	n.noted = err == nil
 }
 
 // look finds the servers that run.
-func (n *modelNode) look(_ context.Context, r *Record) []string {
-	var peers []peer
+func (n *modelNode) look(context.Context) (open []peer) {
 	for _, m := range n.w.nodes {
 		if m != n && m.running {
-			peers = append(peers, peer{m.address(), "4567"})
+			open = append(open, peer{m.address(), "4567"})
 		}
 	}
-	var found []string
-	for _, p := range r.candidates(n.name, peers) {
-		found = append(found, p.String())
-	}
-	return found
+	return open
 }
 
 func (n *modelNode) boot(context.Context) error {

@@ -60,6 +60,9 @@ type Node struct {
 	// Generation is the record's at the node's last start.
 	Generation int `json:"generation,omitempty"`
 
+	// Member is what the node is called in the view of its cluster, since its last start.
+	Member string `json:"member,omitempty"`
+
 	// Lost is what the node once had, and has no more.
 	Lost *Lost `json:"lost,omitempty"`
 
@@ -149,6 +152,12 @@ func (r *Record) clone() *Record {
 
 // Names are those of all nodes, sorted.
 func (r *Record) Names() []string { return slices.Sorted(maps.Keys(r.Nodes)) }
+
+// says tells whether by the record a node's server may run, in that pod.
+func (r *Record) says(name, pod string) bool {
+	n, known := r.Nodes[name]
+	return known && n.State.mayRun() && n.Pod == pod
+}
 
 // others are the names of all nodes but self, sorted.
 func (r *Record) others(self string) []string {

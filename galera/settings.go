@@ -113,22 +113,36 @@ func resolve(ctx context.Context, host string) []string {
 }
 
 // listening are those of the peers at whose port somebody listens.
-func listening(ctx context.Context, peers []peer) []string {
+func listening(ctx context.Context, peers []peer) []peer {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	found := make([]string, len(peers))
+	found := make([]bool, len(peers))
 	var dials sync.WaitGroup
 	for i, p := range peers {
 		dials.Go(func() { // until dialTimeout
 			connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.String())
 			if err == nil {
-				found[i] = p.String()
+				found[i] = true
 				connection.Close()
 			}
 		})
 	}
 	dials.Wait()
-	return slices.DeleteFunc(found, func(s string) bool { return s == "" })
+	var open []peer
+	for i, p := range peers {
+		if found[i] {
+			open = append(open, p)
+		}
+	}
+	return open
+}
+
+// texts are the peers for people.
+func texts(peers []peer) (all []string) {
+	for _, p := range peers {
+		all = append(all, p.String())
+	}
+	return all
 }
 
 // errNoSettings is a file that is not a node's.

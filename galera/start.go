@@ -58,8 +58,8 @@ type Start struct {
 	settings Settings
 	dir      disk
 	store    records
-	look     func(context.Context, *Record) []string // addresses where a cluster may be
-	boot     func(context.Context) error             // the first
+	look     func(context.Context) []peer // those who listen
+	boot     func(context.Context) error  // the first
 	local    local
 	run      string // begins the tokens of this start
 	offer    string // the token of the offer
@@ -212,19 +212,20 @@ func (s *Start) try(ctx context.Context) (decision, error) {
 	if s.since.IsZero() {
 		s.since = time.Now()
 	}
+	open := s.look(ctx)
 	d := decide(situation{
 		record: old.Record, self: s.settings.Node, view: s.local.view, waited: time.Since(s.since),
-		listening: s.look(ctx, old.Record),
+		listening: texts(old.candidates(s.settings.Node, open)), contrary: texts(old.contrary(s.settings.Node, open)),
 	})
 	return s.step(ctx, old, d)
 }
 
-// listening are the addresses where a cluster may be, by the option file as it is now.
-func (s *Start) listening(ctx context.Context, r *Record) []string {
+// listening are the peers who listen, by the option file as it is now.
+func (s *Start) listening(ctx context.Context) []peer {
 	if live, err := ReadSettings(s.File); err == nil {
 		s.settings.Peers = live.Peers
 	}
-	return listening(ctx, r.candidates(s.settings.Node, s.settings.peers(ctx)))
+	return listening(ctx, s.settings.peers(ctx))
 }
 
 // step does what was decided.
@@ -273,7 +274,7 @@ func (s *Start) create(ctx context.Context) (decision, error) {
 	}
 	r := newRecord(s.settings.Cluster)
 	r.Since = time.Now().UTC()
-	there := s.look(ctx, r)
+	there := texts(s.look(ctx))
 	r.Adopted = s.local.data != NoData || len(there) > 0
 	if !r.Adopted {
 		r.Founder = s.settings.Node

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -49,6 +50,8 @@ func TestOnServer(t *testing.T) {
 		"the end of the context":             testEnd,
 		"a position that was left":           testStopped,
 		"decisions of people":                testBootstrap,
+		"a server that the record forgot":    testForgotten,
+		"a server that comes back in time":   testBackInTime,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})
@@ -413,6 +416,132 @@ func testStopped(p *place) {
 	err := StoppedCommand{b.command(p.config)}.Run(p.Context())
 	if err == nil || !strings.Contains(err.Error(), `node "b" is in pod ""`) || p.record().Nodes["b"].State != Synced {
 		p.Errorf("another pod's: got %v, %+v", err, p.record().Nodes["b"])
+	}
+}
+
+// serve runs what looks like a server with the data directory, until the test ends.
+func (b *box) serve() *exec.Cmd {
+	b.Helper()
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := filepath.Join(b.TempDir(), "mariadbd")
+	if err := os.WriteFile(server, sleep, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(server, "600")
+	cmd.Dir = b.path("data")
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// A node that is Synced says so again when the record was put back to an older state or was
+// deleted, but not when its server has ended, nor beside another cluster.
+func testForgotten(p *place) {
+	joined := func(b *box) *Joined {
+		settings, err := ReadSettings(b.path("my.cnf"))
+		if err != nil {
+			p.Fatal(err)
+		}
+		b.write("wsrep.json", `{"status": {"state": "SYNCED"}}`)
+		settings.StatusFile = b.path("wsrep.json")
+		store, err := p.store(p.config, "test")
+		if err != nil {
+			p.Fatal(err)
+		}
+		return &Joined{
+			NodeCommand: b.command(p.config), settings: settings, store: store, dir: dataDir{path: settings.DataDir},
+			recorded: true, record: General{Generation: 1},
+		}
+	}
+	p.put(nodes(map[string]Node{"a": at(Stopped, 3), "b": at(Stopped, 3)}))
+	a, b := p.box("a").fill(7), p.box("b").fill(7)
+	a.serve()
+	for _, j := range []*Joined{joined(a), joined(b)} {
+		if err := j.look(p.Context()); err != nil {
+			p.Error(err)
+		}
+	}
+	r := p.record()
+	if r.Nodes["a"].State != Synced || r.Nodes["a"].Pod != "pod of a" {
+		p.Errorf("a, which runs: got %+v, want that it is synced", r.Nodes["a"])
+	}
+	if r.Nodes["b"].State != Stopped {
+		p.Errorf("b, which does not: got %+v, want that it is left", r.Nodes["b"])
+	}
+	if err := joined(a).look(p.Context()); err != nil || p.record().Nodes["a"].Token != r.Nodes["a"].Token {
+		p.Errorf("once more: got %v, %+v, want that nothing is written", err, p.record().Nodes["a"])
+	}
+	before := joined(a)
+	before.record.Generation = 0
+	if err := before.look(p.Context()); err == nil || !strings.Contains(err.Error(), "there may be two clusters") {
+		p.Errorf("another was made the first: got %v", err)
+	}
+	if err := p.admin.CoreV1().ConfigMaps(p.namespace).Delete(p.Context(), "test-galera", metav1.DeleteOptions{}); err != nil {
+		p.Fatal(err)
+	}
+	if err := joined(a).look(p.Context()); err != nil {
+		p.Error(err)
+	}
+	if r := p.record(); !r.Adopted || r.UUID != oneUUID || r.Nodes["a"].State != Synced {
+		p.Errorf("deleted: got %+v", r)
+	}
+}
+
+// transport is a function that carries out a request.
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// A server that gets a primary component while the API server is asked whether it may be killed
+// is left alone.
+func testBackInTime(p *place) {
+	p.put(nodes(map[string]Node{"a": at(Synced, 3)}))
+	a := p.box("a").fill(7)
+	server := a.serve()
+	settings, err := ReadSettings(a.path("my.cnf"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	settings.StatusFile = a.path("wsrep.json")
+	a.write("wsrep.json", `{"status": {"state": "CONNECTED"}}`)
+	config := rest.CopyConfig(p.config)
+	back := true
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return transport(func(r *http.Request) (*http.Response, error) {
+			if back {
+				a.write("wsrep.json", `{"status": {"state": "SYNCED"}}`)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	store, err := p.store(config, "test")
+	if err != nil {
+		p.Fatal(err)
+	}
+	j := &Joined{NodeCommand: a.command(config), settings: settings, store: store, dir: dataDir{path: settings.DataDir}, recorded: true, checked: time.Now()}
+	lookLonely := func() {
+		a.write("wsrep.json", `{"status": {"state": "CONNECTED"}}`)
+		j.lonely = time.Now().Add(-time.Hour)
+		if err := j.look(p.Context()); err != nil {
+			p.Error(err)
+		}
+	}
+	lookLonely()
+	if pids, err := serversIn(settings.DataDir); err != nil || len(pids) != 1 {
+		p.Errorf("got %v, %v, want that the server still runs", pids, err)
+	}
+	back = false
+	lookLonely()
+	if err := server.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		p.Errorf("got %v, want that the server was killed", err)
 	}
 }
 

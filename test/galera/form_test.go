@@ -539,6 +539,12 @@ func TestOutages(t *testing.T) {
 				t.Errorf("the record knows all nodes: got %+v, %v, want that it is not taken for older", r, err)
 			}
 		}},
+		{"an old record is put back, by which nobody runs, and one restarts", func() {
+			s.whileWriting(func() { c.kill(t) })
+			s.stopInRecord()
+			s.start(c)
+			c.process.AwaitLog(t, "and by the record none runs there")
+		}},
 		{"all crash once more", func() {
 			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.kill(t) }) })
 			restart()
@@ -583,6 +589,24 @@ func (s *scene) wantNoServer(m *member) {
 			s.Errorf("node %q: the server runs: %+v", m.Name, f)
 		}
 	}
+}
+
+// stopInRecord makes the record one by which no server runs.
+func (s *scene) stopInRecord() {
+	s.Helper()
+	onServer(s.T, func(c *cluster.Cluster) {
+		configMaps := c.Client().CoreV1().ConfigMaps(s.namespace)
+		record, err := configMaps.Get(s.Context(), "test-galera", metav1.GetOptions{})
+		if err != nil {
+			s.Fatal(err)
+		}
+		for key, text := range record.Data {
+			record.Data[key] = strings.Replace(text, `"state":"synced"`, `"state":"stopped"`, 1)
+		}
+		if _, err := configMaps.Update(s.Context(), record, metav1.UpdateOptions{}); err != nil {
+			s.Fatal(err)
+		}
+	})
 }
 
 func (s *scene) deleteRecord() {
