@@ -140,43 +140,36 @@ func (g *galera) cut(t *testing.T, pod string) (heal func()) {
 }
 
 // killAPIServer ends the API server, until the function that it gives is called, or the
-// test ends.
+// test ends. The controllers end with it: where there are several, who cannot renew his
+// lease ends, and another one begins anew. One that missed the answer to a write may
+// wait for what it will never see.
 func (k *kube) killAPIServer(t *testing.T) (start func()) {
 	t.Helper()
 	m := k.needMachine(t)
-	p, down := m.process(t, "kube-apiserver"), true
-	if err := p.kill(); err != nil {
-		t.Fatal(err)
+	server, down := m.process(t, "kube-apiserver"), true
+	controllers := []*process{m.process(t, "kube-controller-manager"), m.process(t, "kube-scheduler")}
+	for _, p := range append(controllers, server) {
+		if err := p.kill(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	start = func() {
 		if !down {
 			return
 		}
 		down = false
-		if err := p.start(); err != nil {
+		if err := server.start(); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.awaitAPIServer(); err != nil {
 			t.Fatal(err)
 		}
-		m.restartControllers(t)
+		for _, p := range controllers {
+			if err := p.start(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	t.Cleanup(start)
 	return start
-}
-
-// restartControllers does what happens where there are several: who cannot renew his
-// lease ends, and another one begins anew. Without that, a controller of EndpointSlices
-// that missed the answer to a write may wait for what it will never see.
-func (m *machine) restartControllers(t *testing.T) {
-	t.Helper()
-	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
-		p := m.process(t, name)
-		if err := p.kill(); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.start(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

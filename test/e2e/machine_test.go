@@ -233,7 +233,7 @@ func (m *machine) awaitNode() error {
 	})
 }
 
-// await waits until f succeeds. When it does not, or a program has ended, the error
+// await waits until f succeeds. When it does not, or a program has ended by itself, the error
 // has the end of that program's log, or of the last one that was started.
 func (m *machine) await(what string, f func() error) error {
 	deadline := time.After(2 * time.Minute)
@@ -245,6 +245,9 @@ func (m *machine) await(what string, f func() error) error {
 			return nil
 		}
 		for _, p := range m.processes {
+			if p.killed {
+				continue
+			}
 			select {
 			case <-p.done:
 				return fmt.Errorf("waiting until %s: %q has ended\n%s", what, p.name, p.tail())

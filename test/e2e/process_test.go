@@ -18,6 +18,8 @@ type process struct {
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
+
+	killed bool // on purpose, and not started again
 }
 
 // startProcess starts a program with its output behind what is in dir/name.log. The
@@ -34,6 +36,7 @@ func (p *process) start() error {
 		return fmt.Errorf("starting %q: %w", p.name, err)
 	}
 	defer log.Close()
+	p.killed = false
 	p.cmd, p.done = exec.Command(p.name, p.args...), make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -50,6 +53,7 @@ func (p *process) start() error {
 
 // kill ends the program at once. One that has ended is no error.
 func (p *process) kill() error {
+	p.killed = true
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
