@@ -44,7 +44,7 @@ check_cmd = "! grep -q black {{.src}}"`, 1)
 		flags[i] = strings.ReplaceAll(flag, "$DIR", d.path)
 	}
 	k := startIn(d, flags...)
-	await(t, "it is told", func() bool { return d.read("actions") == "blue\n" })
+	await(t, "it has been told", func() bool { return d.read("actions") == "blue\n" && len(d.glob("live/.*")) == 0 })
 	d.write("broken", "")
 	d.write("objects.yaml", settings("green"))
 	k.awaitLog("the process could not be told")
