@@ -49,6 +49,8 @@ func noAPIServerForOne(t *testing.T, g *galera, _ *writer) {
 	g.awaitMembers(t, addresses)
 	t.Logf("figure: a container is back without the API server after %v", time.Since(begin).Round(100*time.Millisecond))
 	start()
+	// The kubelet tells later of which containers there are now.
+	await(t, "the new container is known", func() bool { return g.server(t, podName(2)) != 0 })
 }
 
 // noAPIServerForAll: the last view of the cluster comes back by itself.
