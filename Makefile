@@ -41,7 +41,7 @@ stress: ## what is counted about the supervisor, hundreds of times: 25 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m -run TestCounted ./cmd/kconfd
 
-chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 30 min; CHAOS="-flag …" for others
+chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 15 min; CHAOS="-flag …" for others
 	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))
 
 e2e: node ## deploy/ in a whole Kubernetes: 20 min; E2E="-flag …", or in your own, see CONTRIBUTING.md

@@ -2,7 +2,6 @@ package galera
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -27,12 +26,9 @@ func (e *RefusedError) Error() string {
 // start, and only if nothing has come up in between that speaks against it.
 func Bootstrap(ctx context.Context, store *Store, from, by string, force bool) (told []string, err error) {
 	for {
-		old, err := store.get(ctx)
+		old, err := store.there(ctx)
 		if err != nil {
 			return nil, err
-		}
-		if old == nil {
-			return nil, fmt.Errorf("there is no record in configmap %q: %w", store, ErrNoRecord)
 		}
 		r, told, err := old.decree(from, by, force, time.Now().UTC())
 		if err != nil {
@@ -69,12 +65,18 @@ func (r *Record) decree(from, by string, force bool, at time.Time) (_ *Record, t
 
 // Read gives the record, with [ErrNoRecord] when there is none.
 func (s *Store) Read(ctx context.Context) (*Record, error) {
-	old, err := s.get(ctx)
+	old, err := s.there(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if old == nil {
-		return nil, fmt.Errorf("configmap %q: %w", s, errors.Join(ErrNoRecord))
-	}
 	return old.Record, nil
+}
+
+// there is the record as it is now, with [ErrNoRecord] when there is none.
+func (s *Store) there(ctx context.Context) (*stored, error) {
+	old, err := s.get(ctx)
+	if err == nil && old == nil {
+		err = fmt.Errorf("there is no configmap %q: %w", s, ErrNoRecord)
+	}
+	return old, err
 }

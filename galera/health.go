@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -126,7 +125,7 @@ func readNode(file string) (nodeFile, error) {
 	n := nodeFile{
 		statusFile: value("wsrep_status_file", defaultStatusFile),
 		method:     value("wsrep_sst_method", "rsync"),
-		address:    hostOf(value("wsrep_node_address", "")),
+		address:    bareHost(value("wsrep_node_address", "")),
 	}
 	if !filepath.IsAbs(n.statusFile) {
 		n.statusFile = filepath.Join(value("datadir", "/var/lib/mysql"), n.statusFile)
@@ -136,18 +135,6 @@ func readNode(file string) (nodeFile, error) {
 		return nodeFile{}, fmt.Errorf("reading the option file: port %q: not a number", port)
 	}
 	return n, nil
-}
-
-// hostOf is the host in "host", "host:port", "[host]" and "[host]:port".
-func hostOf(address string) string {
-	if rest, ok := strings.CutPrefix(address, "["); ok {
-		host, _, _ := strings.Cut(rest, "]")
-		return host
-	}
-	if strings.Count(address, ":") == 1 {
-		address, _, _ = strings.Cut(address, ":")
-	}
-	return address
 }
 
 // locksDonor says whether a donor does not serve writes.

@@ -21,7 +21,7 @@ func (s *Supervisor) prepare() {
 	s.number++
 	s.goal = goalPolicy
 	s.stale, s.parked = false, false
-	env := s.lastExit()
+	env := s.environment()
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
 		child, err := s.describe(ctx)
 		described := err == nil
@@ -112,7 +112,7 @@ func (s *Supervisor) afterStart() {
 	if s.child.PostStart == nil {
 		return
 	}
-	c := s.child.PostStart.with(s.lastExit())
+	c := s.child.PostStart.with(s.environment())
 	s.post.Add(1)
 	s.beside(func(ctx context.Context, _ int) { // until ctx ends or it is done
 		defer s.post.Done()
@@ -336,7 +336,7 @@ func (s *Supervisor) exited(number int, exit Exit) {
 	}
 	s.forgetOwnSignals()
 	s.enter(Draining)
-	postStop, env := s.child.PostStop, s.lastExit()
+	postStop, env := s.child.PostStop, s.environment()
 	s.beside(func(ctx context.Context, number int) { // until the group is gone, which SIGKILL sees to, and PostStop has ended
 		drain(process, stop, grace)
 		s.post.Wait() // it has been told to end

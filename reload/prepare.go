@@ -24,9 +24,9 @@ const lastExit = "KCONFD_LAST_EXIT"
 // for the log: what they print is seen only when they fail.
 const logFile = "KCONFD_LOG_FILE"
 
-// lastExit is for the environment of a command. There is nothing about the last
-// instance as long as none of this supervisor has ended.
-func (s *Supervisor) lastExit() []string {
+// environment is what the commands around an instance are told. There is nothing
+// about the last instance as long as none of this supervisor has ended.
+func (s *Supervisor) environment() []string {
 	env := []string{fmt.Sprintf("%s=/proc/%d/fd/2", logFile, os.Getpid())}
 	if s.hasEnded {
 		env = append(env, fmt.Sprintf("%s=%d", lastExit, s.exit.Status()))

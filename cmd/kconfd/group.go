@@ -30,7 +30,7 @@ type group struct {
 	queued    bool       // for the gate
 	turnstile *turnstile // to the gate; nil without one
 	owed      bool       // written, and the process not told yet
-	tried     bool       // what is owed has been tried since newer content got stuck
+	tried     bool       // what is owed has been tried by itself: -onetime does that once
 	stuck     bool       // what is new could not be written: what is owed does not wait for that
 	ledger    *ledger    // of what is owed, and of the way back
 	told      time.Time  // when the process was told last

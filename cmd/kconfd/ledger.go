@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -99,7 +98,10 @@ func (l *ledger) adopt(paths []string) error {
 		next.Olds = append(slices.Clone(l.Olds), e.Olds...)
 		next.Owed, next.Undoing = l.Owed || e.Owed, l.Undoing || e.Undoing
 		next.Applied = cmp.Or(l.Applied, e.Applied)
-		if err := errors.Join(l.save(next), state.Remove(path)); err != nil {
+		if err := l.save(next); err != nil {
+			return err
+		}
+		if err := state.Remove(path); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -252,4 +255,82 @@ func TestOwedWithoutAResourceFile(t *testing.T) {
 	await(t, "it is shown no more", func() bool { return !shown() })
 	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*.kconfd")) == 0 })
 	k.stop()
+}
+
+// What is taken over from another ledger is in the own one before the other is gone.
+func TestLedgerAdopts(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a")
+	other := ledgerBeside(file)
+	if err := (&ledger{path: other, entry: entry{Files: []string{file}}}).save(entry{Owed: true}); err != nil {
+		t.Fatal(err)
+	}
+	full := &ledger{path: filepath.Join(file, "nowhere", "l.json"), must: true, entry: entry{Files: []string{file}}}
+	if err := full.adopt([]string{other}); err == nil {
+		t.Error("got no error from a ledger that cannot be written")
+	}
+	l := &ledger{path: filepath.Join(filepath.Dir(file), "l.json"), entry: entry{Files: []string{file}}}
+	if err := l.adopt([]string{other}); err != nil || !l.Owed {
+		t.Fatalf("got owed %v and error %v, want what was owed before", l.Owed, err)
+	}
+	if _, err := os.Stat(other); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the other ledger: got %v, want it to be gone", err)
+	}
+}
+
+// The candidates' names do not make an error another one; exit codes do.
+func TestSameTrouble(t *testing.T) {
+	t.Parallel()
+	full := errors.New("creating .my.cnf2367278231982391: no space left on device")
+	for text, want := range map[string]bool{
+		"creating .my.cnf9963023019283746: no space left on device": true,
+		"creating .my.cnf9963023019283746: permission denied":       false,
+	} {
+		if got := sameTrouble(full, errors.New(text)); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+	if sameTrouble(errors.New("exit status 1"), errors.New("exit status 2")) {
+		t.Error("two exit codes are taken for the same trouble")
+	}
+}
+
+// The counts of guards are known again after a restart with other guards.
+func TestGuardsKnowTheirCounts(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, shrinkingFiles(`hold = "none"`))
+	k := startIn(d, "-state-dir", d.file("state"))
+	k.awaitLog("verified")
+	await(t, "nothing is owed", func() bool { return len(d.glob("live/.*")) == 0 })
+	k.stop()
+	resource := d.read("conf/conf.d/a.toml")
+	d.write("conf/conf.d/a.toml", strings.Replace(resource, "[[guard]]", "[[guard]]\nservices = \"app=db\"\nmax_shrink = \"10%\"\n[[guard]]", 1))
+	d.write("objects.yaml", members(1))
+	k = startIn(d, "-state-dir", d.file("state"))
+	k.awaitLog("1 of 4, and max_shrink is 50%")
+	k.stop()
+}
+
+// A signal that comes while what an earlier kconfd left is looked at ends kconfd as at
+// any other time.
+func TestSignalDuringRecovery(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, transactionFiles())
+	path := d.file("live/.a.kconfd") // the ledger, which is not read before somebody writes
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := startIn(d)
+	ledger, err := os.OpenFile(path, os.O_WRONLY, 0) // once it is being read
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.signal(syscall.SIGTERM)
+	d.remove("live/.a.kconfd")
+	if err := ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code := k.code(); code != 0 {
+		t.Errorf("got exit code %d, want 0", code)
+	}
 }
