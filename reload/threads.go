@@ -30,5 +30,5 @@ const (
 	// initThreads are enough for an init, which reads, waits and collects garbage.
 	initThreads = 4
 	// workerThreads are enough for a worker that renders, writes and is asked.
-	workerThreads = 24
+	workerThreads = 40
 )

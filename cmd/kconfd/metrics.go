@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -18,6 +19,10 @@ import (
 type meters struct {
 	set     *metrics.Set
 	refused *metrics.Gauge // 1 while the configuration on disk is not the one at work
+
+	// Only one reads what the kernel says of the process: who waits in the kernel
+	// has a thread, and the container may have no more of them.
+	reading sync.Mutex
 }
 
 func newMeters(w *watcher.Watcher) *meters {
@@ -108,11 +113,18 @@ func number(is bool) float64 {
 func (m *meters) configured(good bool) { m.refused.Set(number(!good)) }
 
 func (m *meters) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	var text bytes.Buffer
+	var text, process bytes.Buffer
 	m.set.WritePrometheus(&text)
+	m.writeProcess(&process)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	explained(w, text.String())
-	metrics.WriteProcessMetrics(w)
+	_, _ = process.WriteTo(w) // who has gone does not get it
+}
+
+func (m *meters) writeProcess(to io.Writer) {
+	m.reading.Lock()
+	defer m.reading.Unlock()
+	metrics.WriteProcessMetrics(to)
 }
 
 // explained writes metrics, which are sorted, with what each is about.
