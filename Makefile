@@ -17,7 +17,7 @@ BINARIES   := kube-apiserver etcd kubectl
 NODE_BINARIES := kube-controller-manager kube-scheduler kube-proxy kubelet
 KUBERNETES_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)
 
-E2E_ALL   := -e2e.rounds=3 -e2e.outage=10m -e2e.faults=30m
+E2E_ALL   := -e2e.creations=5 -e2e.rounds=3 -e2e.outage=10m -e2e.faults=30m
 CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=10000
 
 TOOL := go tool -modfile=tools/go.mod
@@ -44,10 +44,10 @@ stress: ## what is counted about the supervisor, hundreds of times: 25 min
 chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 15 min; CHAOS="-flag …" for others
 	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))
 
-e2e: node ## deploy/ in a whole Kubernetes: 20 min; E2E="-flag …", or in your own, see CONTRIBUTING.md
+e2e: node ## deploy/ in a whole Kubernetes: 10 min; E2E="-flag …", or in your own, see CONTRIBUTING.md
 	go test -count=1 -timeout 2h -v -tags e2e ./test/e2e $(E2E)
 
-e2e-long: node ## the same with outages of 10 min, and half an hour of random faults: 3 h
+e2e-long: node ## the same with outages of 10 min, and half an hour of random faults: 2 h
 	go test -count=1 -timeout 6h -v -tags e2e ./test/e2e $(or $(E2E),$(E2E_ALL))
 
 check: ## formatting, vet, staticcheck, tidy modules

@@ -3,57 +3,72 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 )
 
 // TestE2E has all tests in it, since they share one Kubernetes. A part of them is run
-// with -run: TestE2E/faults/partition.
+// with -run: TestE2E/outages/a_node_is_cut_off.
 func TestE2E(t *testing.T) {
 	k := newKube(t)
-	t.Run("creation", func(t *testing.T) { testCreation(t, k) })
-	t.Run("statefulset", func(t *testing.T) { testStatefulSet(t, k) })
-	t.Run("input", func(t *testing.T) { testInput(t, k) })
-	t.Run("faults", func(t *testing.T) { testFaults(t, k) })
+	t.Run("clusters", func(t *testing.T) {
+		t.Run("creation", func(t *testing.T) { testCreation(t, k) })
+		t.Run("statefulset", func(t *testing.T) { testStatefulSet(t, k) })
+		t.Run("input", func(t *testing.T) { testInput(t, k) })
+	})
+	rounds := flagValue[int]("e2e.rounds")
+	t.Run("scenarios", func(t *testing.T) {
+		t.Run("nodes", func(t *testing.T) {
+			t.Parallel()
+			testScenarios(t, k, rounds, memberScenarios(), crashScenarios(), stopScenarios())
+		})
+		t.Run("settings", func(t *testing.T) {
+			t.Parallel()
+			testScenarios(t, k, rounds, settingScenarios(), volumeScenarios())
+		})
+	})
+	t.Run("outages", func(t *testing.T) { testScenarios(t, k, 1, outageScenarios()) })
 }
 
 // testCreation makes clusters of the manifests in different orders, beside each other.
 func testCreation(t *testing.T, k *kube) {
+	t.Parallel()
 	readme := append(common(), nodeFile(1), nodeFile(2), nodeFile(3))
 	backwards := slices.Clone(readme)
 	slices.Reverse(backwards)
-	for name, files := range map[string][]string{"in order": readme, "backwards": backwards} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newGalera(t, k)
-			begin := time.Now()
-			g.create(t, files...)
-			g.wantCreated(t, begin)
+	orders := map[string]func(*testing.T, *galera){
+		"in order":  func(t *testing.T, g *galera) { g.create(t, readme...) },
+		"backwards": func(t *testing.T, g *galera) { g.create(t, backwards...) },
+		"one after the other": func(t *testing.T, g *galera) {
+			g.create(t, common()...)
+			for n := range 3 {
+				g.create(t, nodeFile(n+1))
+				g.awaitWhole(t, n+1)
+			}
+		},
+		"all at once": func(t *testing.T, g *galera) {
+			all := ""
+			for _, file := range readme {
+				all += "---\n" + g.manifest(t, file)
+			}
+			g.mustKubectl(t, all, "create", "--filename=-")
+		},
+	}
+	for round := range flagValue[int]("e2e.creations") {
+		t.Run(fmt.Sprint(round+1), func(t *testing.T) {
+			for name, create := range orders {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					g := newGalera(t, k)
+					begin := time.Now()
+					create(t, g)
+					g.wantCreated(t, begin)
+				})
+			}
 		})
 	}
-	t.Run("one after the other", func(t *testing.T) {
-		t.Parallel()
-		g := newGalera(t, k)
-		begin := time.Now()
-		g.create(t, common()...)
-		for n := range 3 {
-			g.create(t, nodeFile(n+1))
-			g.awaitWhole(t, n+1)
-		}
-		g.wantCreated(t, begin)
-	})
-	t.Run("all at once", func(t *testing.T) {
-		t.Parallel()
-		g := newGalera(t, k)
-		all := ""
-		for _, file := range readme {
-			all += "---\n" + g.manifest(t, file)
-		}
-		begin := time.Now()
-		g.mustKubectl(t, all, "create", "--filename=-")
-		g.wantCreated(t, begin)
-	})
 }
 
 // wantCreated awaits three nodes, and fails when they do not keep what is written.
@@ -75,16 +90,12 @@ type scenario struct {
 	run     func(t *testing.T, g *galera, w *writer)
 }
 
-func scenarios() []scenario {
-	return slices.Concat(memberScenarios(), crashScenarios(), stopScenarios(), settingScenarios(), volumeScenarios(), outageScenarios())
-}
-
-// testFaults runs the scenarios on one cluster after the other's end. When one fails,
-// the next has a new cluster.
-func testFaults(t *testing.T, k *kube) {
+// testScenarios runs the scenarios on one cluster, each after the other's end. When one
+// fails, the next has a new cluster.
+func testScenarios(t *testing.T, k *kube, rounds int, groups ...[]scenario) {
 	var g *galera
-	for range flagValue[int]("e2e.rounds") {
-		for _, s := range scenarios() {
+	for range rounds {
+		for _, s := range slices.Concat(groups...) {
 			if g == nil {
 				g = newWholeGalera(t, k, 3)
 			}
@@ -108,11 +119,12 @@ func (s scenario) test(t *testing.T, g *galera) {
 			g.keep(t)
 		}
 	})
-	begin := time.Now()
 	w := g.startWriter(t)
+	begin := time.Now()
 	s.run(t, g, w)
 	g.awaitWhole(t, 3)
+	whole := time.Since(begin).Round(100 * time.Millisecond)
 	acks := w.stop(t)
 	g.wantData(t, acks)
-	t.Logf("figure: %d rows, no write for %v at most, all in %v", len(acks), longestGap(acks), time.Since(begin).Round(time.Second))
+	t.Logf("figure: %d rows, no write for %v at most, three again after %v", len(acks), longestGap(acks), whole)
 }

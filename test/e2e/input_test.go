@@ -10,6 +10,7 @@ import (
 // testInput gives clusters what they cannot do with: they say so, and go on once it is
 // put right.
 func testInput(t *testing.T, k *kube) {
+	t.Parallel()
 	for name, test := range map[string]func(*testing.T, *kube){
 		"secret":                  testSecret,
 		"provider":                testProvider,

@@ -32,7 +32,8 @@ func TestMain(m *testing.M) {
 	flag.Int64("e2e.seed", 1, "of the random faults")
 	flag.Duration("e2e.faults", 0, "for how long there are random faults")
 	flag.Duration("e2e.outage", 20*time.Second, "how long a long outage lasts")
-	flag.Int("e2e.rounds", 1, "how often each scenario is run")
+	flag.Int("e2e.creations", 1, "how often a cluster is made in each order")
+	flag.Int("e2e.rounds", 1, "how often each scenario is run but the outages")
 	flag.String("e2e.results", "", "where logs are kept, also of what went well; default: a new directory for what failed")
 	flag.Parse()
 	if os.Getenv(inside) != "" || os.Getenv(ownImage) != "" {

@@ -48,6 +48,7 @@ func noAPIServerForOne(t *testing.T, g *galera, _ *writer) {
 	await(t, "the node has left", func() bool { _, err := g.query(addresses[1], "SELECT 1"); return err != nil })
 	g.awaitMembers(t, addresses)
 	t.Logf("figure: a container is back without the API server after %v", time.Since(begin).Round(100*time.Millisecond))
+	g.outlast(t, begin, addresses)
 	start()
 	// The kubelet tells later of which containers there are now.
 	await(t, "the new container is known", func() bool { return g.server(t, podName(2)) != 0 })
@@ -63,7 +64,15 @@ func noAPIServerForAll(t *testing.T, g *galera, w *writer) {
 	w.awaitWrites(t)
 	g.awaitMembers(t, addresses)
 	t.Logf("figure: all servers are back without the API server after %v", time.Since(begin).Round(100*time.Millisecond))
+	g.outlast(t, begin, addresses)
 	start()
+}
+
+// outlast waits for the rest of the outage, through which the servers stay one cluster.
+func (g *galera) outlast(t *testing.T, begin time.Time, addresses []string) {
+	t.Helper()
+	time.Sleep(time.Until(begin.Add(flagValue[time.Duration]("e2e.outage")))) // the outage itself
+	g.awaitMembers(t, addresses)
 }
 
 // podAddresses are where the servers listen.

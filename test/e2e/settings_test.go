@@ -26,18 +26,69 @@ const usual = "max_connections = 200"
 
 func changeInTurns(t *testing.T, g *galera, w *writer) {
 	from := len(w.written())
+	smallest := g.watchSize(t)
 	begin := time.Now()
 	g.setSettings(t, "max_connections = 211")
 	g.awaitVariable(t, "max_connections", "211")
+	took := time.Since(begin).Round(100 * time.Millisecond)
 	w.awaitWrites(t)
-	gap := longestGap(w.written()[from:])
-	t.Logf("figure: in turns, in %v, no write for %v at most", time.Since(begin).Round(100*time.Millisecond), gap)
+	g.awaitWhole(t, 3)
+	size, gap := smallest(), longestGap(w.written()[from:])
+	t.Logf("figure: in turns, in %v, no write for %v at most, %d nodes at least", took, gap, size)
+	if size < 2 {
+		t.Errorf("%d nodes were left while one after the other restarted, want 2", size)
+	}
 	if gap > 30*time.Second {
 		t.Errorf("no write for %v while one node after the other restarted", gap)
 	}
 	g.setSettings(t, usual)
 	g.awaitVariable(t, "max_connections", "200")
 }
+
+// watchSize looks at the cluster's size ten times a second, until smallest is asked for.
+func (g *galera) watchSize(t *testing.T) (smallest func() int) {
+	t.Helper()
+	addresses := g.podAddresses(t)
+	end, seen := make(chan struct{}), make(chan int)
+	go func() { // until smallest is asked for, or the test ends
+		least := len(addresses)
+		for {
+			select {
+			case <-time.After(100 * time.Millisecond):
+				least = min(least, g.size(addresses))
+			case <-end:
+				seen <- least
+				return
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	return func() int {
+		close(end)
+		return <-seen
+	}
+}
+
+// size is how many nodes the primary component has, by the word of whoever sees most.
+func (g *galera) size(addresses []string) int {
+	most := 0
+	for _, address := range addresses {
+		var size int
+		got, err := g.query(address, primarySize)
+		if err != nil {
+			continue // restarts
+		}
+		if _, err := fmt.Sscan(got, &size); err == nil {
+			most = max(most, size)
+		}
+	}
+	return most
+}
+
+// primarySize is the size of the component, 0 where it is not the primary one.
+const primarySize = `SELECT SUM(IF(VARIABLE_NAME = 'wsrep_cluster_size', VARIABLE_VALUE, 0)) * MAX(VARIABLE_VALUE = 'Primary')
+FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('wsrep_cluster_size', 'wsrep_cluster_status')`
 
 // changeAtOnce is what changeInTurns is measured against.
 func changeAtOnce(t *testing.T, g *galera, w *writer) {

@@ -13,6 +13,7 @@ import (
 // testStatefulSet runs deploy/pxc-statefulset, with the timers that are Galera's own: from
 // three nodes to five and back, and through the end of all pods.
 func testStatefulSet(t *testing.T, k *kube) {
+	t.Parallel()
 	g := newGalera(t, k)
 	g.selector = "app.kubernetes.io/name=pxc"
 	g.isNode = func(service string) bool { return service == "pxc" }
