@@ -19,6 +19,11 @@ type Health struct {
 	// "no", or "auto" or empty for: unless the transfer locks its tables, as rsync does.
 	Donor string
 
+	// Whole says that a node is ready only when it may also go: when as many nodes as
+	// wsrep_cluster_address has addresses are in the cluster, and when it does not give
+	// a state transfer.
+	Whole bool
+
 	// Patience is how long a server is alive that has left its cluster.
 	Patience time.Duration
 }
@@ -43,7 +48,24 @@ func (h Health) Ready(ctx context.Context) (ready bool, why string, err error) {
 	if err := settings.accepts(ctx); err != nil {
 		return false, err.Error(), nil
 	}
+	if h.Whole {
+		return settings.isWhole(status)
+	}
 	return true, status.String(), nil
+}
+
+// isWhole says whether the others are all there, and need nothing of this node. Who
+// is there stands in gvwstate.dat, which the server writes with each view.
+func (s Settings) isWhole(own status) (whole bool, why string, err error) {
+	if own.State != stateSynced {
+		return false, own.String(), nil
+	}
+	_, view := dataDir{path: s.DataDir}.lastView()
+	if view == nil {
+		return false, gvwstateName + " does not say who is in the cluster", nil
+	}
+	why = fmt.Sprintf("%d nodes of %d are in the cluster", len(view), len(s.Peers))
+	return len(view) >= len(s.Peers), why, nil
 }
 
 func (h Health) serves(s status, settings Settings) (bool, string) {
