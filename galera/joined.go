@@ -38,7 +38,8 @@ type Joined struct {
 	recorded bool      // that it is synced
 	checked  time.Time // when the record was last seen to say so, or asked
 	record   General   // as it was written
-	lonely   time.Time // since when it has no primary component; zero when it has
+	lonely   time.Time // since when it has no primary component, or is stuck; zero when it is well
+	synced   time.Time // when it was last seen to be
 	failure  string    // that was logged last
 }
 
@@ -49,7 +50,8 @@ type Joined struct {
 // A server that has had no primary component for too long is killed, when the API
 // server can be reached: its next start goes by the record, and so does that of all
 // others to which the same happened. Galera by itself comes back from the loss of its
-// majority only when each of the last members does.
+// majority only when each of the last members does. So is one that has been stuck after a transfer for
+// as long.
 func (j *Joined) Run(ctx context.Context) (err error) {
 	if j.settings, err = j.read(); err != nil {
 		return err
@@ -91,6 +93,9 @@ func (j *Joined) look(ctx context.Context) error {
 	} else if j.lonely.IsZero() {
 		j.lonely = time.Now()
 	}
+	if state == stateSynced {
+		j.synced = time.Now().Truncate(time.Second)
+	}
 	switch {
 	case state == stateSynced && !j.recorded:
 		return j.note(ctx)
@@ -98,6 +103,8 @@ func (j *Joined) look(ctx context.Context) error {
 		return j.recheck(ctx)
 	case state == stateBroken:
 		return j.giveUp(ctx, "has broken off a transfer")
+	case state == stateStuck && time.Since(j.lonely) >= j.WithoutPrimary:
+		return j.giveUp(ctx, "could not tell the end of a transfer that it gave")
 	case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:
 		return j.giveUp(ctx, "has no primary component")
 	}
@@ -105,10 +112,10 @@ func (j *Joined) look(ctx context.Context) error {
 }
 
 // isLonely says whether the server has no primary component, and does not get one by
-// itself: it waits for one, or it was thrown out. One that is starting or ending
+// itself: it waits for one, or it was thrown out, or it is stuck. One that is starting or ending
 // is disconnected as well, and has no port open.
 func (j *Joined) isLonely(state serverState) bool {
-	return state == stateBroken || state == stateConnected || state == stateDisconnected && j.serves()
+	return state == stateBroken || state == stateStuck || state == stateConnected || state == stateDisconnected && j.serves()
 }
 
 // serves says whether the server's port is open. It is not connected to, since the server
@@ -125,6 +132,9 @@ func (j *Joined) state(ctx context.Context) serverState {
 		s, err := readStatus(ctx, j.settings.StatusFile)
 		if err != nil {
 			return stateUnknown
+		}
+		if s.State == stateJoined && !s.unsaid.IsZero() && !s.unsaid.Before(j.synced) {
+			return stateStuck
 		}
 		return s.State
 	}

@@ -25,20 +25,30 @@ const (
 	stateUnknown      serverState = ""
 	stateDisconnected serverState = "DISCONNECTED"
 	stateConnected    serverState = "CONNECTED"
+	stateJoined       serverState = "JOINED"
 	stateDonor        serverState = "DONOR"
 	stateSynced       serverState = "SYNCED"
-	stateBroken       serverState = "BROKEN" // not the server's word: see restartRequired
+
+	// Not the server's words: see restartRequired and unsaid.
+	stateBroken serverState = "BROKEN"
+	stateStuck  serverState = "STUCK"
 )
 
 // restartRequired is in an error of the status file of a server that has left its
 // cluster in the middle of a transfer. It stays as it is, JOINING, for ever.
 const restartRequired = "node restart required"
 
+// unsaid is in an error of the status file of a donor that had no primary component when
+// its transfer was complete, and could not tell the others. When the component is back, it
+// takes part and serves, and remains JOINED for ever, waiting for the transfer's end.
+const unsaid = "sst sent called when not SST donor"
+
 // A status is how the server says that it stands.
 type status struct {
 	State   serverState
 	Comment string
 	written time.Time
+	unsaid  time.Time // when the last end of a transfer was not told, in seconds; zero: never
 }
 
 func (s status) String() string {
@@ -65,7 +75,8 @@ type statusFile struct {
 	Status status
 	Server *process // that Notify was run by
 	Errors []struct {
-		Message string `json:"msg"`
+		Timestamp float64 // seconds since 1970
+		Message   string  `json:"msg"`
 	}
 }
 
@@ -90,6 +101,9 @@ func readStatus(ctx context.Context, path string) (status, error) {
 	for _, e := range file.Errors {
 		if s.State != stateSynced && strings.Contains(e.Message, restartRequired) {
 			s.State = stateBroken
+		}
+		if strings.Contains(e.Message, unsaid) {
+			s.unsaid = time.Unix(int64(e.Timestamp), 0)
 		}
 	}
 	return s, nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,7 +40,7 @@ func onServer(t *testing.T, use func(*cluster.Cluster)) {
 	use(theServer.cluster)
 }
 
-// A scene is a cluster of three nodes that forms itself.
+// A scene is a cluster that forms itself.
 type scene struct {
 	*testing.T
 	cluster    *galera.Cluster
@@ -60,7 +61,7 @@ type member struct {
 	process *galera.Process
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, size int) *scene {
 	s := &scene{T: t, cluster: galera.New(t), began: time.Now()}
 	port := 0
 	onServer(t, func(c *cluster.Cluster) {
@@ -77,7 +78,7 @@ func newScene(t *testing.T) *scene {
 			t.Fatal(err)
 		}
 	})
-	for i := range 3 {
+	for i := range size {
 		n := s.cluster.Node(t, fmt.Sprintf("node%d", i+1))
 		s.members = append(s.members, &member{Node: n, door: n.Door(t, port)})
 	}
@@ -267,7 +268,7 @@ func atOnce(members []*member, do func(*member)) {
 // A cluster forms from nothing, and comes back from whatever crashes.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newScene(t, 3)
 	s.form()
 	for _, crash := range []struct {
 		name string
@@ -320,11 +321,47 @@ func TestCrashes(t *testing.T) {
 	atOnce(s.members, func(m *member) { m.stop(t) })
 }
 
+// A donor that cannot tell the others that its transfer is complete is stuck for ever, and
+// is started anew.
+func TestTransferNotTold(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 4)
+	s.form()
+	joiner := s.members[3]
+	joiner.stop(t)
+	joiner.Empty(t)
+	for _, m := range s.members[:3] {
+		m.HoldTransfers(t)
+	}
+	s.start(joiner)
+	donor := -1
+	galera.Await(t, "one of them is the donor", func() bool {
+		donor = slices.IndexFunc(s.members[:3], func(m *member) bool { return strings.HasPrefix(m.Phase(), "DONOR") })
+		return donor >= 0
+	})
+	others := append(slices.Clone(s.members[:donor]), s.members[donor+1:3]...)
+	for _, m := range others { // and those who are left are half of the last view
+		m.Unplug(t)
+	}
+	s.members[donor].process.AwaitLog(t, "Received NON-PRIMARY")
+	for _, m := range s.members[:3] {
+		m.ReleaseTransfers(t)
+	}
+	s.members[donor].process.AwaitLog(t, "sst sent called when not SST donor")
+	for _, m := range others {
+		m.Plug(t)
+	}
+	s.members[donor].process.AwaitLog(t, "started anew by the record")
+	s.awaitAll()
+	s.judge()
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
 // A cluster comes back from stops: of all nodes at once, of one after another, with a
 // volume that is lost in between, and by a person's decision where that is needed.
 func TestStops(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newScene(t, 3)
 	s.form()
 	a, b, c := s.members[0], s.members[1], s.members[2]
 	restart := func() {
@@ -477,7 +514,7 @@ func (s *scene) wantForeign(m *member) {
 // when its record is deleted, and when nothing but its record is left.
 func TestOutages(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newScene(t, 3)
 	s.form()
 	a, b, c := s.members[0], s.members[1], s.members[2]
 	doors := func(do func(*galera.Door)) {
