@@ -312,7 +312,11 @@ func elected(s situation) (decision, bool) {
 	if running := s.running(); len(running) > 0 {
 		var texts []string
 		for _, name := range running {
-			texts = append(texts, fmt.Sprintf("%s, which may be running: %s", name, r.Nodes[name].since()))
+			text := fmt.Sprintf("%s, which may be running: %s", name, r.Nodes[name].since())
+			if waits := r.Nodes[name].Waits; waits != "" {
+				text += ", and says that it " + waits
+			}
+			texts = append(texts, text)
 		}
 		return waits("waits for %s", strings.Join(texts, "; and for "))
 	}

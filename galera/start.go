@@ -77,6 +77,32 @@ type Start struct {
 // An error means that the server must not be started: something is wrong that waiting
 // does not put right, or ctx has ended.
 func (s *Start) Run(ctx context.Context) error {
+	err := s.start(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.complain(ctx, err)
+	}
+	return err
+}
+
+// complain tells the others, who wait for this node, why it does not come.
+func (s *Start) complain(ctx context.Context, fault error) {
+	if s.store == nil {
+		return
+	}
+	old, err := s.store.get(ctx)
+	if err != nil || old == nil {
+		return // the log has it
+	}
+	if _, known := old.Nodes[s.settings.Node]; !known {
+		return
+	}
+	line, _, _ := strings.Cut(fault.Error(), "\n")
+	if err := s.note(ctx, old, "is not started: "+line); err != nil {
+		s.Log.Warn("the others are not told why the server is not started", "err", err)
+	}
+}
+
+func (s *Start) start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -96,9 +122,11 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	if len(s.settings.Peers) == 0 {
 		return fmt.Errorf("reading %q: %w", s.File, errNoSettings)
 	}
-	if s.store, err = s.Store(s.settings.Cluster); err != nil {
+	store, err := s.Store(s.settings.Cluster)
+	if err != nil {
 		return err
 	}
+	s.store = store
 	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
 	s.look, s.boot, s.reach = s.listening, boot.Run, reachTimeout
 	s.run, s.attempts = token(), map[string]decision{}
