@@ -24,6 +24,9 @@ const (
 // as a rule the same one does.
 const courtesy = 2 * time.Second
 
+// keptElections is how many the record remembers: a ConfigMap has an end.
+const keptElections = 100
+
 // A situation is all that a decision depends on. The node's own entry is an offer.
 type situation struct {
 	record *Record
@@ -77,15 +80,23 @@ func (s situation) change(state State) *Record {
 	return r
 }
 
-// foreign refuses data of another cluster.
+// foreign refuses data of another cluster, and those of a history that ended unknown to the
+// record.
 func foreign(s situation) (decision, bool) {
 	own := s.own()
-	if own.Data != Full || s.record.UUID == "" || own.UUID == s.record.UUID {
+	switch {
+	case own.Data != Full || s.record.UUID == "":
 		return decision{}, false
+	case own.UUID != s.record.UUID:
+		return decision{action: refuse, reason: fmt.Sprintf(
+			"the data directory is that of the cluster %s, and the record is that of %s: neither joining nor founding is right",
+			own.UUID, s.record.UUID)}, true
+	case behind(s.record.Elections, own) && !behind(s.record.Forks, own):
+		return decision{action: refuse, reason: fmt.Sprintf(
+			"the data go on to %d, and the cluster was begun anew before that without them, by an old record or past kconfd: "+
+				"nobody else has what is here; save it, and empty the data directory", own.Seqno)}, true
 	}
-	return decision{action: refuse, reason: fmt.Sprintf(
-		"the data directory is that of the cluster %s, and the record is that of %s: neither joining nor founding is right",
-		own.UUID, s.record.UUID)}, true
+	return decision{}, false
 }
 
 // decreed carries out a person's decision, if it is still one about what is.
@@ -226,9 +237,15 @@ func (r *Record) objections(from string) []objection {
 // counts says whether a node has data of the cluster's history.
 func (r *Record) counts(n Node) bool { return n.Data == Full && !r.diverged(n) }
 
-// diverged says whether a node has what was left behind by a person's decision.
+// diverged says whether a node has what was left behind by a person's decision, or by an
+// election that went by a record that was wrong.
 func (r *Record) diverged(n Node) bool {
-	return n.Data == Full && slices.ContainsFunc(r.Forks, func(f Fork) bool { return n.Generation < f.Generation && n.Seqno > f.Seqno })
+	return n.Data == Full && (behind(r.Forks, n) || behind(r.Elections, n))
+}
+
+// behind says whether a node has, from before one of the forks, what is behind it.
+func behind(forks []Fork, n Node) bool {
+	return slices.ContainsFunc(forks, func(f Fork) bool { return n.Generation < f.Generation && n.Seqno > f.Seqno })
 }
 
 // within says whether the data that were lost are known to be in a position's.
@@ -295,7 +312,11 @@ func elected(s situation) (decision, bool) {
 	if running := s.running(); len(running) > 0 {
 		var texts []string
 		for _, name := range running {
-			texts = append(texts, fmt.Sprintf("%s, which may be running: %s", name, r.Nodes[name].since()))
+			text := fmt.Sprintf("%s, which may be running: %s", name, r.Nodes[name].since())
+			if waits := r.Nodes[name].Waits; waits != "" {
+				text += ", and says that it " + waits
+			}
+			texts = append(texts, text)
 		}
 		return waits("waits for %s", strings.Join(texts, "; and for "))
 	}
@@ -328,7 +349,10 @@ func elected(s situation) (decision, bool) {
 	case first != s.self && s.waited < courtesy:
 		return waits("lets %s go first", first)
 	}
-	return decision{action: bootstrap, record: s.begin(), reason: fmt.Sprintf("no server runs, and nobody has more than %s", best)}, true
+	r = s.begin()
+	r.Elections = append(r.Elections, Fork{r.Generation, best.Seqno})
+	r.Elections = r.Elections[max(0, len(r.Elections)-keptElections):]
+	return decision{action: bootstrap, record: r, reason: fmt.Sprintf("no server runs, and nobody has more than %s", best)}, true
 }
 
 // founded makes the first node of a cluster that never was.

@@ -150,6 +150,19 @@ func TestDecide(t *testing.T) {
 			want: join,
 		},
 
+		"data that an election by an old record did not know of": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Elections = 2, []Fork{{2, 8}} }), listening: peer, view: 3,
+			want: refuse, reason: "the data go on to 9, and the cluster was begun anew before that",
+		},
+		"data from before an election, and not behind it": {
+			record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Elections = 2, []Fork{{2, 8}} }), listening: peer,
+			want: join,
+		},
+		"data that a person left behind, and an election too": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation, r.Forks, r.Elections = 3, []Fork{{2, 7}}, []Fork{{3, 8}} }), listening: peer,
+			want: join, discard: true,
+		},
+
 		// clusters that are older than their record
 		"adopted, and somebody listens":   {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
 		"adopted, and nobody listens":     {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), want: wait, reason: "older than its record"},
@@ -196,6 +209,11 @@ func TestDecide(t *testing.T) {
 				but(func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 7}} }), want: bootstrap,
 		},
 
+		"one has what an election by an old record did not know of": {
+			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, Generation: 2}, "b": at(Offered, 20)}).
+				but(func(r *Record) { r.Generation, r.Elections = 2, []Fork{{2, 7}} }), want: bootstrap,
+		},
+
 		// decrees
 		"decided": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(adopted).but(decree("a", false)), want: bootstrap},
 		"decided, with data that never were in a cluster": {
@@ -240,5 +258,25 @@ func TestDecide(t *testing.T) {
 			}
 			wantSame(t, c.record, before)
 		})
+	}
+}
+
+// An old record in which a node is stopped that ran on later: another one is elected without
+// it. It does not join then as if its rows were the others' rows of the same numbers.
+func TestOldRecord(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": at(Offered, 8), "b": at(Stopped, 5)})
+	first := decide(situation{record: r, self: "a"})
+	if first.action != bootstrap {
+		t.Fatalf("got %s because %q", first.action, first.reason)
+	}
+	r = first.record.synced("a", oneUUID, "member a", nil, stamp{})
+	r = r.resting("b", Offered, local{data: Full, position: Position{oneUUID, 9}}, stamp{})
+	if got := decide(situation{record: r, self: "b", listening: []string{"10.0.0.1:4567"}}); got.action != refuse {
+		t.Errorf("got %s because %q, want it refused", got.action, got.reason)
+	}
+	r = r.resting("b", Offered, local{data: Full, position: Position{oneUUID, 8}}, stamp{})
+	if got := decide(situation{record: r, self: "b", listening: []string{"10.0.0.1:4567"}}); got.action != join {
+		t.Errorf("with no more than was begun with: got %s because %q", got.action, got.reason)
 	}
 }

@@ -106,6 +106,10 @@ func (b FirstBoot) passwordFile() string { return filepath.Clean(b.DataDir) + ".
 // checkTarget fails unless a directory can be renamed to the data directory, and
 // gives the permissions it is to have.
 func (b FirstBoot) checkTarget() (fs.FileMode, error) {
+	// A volume of another image has its data at the top, and is not empty for that.
+	if volume := filepath.Dir(filepath.Clean(b.DataDir)); exists(filepath.Join(volume, "ibdata1")) {
+		return 0, fmt.Errorf("there is a database beside it, in %q: move that into the data directory, or away", volume)
+	}
 	info, err := os.Stat(b.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0o700, nil

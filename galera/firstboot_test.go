@@ -487,6 +487,10 @@ func TestFirstBootTarget(t *testing.T) {
 			func(v *volume) error { return os.MkdirAll(filepath.Join(v.data(), "mysql"), 0o755) },
 			`the directory is not empty: it has "mysql"`,
 		},
+		"a volume with data at its top": {
+			func(v *volume) error { return os.WriteFile(filepath.Join(v.dir, "ibdata1"), nil, 0o644) },
+			"there is a database beside it, in VOLUME: move that into the data directory, or away",
+		},
 		"a mount point": {
 			func(v *volume) error {
 				if err := os.Mkdir(v.data(), 0o755); err != nil {
@@ -515,7 +519,7 @@ func TestFirstBootTarget(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			got := strings.ReplaceAll(err.Error(), strconv.Quote(v.config()), "CONFIG")
+			got := strings.NewReplacer(strconv.Quote(v.config()), "CONFIG", strconv.Quote(v.dir), "VOLUME").Replace(err.Error())
 			if diff := cmp.Diff(fmt.Sprintf("first boot of %q: %s", v.data(), test.want), got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -17,6 +17,7 @@ const (
 	foundsSame = "a node started with this founds a second cluster with the same UUID"
 	exits      = "a node started with this exits"
 	drops      = "Galera drops the entry"
+	pretends   = "a node started with this takes its data to be up to there, whatever they are"
 )
 
 // Guard returns an error when content, read as an option file, could make a
@@ -27,12 +28,13 @@ const (
 // IPv6 address in brackets, or a DNS name. (Galera takes what follows the last
 // colon for the port, so an IPv6 address without brackets is never reached.) And
 // wsrep_new_cluster must not be there, whatever its value: to found a cluster is
-// said on the command line, once. All spellings that the server understands are
+// said on the command line, once; and so is wsrep_start_position, with which a node
+// gets too little from the others. All spellings that the server understands are
 // seen: any case, - or _, loose_ and other prefixes, unambiguous abbreviations.
 //
 // The error has one line for each problem, as `line 12: wsrep_cluster_address
 // "gcomm://,10.0.0.1": leading comma: a node started with this founds a second
-// cluster with the same UUID`. Content that has neither option, of whatever kind
+// cluster with the same UUID`. Content that has none of these options, of whatever kind
 // of file, gives nil. Files named by !include and !includedir are not looked at.
 func Guard(content []byte) error {
 	if !mentionsWsrep(content) {
@@ -47,6 +49,9 @@ func Guard(content []byte) error {
 		case abbreviates(option.Name, "wsrep_new_cluster", "wsrep_ne"):
 			problems = append(problems, fmt.Errorf("line %d: wsrep_new_cluster: %s each time; "+
 				"it is for the command line of a single start", option.Line, founds))
+		case abbreviates(option.Name, "wsrep_start_position", "wsrep_star"):
+			problems = append(problems, fmt.Errorf("line %d: wsrep_start_position: %s; "+
+				"it is for the command line of a single start", option.Line, pretends))
 		case abbreviates(option.Name, "wsrep_cluster_address", "wsrep_cluster_a"):
 			if fault := addressFault(option.Value); fault != "" {
 				problems = append(problems, fmt.Errorf("line %d: wsrep_cluster_address %q: %s",
@@ -58,7 +63,7 @@ func Guard(content []byte) error {
 }
 
 // mentionsWsrep says whether "wsrep", in whatever case, is in content. Every
-// spelling of the two options has it.
+// spelling of the options has it.
 func mentionsWsrep(content []byte) bool {
 	wsrep := []byte("wsrep")
 	for len(content) >= len(wsrep) {

@@ -34,7 +34,7 @@ type Joined struct {
 
 	settings Settings
 	dir      dataDir
-	store    *Store
+	store    records
 	recorded bool      // that it is synced
 	checked  time.Time // when the record was last seen to say so, or asked
 	record   General   // as it was written
@@ -196,16 +196,25 @@ func (j *Joined) recheck(ctx context.Context) error {
 		return err
 	case old != nil && old.Generation > j.record.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
-	case old != nil && old.says(j.settings.Node, j.Pod):
+	case old != nil && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.
 	if pids, err := serversIn(j.settings.DataDir); err != nil || len(pids) == 0 {
 		return err
 	}
-	j.Log.Warn("the record does not say any more that this server runs: it was deleted, or an old one was put back")
+	if old != nil && j.outlives(old.Bootstrap) {
+		j.Log.Warn("the decision is void: there is a cluster, which this server is in", "first", old.Bootstrap.From, "by", old.Bootstrap.By)
+	} else {
+		j.Log.Warn("the record does not say any more that this server runs: it was deleted, or an old one was put back")
+	}
 	return j.write(ctx, old)
 }
+
+// outlives says whether a decision was made about a cluster that this Synced server is in.
+// It must not be left for the day when that node is started and cut off. Without a status
+// file nobody knows that the server has a cluster.
+func (j *Joined) outlives(d *Decree) bool { return d != nil && j.settings.StatusFile != "" }
 
 // giveUp kills the server, if its next start can go by the record.
 func (j *Joined) giveUp(ctx context.Context, fault string) error {

@@ -1,8 +1,10 @@
 package galera
 
 import (
+	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -59,5 +61,46 @@ func TestServes(t *testing.T) {
 	listener.Close()
 	if j.serves() {
 		t.Error("nobody listens, and it is not seen")
+	}
+}
+
+// A decision about a cluster that runs is not left in the record for the day when its
+// node starts without seeing the others: it would make a second cluster then.
+func TestJoinedEndsDecision(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.calm = true // nothing gets lost on the way
+	w.record = nodes(map[string]Node{"a": at(Synced, 9), "b": at(Synced, 9)})
+	node := w.record.Nodes["a"]
+	node.Pod = "pod of a"
+	w.record.Nodes["a"] = node
+	decided, _, err := w.record.decree("b", "somebody", true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.record = decided
+
+	d := dir(t, oneUUID+":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0)})
+	server := filepath.Join(t.TempDir(), "mariadbd")
+	if out, err := exec.Command("cp", "/bin/sleep", server).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	running := exec.CommandContext(t.Context(), server, "600")
+	running.Dir = d.path
+	if err := running.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer running.Wait() // the context of the test has ended then
+	defer running.Process.Kill()
+
+	j := &Joined{
+		NodeCommand: NodeCommand{Pod: "pod of a", Log: slog.New(slog.DiscardHandler)}, dir: d, store: w.node("a"),
+		settings: Settings{Cluster: "test", Node: "a", DataDir: d.path, StatusFile: "wsrep.json"}, record: w.record.General,
+	}
+	if err := j.recheck(t.Context()); err != nil || w.record.Bootstrap != nil {
+		t.Errorf("got %v, and the decision %+v", err, w.record.Bootstrap)
+	}
+	if got := w.record.Nodes["a"].State; got != Synced {
+		t.Errorf("got state %s", got)
 	}
 }

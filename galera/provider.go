@@ -80,8 +80,16 @@ func (o providerOption) fault(known []string) string {
 		return fmt.Sprintf("no option is %q", o.key)
 	case !o.valued:
 		return fmt.Sprintf("%q has no value", o.key)
+	case o.splits():
+		return fmt.Sprintf("%s=%s: nodes that are cut off from the others go on without them, and there are two clusters", o.key, o.value)
 	}
 	return ""
+}
+
+// splits says whether the option lets a part of the cluster go on without a majority.
+func (o providerOption) splits() bool {
+	off := slices.Contains([]string{"false", "no", "off", "0"}, strings.ToLower(o.value))
+	return (o.key == "pc.ignore_sb" || o.key == "pc.ignore_quorum") && !off
 }
 
 // providerNames returns the names that a provider takes. Which provider it is

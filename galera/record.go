@@ -110,6 +110,10 @@ type General struct {
 	Generation int    `json:"generation"`
 	Forks      []Fork `json:"forks,omitempty"`
 
+	// Elections are where nodes became the first by themselves. By the record nobody had
+	// more then: who has more of before all the same shows that the record was wrong.
+	Elections []Fork `json:"elections,omitempty"`
+
 	Bootstrap *Decree `json:"bootstrap,omitempty"`
 }
 
@@ -146,7 +150,7 @@ func newRecord(cluster string) *Record {
 func (r *Record) clone() *Record {
 	c := *r
 	c.Nodes = maps.Clone(r.Nodes)
-	c.Forks = slices.Clone(r.Forks)
+	c.Forks, c.Elections = slices.Clone(r.Forks), slices.Clone(r.Elections)
 	return &c
 }
 

@@ -67,6 +67,7 @@ type Start struct {
 	reach    time.Duration       // how long the API server is asked for
 	since    time.Time           // when the offer was first seen in the record
 	attempts map[string]decision // by the token under which they were written
+	twin     bool                // another pod of this node was still there
 	said     string              // the last reason that was logged
 }
 
@@ -77,6 +78,32 @@ type Start struct {
 // An error means that the server must not be started: something is wrong that waiting
 // does not put right, or ctx has ended.
 func (s *Start) Run(ctx context.Context) error {
+	err := s.start(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.complain(ctx, err)
+	}
+	return err
+}
+
+// complain tells the others, who wait for this node, why it does not come.
+func (s *Start) complain(ctx context.Context, fault error) {
+	if s.store == nil {
+		return
+	}
+	old, err := s.store.get(ctx)
+	if err != nil || old == nil {
+		return // the log has it
+	}
+	if _, known := old.Nodes[s.settings.Node]; !known {
+		return
+	}
+	line, _, _ := strings.Cut(fault.Error(), "\n")
+	if err := s.note(ctx, old, "is not started: "+line); err != nil {
+		s.Log.Warn("the others are not told why the server is not started", "err", err)
+	}
+}
+
+func (s *Start) start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -96,9 +123,11 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	if len(s.settings.Peers) == 0 {
 		return fmt.Errorf("reading %q: %w", s.File, errNoSettings)
 	}
-	if s.store, err = s.Store(s.settings.Cluster); err != nil {
+	store, err := s.Store(s.settings.Cluster)
+	if err != nil {
 		return err
 	}
+	s.store = store
 	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
 	s.look, s.boot, s.reach = s.listening, boot.Run, reachTimeout
 	s.run, s.attempts = token(), map[string]decision{}
@@ -183,9 +212,10 @@ func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Du
 // mayStartAlone says whether the server may be started without the record: with
 // data, when the record says that it may run. It joins then, or brings back the last
 // view together with all who were in it. From a view of its own it would come back
-// without anybody, also when the others have gone on.
+// without anybody, also when the others have gone on. And where another pod of the
+// node was seen, that is the server that may run.
 func (s *Start) mayStartAlone() bool {
-	return s.local.data == Full && !s.local.marked && s.local.view != 1
+	return s.local.data == Full && !s.local.marked && s.local.view != 1 && !s.twin
 }
 
 func aloneDecision() decision {
@@ -290,10 +320,11 @@ func (s *Start) create(ctx context.Context) (decision, error) {
 // makeOffer says in the record that the server does not run, and what it has.
 func (s *Start) makeOffer(ctx context.Context, old *stored, own Node, known bool) (decision, error) {
 	ours := strings.HasPrefix(own.Token, s.run)
-	switch {
-	case known && !ours && !s.since.IsZero():
+	if known && !ours && !s.since.IsZero() {
 		return decision{}, fmt.Errorf("%w: another process, in pod %q, starts node %q too", errRefused, own.Pod, s.settings.Node)
-	case known && !ours && own.State.mayRun() && own.Pod != s.Pod && s.stillThere(ctx, old.Record, own):
+	}
+	s.twin = known && !ours && own.State.mayRun() && own.Pod != s.Pod && s.stillThere(ctx, old.Record, own)
+	if s.twin {
 		d := decision{action: wait, reason: fmt.Sprintf("waits for the end of another pod of this node, %s at %s", own.Pod, own.Address)}
 		s.say(slog.LevelWarn, d.reason)
 		return d, nil

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -52,6 +53,7 @@ func TestOnServer(t *testing.T) {
 		"decisions of people":                testBootstrap,
 		"a server that the record forgot":    testForgotten,
 		"a server that comes back in time":   testBackInTime,
+		"a start that comes to nothing":      testComplaint,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})
@@ -566,5 +568,30 @@ func testBootstrap(p *place) {
 	d := p.record().Bootstrap
 	if err != nil || len(told) != 2 || d == nil || d.From != "a" || d.By != "me" || d.Over["b"] != "write token of b" || d.Over["c"] == "" {
 		p.Errorf("got %q, %v, %+v", told, err, d)
+	}
+}
+
+// A node that cannot be started says so to those who wait for it. What the record says of
+// its server is left as it is.
+func testComplaint(p *place) {
+	b := p.box("a").fill(7)
+	b.write("mariadbd", "#!/bin/sh\necho the files are broken\nexit 1\n")
+	p.put(nodes(map[string]Node{"a": at(Synced, 7), "b": at(Offered, 5)}))
+	before := p.record().Nodes["a"]
+	s := &Start{NodeCommand: b.command(p.config), Out: &b.out}
+	if err := s.Run(p.Context()); err == nil || b.out.Len() > 0 {
+		p.Errorf("got %q, %v", b.out.String(), err)
+	}
+	r := p.record()
+	after := r.Nodes["a"]
+	if !strings.HasPrefix(after.Waits, "is not started: asking ") || strings.Contains(after.Waits, "\n") {
+		p.Errorf("it says %q", after.Waits)
+	}
+	after.Waits = ""
+	if diff := cmp.Diff(before, after); diff != "" {
+		p.Errorf("-before +after:\n%s", diff)
+	}
+	if got := decide(situation{record: r, self: "b"}); got.action != wait || !strings.Contains(got.reason, "and says that it is not started: asking ") {
+		p.Errorf("the other one: got %s because %q", got.action, got.reason)
 	}
 }

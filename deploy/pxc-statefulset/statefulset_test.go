@@ -166,8 +166,13 @@ func testPod(t *testing.T, c *cluster.Cluster, set *appsv1.StatefulSet) {
 	if _, err := c.Client().CoreV1().Pods(set.Namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Error(err)
 	}
-	if container := spec.Containers[0]; !*container.SecurityContext.ReadOnlyRootFilesystem {
+	container := spec.Containers[0]
+	if !*container.SecurityContext.ReadOnlyRootFilesystem {
 		t.Error("the root file system is not read-only")
+	}
+	// The default for :latest is Always, which an image in no registry does not survive.
+	if container.ImagePullPolicy != corev1.PullIfNotPresent {
+		t.Errorf("the image is pulled %s", container.ImagePullPolicy)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
@@ -102,6 +103,10 @@ func TestNodes(t *testing.T) {
 	first, err := os.ReadFile("pxc-node1.yaml")
 	if err != nil {
 		t.Fatal(err)
+	}
+	// The default for an image without a tag is Always, which one in no registry does not survive.
+	if got := object[appsv1.StatefulSet](t, "pxc-node1.yaml", "StatefulSet", "pxc-node1").Spec.Template.Spec.Containers[0].ImagePullPolicy; got != corev1.PullIfNotPresent {
+		t.Errorf("the image is pulled %q", got)
 	}
 	for _, number := range []string{"2", "3"} {
 		got, err := os.ReadFile("pxc-node" + number + ".yaml")

@@ -1,0 +1,47 @@
+package galera
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// A start that has seen another pod of its node goes on to wait for the end of that when the
+// API server does not answer once: there would be two servers of one node.
+func TestWaitForOtherPod(t *testing.T) {
+	t.Parallel()
+	const address = "127.0.77.9" // that no other test listens at
+	other, err := net.Listen("tcp", address+":4567")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	w := newModel(1)
+	w.calm = true // nothing gets lost on the way
+	w.record = nodes(map[string]Node{"a": at(Synced, 9), "b": at(Synced, 9)})
+	before := w.record.Nodes["a"]
+	before.Pod, before.Address = "another pod", address
+	w.record.Nodes["a"] = before
+
+	a := w.node("a")
+	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+	a.prepare()
+	a.start.begun = time.Now().Add(-time.Hour)
+	for _, away := range []bool{false, true, true} {
+		a.away = away
+		d, done, _, err := a.start.round(t.Context())
+		if err != nil || done {
+			t.Fatalf("API server away %v: got %v, %s because %q, want it to wait", away, err, d.action, d.reason)
+		}
+	}
+	other.Close()
+	a.away = false
+	for range 2 {
+		if _, _, _, err := a.start.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.record.Nodes["a"]; got.State != Offered || got.Pod != a.podName() {
+		t.Errorf("after its end: got %+v", got)
+	}
+}
