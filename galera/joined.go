@@ -2,7 +2,6 @@ package galera
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -52,7 +51,7 @@ type Joined struct {
 // others to which the same happened. Galera by itself comes back from the loss of its
 // majority only when each of the last members does.
 func (j *Joined) Run(ctx context.Context) (err error) {
-	if j.settings, err = ReadSettings(j.File); err != nil {
+	if j.settings, err = j.read(); err != nil {
 		return err
 	}
 	if j.store, err = j.Store(j.settings.Cluster); err != nil {
@@ -86,7 +85,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 
 // look looks at the server once.
 func (j *Joined) look(ctx context.Context) error {
-	state := j.state()
+	state := j.state(ctx)
 	if !j.isLonely(state) {
 		j.lonely = time.Time{}
 	} else if j.lonely.IsZero() {
@@ -105,21 +104,6 @@ func (j *Joined) look(ctx context.Context) error {
 	return nil
 }
 
-// A serverState is that of wsrep_status_file.
-type serverState string
-
-const (
-	stateUnknown      serverState = ""
-	stateDisconnected serverState = "DISCONNECTED"
-	stateConnected    serverState = "CONNECTED"
-	stateSynced       serverState = "SYNCED"
-	stateBroken       serverState = "broken" // not the server's word: see restartRequired
-)
-
-// restartRequired is in an error of the status file of a server that has left its
-// cluster in the middle of a transfer. It stays as it is, JOINING, for ever.
-const restartRequired = "node restart required"
-
 // isLonely says whether the server has no primary component, and does not get one by
 // itself: it waits for one, or it was thrown out. One that is starting or ending
 // is disconnected as well, and has no port open.
@@ -130,19 +114,19 @@ func (j *Joined) isLonely(state serverState) bool {
 // serves says whether the server's port is open. It is not connected to, since the server
 // would log that.
 func (j *Joined) serves() bool {
-	port, err := strconv.Atoi(j.settings.Port)
-	if err != nil {
-		return false
-	}
-	open, err := listens(port)
+	open, err := listens(j.settings.Port)
 	return open && err == nil
 }
 
 // state is the server's. One that writes no status file is taken for synced when it
 // serves clients and has a position.
-func (j *Joined) state() serverState {
+func (j *Joined) state(ctx context.Context) serverState {
 	if j.settings.StatusFile != "" {
-		return readState(j.settings.StatusFile)
+		s, err := readStatus(ctx, j.settings.StatusFile)
+		if err != nil {
+			return stateUnknown
+		}
+		return s.State
 	}
 	state, err := j.dir.grastate()
 	if err != nil || state.position.UUID == "" {
@@ -152,31 +136,6 @@ func (j *Joined) state() serverState {
 		return stateUnknown
 	}
 	return stateSynced
-}
-
-// readState is unknown while the file is not there or being written.
-func readState(file string) serverState {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return stateUnknown
-	}
-	var status struct {
-		Errors []struct {
-			Message string `json:"msg"`
-		} `json:"errors"`
-		Status struct {
-			State string `json:"state"`
-		} `json:"status"`
-	}
-	if json.Unmarshal(content, &status) != nil {
-		return stateUnknown
-	}
-	for _, e := range status.Errors {
-		if status.Status.State != string(stateSynced) && strings.Contains(e.Message, restartRequired) {
-			return stateBroken
-		}
-	}
-	return serverState(status.Status.State)
 }
 
 // note writes that the node is synced.
@@ -243,7 +202,7 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
 	}
-	if !j.isLonely(j.state()) {
+	if !j.isLonely(j.state(ctx)) {
 		return nil // it is back, and the others would miss it
 	}
 	pids, err := serversIn(j.settings.DataDir)

@@ -4,12 +4,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 )
 
-func TestReadState(t *testing.T) {
+func TestReadStatus(t *testing.T) {
 	for name, test := range map[string]struct {
 		content string
 		want    serverState
@@ -31,8 +30,9 @@ func TestReadState(t *testing.T) {
 			if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if got := readState(file); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
+			got, err := readStatus(t.Context(), file)
+			if got.State != test.want || (err == nil) != (test.want != stateUnknown) {
+				t.Errorf("got %q, %v, want %q", got.State, err, test.want)
 			}
 		})
 	}
@@ -46,7 +46,7 @@ func TestServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	j := &Joined{settings: Settings{Port: strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)}}
+	j := &Joined{settings: Settings{Port: listener.Addr().(*net.TCPAddr).Port}}
 	if !j.serves() {
 		t.Error("somebody listens, and it is not seen")
 	}

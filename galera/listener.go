@@ -31,26 +31,26 @@ const acceptTimeout = time.Second
 // aborted one, whatever is sent, and logs a warning for each. The kernel tells as
 // much: who listens where, and how many connections wait to be accepted. A server that
 // hangs is seen by the clients that it keeps waiting.
-func (n nodeFile) accepts(ctx context.Context) error {
+func (s Settings) accepts(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	for {
-		l, err := n.reachable()
+		l, err := s.reachable()
 		if err != nil || l.waiting == 0 {
 			return err
 		}
 		if pause(ctx, 10*time.Millisecond) != nil {
-			return fmt.Errorf("connections wait at port %d and nobody accepts them: %d", n.port, l.waiting)
+			return fmt.Errorf("connections wait at port %d and nobody accepts them: %d", s.Port, l.waiting)
 		}
 	}
 }
 
 // reachable is the listener to which connections to the node's address go.
-func (n nodeFile) reachable() (listener, error) {
-	address, err := netip.ParseAddr(n.address)
+func (s Settings) reachable() (listener, error) {
+	address, err := netip.ParseAddr(s.Address)
 	unknown := err != nil // a name may be any address
 	var other *listener
-	for l, err := range listeners(n.port) {
+	for l, err := range listeners(s.Port) {
 		if err != nil {
 			return listener{}, err
 		}
@@ -61,9 +61,9 @@ func (n nodeFile) reachable() (listener, error) {
 		other = &l
 	}
 	if other == nil {
-		return listener{}, fmt.Errorf("nobody listens at port %d", n.port)
+		return listener{}, fmt.Errorf("nobody listens at port %d", s.Port)
 	}
-	return listener{}, fmt.Errorf("the server listens at %s only, and the others are told %s", other.address, n.address)
+	return listener{}, fmt.Errorf("the server listens at %s only, and the others are told %s", other.address, s.Address)
 }
 
 // listens says whether anybody listens at the port.

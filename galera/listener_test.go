@@ -29,7 +29,7 @@ func TestReachable(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			n := nodeFile{address: test.address, port: l.Addr().(*net.TCPAddr).Port}
+			n := Settings{Address: test.address, Port: l.Addr().(*net.TCPAddr).Port}
 			got := ""
 			if _, err := n.reachable(); err != nil {
 				got = err.Error()
@@ -37,11 +37,11 @@ func TestReachable(t *testing.T) {
 			if got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
-			if open, err := listens(n.port); !open || err != nil {
+			if open, err := listens(n.Port); !open || err != nil {
 				t.Errorf("listens: got %v, %v", open, err)
 			}
 			l.Close()
-			if open, err := listens(n.port); open || err != nil {
+			if open, err := listens(n.Port); open || err != nil {
 				t.Errorf("listens when closed: got %v, %v", open, err)
 			}
 		})

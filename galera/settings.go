@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,29 +28,33 @@ type Settings struct {
 	Node       string // wsrep_node_name; the host's name where the file has none
 	Address    string // wsrep_node_address without port and brackets; may be empty
 	Peers      []string
-	Port       string // of SQL
+	Port       int    // of SQL
+	Transfer   string // wsrep_sst_method
 	StatusFile string // its path; empty for none
 }
 
-// ReadSettings reads an option file. Files that it includes are not read.
+// ReadSettings reads an option file, with the files that it includes.
 func ReadSettings(file string) (Settings, error) {
-	content, err := os.ReadFile(file)
+	options, err := readOptions(file)
 	if err != nil {
 		return Settings{}, fmt.Errorf("reading the server's option file: %w", err)
 	}
-	options := slices.DeleteFunc(ParseOptions(content), func(o Option) bool { return !isServerGroup(o.Group) })
 	value := func(name, fallback string) string {
 		o, _ := lastOf(options, name)
 		return cmp.Or(o.Value, fallback)
 	}
 	host, _ := os.Hostname()
 	s := Settings{
-		File:    file,
-		DataDir: filepath.Clean(value("datadir", "/var/lib/mysql")),
-		Cluster: value("wsrep_cluster_name", "my_wsrep_cluster"),
-		Node:    value("wsrep_node_name", host),
-		Address: bareHost(value("wsrep_node_address", "")),
-		Port:    value("port", "3306"),
+		File:     file,
+		DataDir:  filepath.Clean(value("datadir", "/var/lib/mysql")),
+		Cluster:  value("wsrep_cluster_name", "my_wsrep_cluster"),
+		Node:     value("wsrep_node_name", host),
+		Address:  bareHost(value("wsrep_node_address", "")),
+		Transfer: value("wsrep_sst_method", "rsync"),
+	}
+	port := value("port", "3306")
+	if s.Port, err = strconv.Atoi(port); err != nil {
+		return s, fmt.Errorf("reading %q: port %q: want a number", file, port)
 	}
 	if name := value("wsrep_status_file", ""); name != "" {
 		s.StatusFile = name
@@ -60,10 +65,16 @@ func ReadSettings(file string) (Settings, error) {
 	if list, ok := strings.CutPrefix(value("wsrep_cluster_address", ""), "gcomm://"); ok && list != "" {
 		s.Peers = strings.Split(list, ",")
 	}
-	if !regexp.MustCompile(`^[-._a-zA-Z0-9]+$`).MatchString(s.Node) {
-		return s, fmt.Errorf("reading %q: wsrep_node_name %q: want letters, digits, dots, hyphens and underscores, for the record", file, s.Node)
-	}
 	return s, nil
+}
+
+// read reads the option file of a node that is to be in the record, by its name.
+func (c NodeCommand) read() (Settings, error) {
+	s, err := ReadSettings(c.File)
+	if err == nil && !regexp.MustCompile(`^[-._a-zA-Z0-9]+$`).MatchString(s.Node) {
+		err = fmt.Errorf("reading %q: wsrep_node_name %q: want letters, digits, dots, hyphens and underscores, for the record", c.File, s.Node)
+	}
+	return s, err
 }
 
 // bareHost is the host in HOST, HOST:PORT, [HOST] or [HOST]:PORT.

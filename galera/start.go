@@ -90,7 +90,7 @@ func (s *Start) Run(ctx context.Context) error {
 
 // prepare looks at how the last start went, and at what there is.
 func (s *Start) prepare(ctx context.Context) (err error) {
-	if s.settings, err = ReadSettings(s.File); err != nil {
+	if s.settings, err = s.read(); err != nil {
 		return err
 	}
 	if len(s.settings.Peers) == 0 {

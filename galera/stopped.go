@@ -15,7 +15,7 @@ type StoppedCommand struct {
 // for this node's return. When it cannot, nothing is changed: the record goes on to say
 // that the server may run. The server, with all that belongs to it, must have ended.
 func (c StoppedCommand) Run(ctx context.Context) error {
-	settings, err := ReadSettings(c.File)
+	settings, err := c.read()
 	if err != nil {
 		return err
 	}

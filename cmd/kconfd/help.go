@@ -90,6 +90,7 @@ Of single commands:
   -node-address IP             galera check: what wsrep_node_address must be
   -in FILE, -dest FILE         galera check: the option file that includes it as FILE
   -donor auto|yes|no           galera ready: whether a donor is (default: unless locked)
+  -whole                       galera ready: only if no node is missing either
   -patience DURATION           galera alive: with a server that left (default 1m)
   -server PROGRAM              galera check, start, stopped: the server to ask (default
                                mariadbd, else mysqld)

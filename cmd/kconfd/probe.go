@@ -20,6 +20,7 @@ const defaultPatience = time.Minute
 func runGaleraReady(ctx context.Context, args []string, s streams) error {
 	h, err := parseHealth(ctx, "kconfd galera ready", args, s, func(h *galera.Health, set *flag.FlagSet) {
 		set.StringVar(&h.Donor, "donor", "auto", "")
+		set.BoolVar(&h.Whole, "whole", false, "")
 	})
 	if h == nil {
 		return err

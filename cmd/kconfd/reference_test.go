@@ -61,7 +61,7 @@ func ownFlags() map[string][]string {
 		"galera bootstrap": {"cluster", "from", "force"},
 		"galera check":     {"dest", "in", "node-address", "server"},
 		"galera joined":    {"defaults-file", "without-primary"},
-		"galera ready":     {"defaults-file", "donor"},
+		"galera ready":     {"defaults-file", "donor", "whole"},
 	}
 }
 

@@ -1,0 +1,117 @@
+package galera
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// defaultStatusFile is where [Notify] writes, in the data directory, and where the
+// template of this repository makes MariaDB write.
+const defaultStatusFile = "wsrep.json"
+
+// A serverState is how a server stands in its cluster, in the words of
+// wsrep_status_file.
+type serverState string
+
+const (
+	stateUnknown      serverState = ""
+	stateDisconnected serverState = "DISCONNECTED"
+	stateConnected    serverState = "CONNECTED"
+	stateDonor        serverState = "DONOR"
+	stateSynced       serverState = "SYNCED"
+	stateBroken       serverState = "BROKEN" // not the server's word: see restartRequired
+)
+
+// restartRequired is in an error of the status file of a server that has left its
+// cluster in the middle of a transfer. It stays as it is, JOINING, for ever.
+const restartRequired = "node restart required"
+
+// A status is how the server says that it stands.
+type status struct {
+	State   serverState
+	Comment string
+	written time.Time
+}
+
+func (s status) String() string {
+	if s.Comment == "" {
+		return string(s.State)
+	}
+	return string(s.State) + ": " + s.Comment
+}
+
+// statusPath is where the status file is, whoever writes it.
+func (s Settings) statusPath() string {
+	return cmp.Or(s.StatusFile, filepath.Join(s.DataDir, defaultStatusFile))
+}
+
+// statusRetries is how often a status file is read that is just being written,
+// statusPause apart.
+const (
+	statusRetries = 20
+	statusPause   = 5 * time.Millisecond
+)
+
+// A statusFile is what the server writes, or [Notify] for it.
+type statusFile struct {
+	Status status
+	Server *process // that Notify was run by
+	Errors []struct {
+		Message string `json:"msg"`
+	}
+}
+
+// readStatus reads a status file. It stays when the server is gone: where
+// that matters, the caller sees it by the port that nobody listens at. MariaDB begins
+// a new one long before it listens; of one that [Notify] wrote, the server must still
+// be there.
+func readStatus(ctx context.Context, path string) (status, error) {
+	file, err := readStatusFile(ctx, path)
+	if err != nil {
+		return status{}, err
+	}
+	if file.Server != nil && !file.Server.lives() {
+		return status{}, fmt.Errorf("the server that told of %s is gone", file.Status.State)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return status{}, err
+	}
+	s := file.Status
+	s.written = info.ModTime()
+	for _, e := range file.Errors {
+		if s.State != stateSynced && strings.Contains(e.Message, restartRequired) {
+			s.State = stateBroken
+		}
+	}
+	return s, nil
+}
+
+func readStatusFile(ctx context.Context, path string) (file statusFile, err error) {
+	for try := 0; ; try++ {
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return file, fmt.Errorf("the server has not written %q yet", path)
+		}
+		if err != nil {
+			return file, err
+		}
+		if err = json.Unmarshal(content, &file); err == nil {
+			return file, nil
+		}
+		if try == statusRetries {
+			return file, fmt.Errorf("reading %q: %w", path, err)
+		}
+		if err := pause(ctx, statusPause); err != nil {
+			return file, err
+		}
+	}
+}
