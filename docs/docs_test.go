@@ -23,6 +23,7 @@ import (
 
 	"github.com/kconfd/kconfd/docs"
 	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/test/build"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -111,8 +112,8 @@ func outcome(t *testing.T, w *watcher.Watcher, text string) (kind, got string) {
 // The sessions in the reference are what the real kconfd prints.
 func TestSessions(t *testing.T) {
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/kconfd").CombinedOutput(); err != nil {
-		t.Fatalf("building kconfd: %v\n%s", err, out)
+	if err := build.Kconfd(bin); err != nil {
+		t.Fatal(err)
 	}
 	sessions := 0
 	for _, b := range blocksOf(t, "reference.md") {

@@ -19,11 +19,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
+
+	"github.com/kconfd/kconfd/apiclient"
 )
 
 // A Kind says whether somebody should look.
@@ -84,7 +84,7 @@ type Event struct {
 func New(config *rest.Config, pod Pod, log *slog.Logger) (*Recorder, error) {
 	s := &sender{pod: pod}
 	if err := s.connect(config); err != nil {
-		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
+		return nil, err
 	}
 	return newRecorder(pod, s.send, log), nil
 }
@@ -252,21 +252,11 @@ func (r *Recorder) write(ctx context.Context, e *Event) error {
 // A sender makes requests of Events.
 type sender struct {
 	pod    Pod
-	client *rest.RESTClient
+	client rest.Interface
 }
 
-func (s *sender) connect(config *rest.Config) error {
-	scheme := runtime.NewScheme()
-	gv := corev1.SchemeGroupVersion
-	scheme.AddKnownTypes(gv, &corev1.Event{})
-	metav1.AddToGroupVersion(scheme, gv)
-	config = rest.CopyConfig(config)
-	config.GroupVersion, config.APIPath = &gv, "/api"
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	client, err := rest.RESTClientFor(config)
-	s.client = client
+func (s *sender) connect(config *rest.Config) (err error) {
+	s.client, err = apiclient.New(config, corev1.SchemeGroupVersion, &corev1.Event{})
 	return err
 }
 

@@ -11,10 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
+
+	"github.com/kconfd/kconfd/apiclient"
 )
 
 const (
@@ -27,25 +27,9 @@ const (
 	requestTimeout = 5 * time.Second
 )
 
-// NewClient is one for ConfigMaps alone, over protobuf: its scheme has one kind.
+// NewClient is one for ConfigMaps alone.
 func NewClient(config *rest.Config) (rest.Interface, error) {
-	gv := corev1.SchemeGroupVersion
-	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(gv, &corev1.ConfigMap{})
-	metav1.AddToGroupVersion(scheme, gv)
-
-	config = rest.CopyConfig(config)
-	config.GroupVersion = &gv
-	config.APIPath = "/api"
-	config.QPS = -1 // the server has its own fairness
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
-	}
-	return client, nil
+	return apiclient.New(config, corev1.SchemeGroupVersion, &corev1.ConfigMap{})
 }
 
 // RecordName is the name of the ConfigMap for a wsrep_cluster_name, which may have

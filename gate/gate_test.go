@@ -148,7 +148,7 @@ func testSlots(t *testing.T, p *place) {
 func testKilled(t *testing.T, p *place) {
 	const slots, replicas, kills = 2, 6, 12
 	var kubeconfig string
-	onCluster(t, func(c *cluster.Cluster) { kubeconfig = c.Kubeconfig(t, cluster.Admin, p.namespace) })
+	theCluster.Use(t, func(c *cluster.Cluster) { kubeconfig = c.Kubeconfig(t, cluster.Admin, p.namespace) })
 	dir := t.TempDir()
 	running := make([]*exec.Cmd, replicas)
 	start := func(i int, identity string) {
@@ -393,7 +393,7 @@ func testStopTakenAway(t *testing.T, p *place) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(kubectl, strings.Fields(strings.TrimSuffix(command, ")"))...)
-	onCluster(t, func(c *cluster.Cluster) {
+	theCluster.Use(t, func(c *cluster.Cluster) {
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(t, cluster.Admin, "default"))
 	})
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -582,7 +582,7 @@ func (p *place) grant(user string, rules []Rule) {
 		fmt.Fprintf(&text, "- {apiGroups: [%s], resources: [%s], resourceNames: [%s], verbs: [%s]}\n",
 			r.Group, r.Resource, strings.Join(r.Names, ", "), strings.Join(r.Verbs, ", "))
 	}
-	onCluster(p.t, func(c *cluster.Cluster) { c.Grant(p.t, p.namespace, user, text.String()) })
+	theCluster.Use(p.t, func(c *cluster.Cluster) { c.Grant(p.t, p.namespace, user, text.String()) })
 }
 
 func without(rules []Rule, verb string) []Rule {
@@ -599,7 +599,7 @@ func without(rules []Rule, verb string) []Rule {
 // asUser is the configuration of one of the cluster's ordinary users.
 func (p *place) asUser(user string) (config *rest.Config) {
 	p.t.Helper()
-	onCluster(p.t, func(c *cluster.Cluster) { config = c.ConfigFor(user) })
+	theCluster.Use(p.t, func(c *cluster.Cluster) { config = c.ConfigFor(user) })
 	return config
 }
 

@@ -10,35 +10,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
+
+	"github.com/kconfd/kconfd/apiclient"
 )
 
 const resource = "leases"
 
-// NewClient is one for Leases alone, over protobuf. Its scheme has one kind,
-// where that of the ready-made clientset costs 11 MiB of memory. Clients of
-// equal configurations share their connection.
+// NewClient is one for Leases alone.
 func NewClient(config *rest.Config) (rest.Interface, error) {
-	gv := coordinationv1.SchemeGroupVersion
-	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(gv, &coordinationv1.Lease{}, &coordinationv1.LeaseList{})
-	metav1.AddToGroupVersion(scheme, gv)
-
-	config = rest.CopyConfig(config)
-	config.GroupVersion = &gv
-	config.APIPath = "/apis"
-	config.QPS = -1 // the server has its own fairness
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
-	}
-	return client, nil
+	return apiclient.New(config, coordinationv1.SchemeGroupVersion, &coordinationv1.Lease{}, &coordinationv1.LeaseList{})
 }
 
 // A store keeps one Lease.

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,18 +17,14 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // patience is how long a test waits for what must come.
 const patience = time.Minute
 
-// theCluster is the API server of all tests. Its methods are for one goroutine at
-// a time, so that tests take turns.
-var theCluster struct {
-	sync.Mutex
-	cluster *cluster.Cluster
-	err     error
-}
+// theCluster is the API server of all tests.
+var theCluster cluster.Shared
 
 // TestMain makes the test binary a replica as well, for tests that kill some.
 func TestMain(m *testing.M) {
@@ -47,28 +41,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	if theCluster.cluster != nil {
-		if err := theCluster.cluster.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "closing the cluster:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// onCluster calls use while nobody else uses the cluster.
-func onCluster(t *testing.T, use func(*cluster.Cluster)) {
-	t.Helper()
-	theCluster.Lock()
-	defer theCluster.Unlock()
-	if theCluster.cluster == nil && theCluster.err == nil {
-		theCluster.cluster, theCluster.err = cluster.New("")
-	}
-	if theCluster.err != nil {
-		t.Fatalf("starting a cluster: %v", theCluster.err)
-	}
-	use(theCluster.cluster)
+	os.Exit(theCluster.Run(m))
 }
 
 // A place is a namespace of a test's own.
@@ -82,7 +55,7 @@ type place struct {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	p := &place{t: t}
-	onCluster(t, func(c *cluster.Cluster) {
+	theCluster.Use(t, func(c *cluster.Cluster) {
 		p.namespace, p.config, p.admin = c.Namespace(t), c.Config(), c.Client()
 	})
 	return p
@@ -290,27 +263,10 @@ func within(t *testing.T, d time.Duration, what string, c <-chan struct{}) {
 }
 
 // A journal is a log that can be read.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
+type journal struct{ process.Output }
 
 func (j *journal) count(words string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), words)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
+	return strings.Count(j.String(), words)
 }
 
 func (j *journal) showIfFailed(t *testing.T) {

@@ -29,7 +29,7 @@ func testOutage(t *testing.T, begin, end func(*cluster.Cluster, testing.TB)) {
 	pass := p.enter(a)
 	next := p.start(b).queued()
 
-	onCluster(t, func(server *cluster.Cluster) { begin(server, t) })
+	theCluster.Use(t, func(server *cluster.Cluster) { begin(server, t) })
 	away := time.Now()
 	late := p.start(c) // who comes meanwhile
 	within(t, patience, "the pass is lost", pass.Lost())
@@ -51,7 +51,7 @@ func testOutage(t *testing.T, begin, end func(*cluster.Cluster, testing.TB)) {
 		t.Errorf("told %d times, want once for each kind of error:\n%s", n, log.String())
 	}
 
-	onCluster(t, func(server *cluster.Cluster) { end(server, t) })
+	theCluster.Use(t, func(server *cluster.Cluster) { end(server, t) })
 	back := time.Now()
 	p.leave(pass) // is being done already
 	second := next.in()
@@ -68,7 +68,7 @@ func TestOutageInTheMidstOfAnAction(t *testing.T) {
 	a, b := p.gate("a", four), p.gate("b", four)
 	pass := p.enter(a)
 	next := p.start(b).queued()
-	onCluster(t, func(server *cluster.Cluster) {
+	theCluster.Use(t, func(server *cluster.Cluster) {
 		server.PauseAPIServer(t)
 		defer server.ResumeAPIServer(t)
 		within(t, patience, "the pass is lost", pass.Lost())
@@ -80,7 +80,7 @@ func TestOutageInTheMidstOfAnAction(t *testing.T) {
 	pass = p.enter(a)
 	next.waits(100 * time.Millisecond)
 
-	onCluster(t, func(server *cluster.Cluster) {
+	theCluster.Use(t, func(server *cluster.Cluster) {
 		server.PauseAPIServer(t)
 		defer server.ResumeAPIServer(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

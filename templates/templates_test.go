@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -25,31 +24,17 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/kconfd/kconfd/galera"
+	"github.com/kconfd/kconfd/test/build"
 )
 
 // update is the flag -update.
 func update() bool { return flag.Lookup("update").Value.String() == "true" }
 
+// TestMain builds kconfd for the tests to find in PATH.
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write the golden files")
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-// run builds kconfd, for the tests to find in PATH.
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "kconfd")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "../cmd/kconfd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building kconfd: %v\n%s", err, out)
-		return 1
-	}
-	os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin")
-	return m.Run()
+	os.Exit(build.InPath(m.Run))
 }
 
 // testcase is one of a cases.toml.

@@ -505,7 +505,7 @@ func TestServerStoppedAndStarted(t *testing.T) {
 	known := addressesPage(synced, "web")
 	known.awaitGot(t, []string{"10.0.0.1"})
 
-	onCluster(t, func(c *kube.Cluster) { c.StopAPIServer(t) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.StopAPIServer(t) })
 	start(t, late)
 	unknown := addressesPage(late, "web")
 	poll(t, func() string {
@@ -525,7 +525,7 @@ func TestServerStoppedAndStarted(t *testing.T) {
 		t.Errorf("with the server away: %+v", s)
 	}
 
-	onCluster(t, func(c *kube.Cluster) { c.StartAPIServer(t) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.StartAPIServer(t) })
 	started := time.Now()
 	w.put(t, slice(w, "web", "10.0.0.1", "10.0.0.2"))
 	known.awaitGot(t, []string{"10.0.0.1", "10.0.0.2"})
@@ -573,9 +573,9 @@ func TestServerPaused(t *testing.T) {
 	p := addressesPage(watcher, "web")
 	p.awaitGot(t, []string{"10.0.0.1"})
 
-	resume := sync.OnceFunc(func() { onCluster(t, func(c *kube.Cluster) { c.ResumeAPIServer(t) }) })
+	resume := sync.OnceFunc(func() { theCluster.Use(t, func(c *kube.Cluster) { c.ResumeAPIServer(t) }) })
 	defer resume()
-	onCluster(t, func(c *kube.Cluster) { c.PauseAPIServer(t) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.PauseAPIServer(t) })
 	paused := time.Now()
 	poll(t, func() string {
 		if unhealthy(watcher) == "" {
@@ -597,7 +597,7 @@ func TestServerPaused(t *testing.T) {
 	t.Logf("healthy and up to date %s after the server went on", time.Since(resumed).Round(time.Millisecond))
 
 	// One that hangs may also be killed, and another one started.
-	onCluster(t, func(c *kube.Cluster) {
+	theCluster.Use(t, func(c *kube.Cluster) {
 		c.PauseAPIServer(t)
 		c.KillAPIServer(t)
 		c.StartAPIServer(t)

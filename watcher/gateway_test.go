@@ -70,7 +70,7 @@ func newGateway(t *testing.T, w *clusterWorld) *gateway {
 func (g *gateway) handler(t *testing.T, w *clusterWorld) http.Handler {
 	t.Helper()
 	var config *rest.Config
-	onCluster(t, func(c *kube.Cluster) { config = c.Config() })
+	theCluster.Use(t, func(c *kube.Cluster) { config = c.Config() })
 	secure, err := rest.TLSConfigFor(config)
 	must(t, err)
 	onward := &http.Transport{TLSClientConfig: secure, ForceAttemptHTTP2: true}

@@ -1,14 +1,12 @@
 package watcher
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,18 +15,14 @@ import (
 	"k8s.io/klog/v2"
 
 	kube "github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // patience is how long a test waits for what must come.
 const patience = time.Minute
 
-// theCluster is the API server of all tests. The first that needs it starts it;
-// its methods are for one goroutine at a time, so that tests take turns.
-var theCluster struct {
-	sync.Mutex
-	cluster *kube.Cluster
-	err     error
-}
+// theCluster is the API server of all tests.
+var theCluster kube.Shared
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -38,28 +32,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // client-go complains of what tests provoke
-	code := m.Run()
-	if theCluster.cluster != nil {
-		if err := theCluster.cluster.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "closing the cluster:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// onCluster calls use while nobody else uses the cluster.
-func onCluster(t *testing.T, use func(*kube.Cluster)) {
-	t.Helper()
-	theCluster.Lock()
-	defer theCluster.Unlock()
-	if theCluster.cluster == nil && theCluster.err == nil {
-		theCluster.cluster, theCluster.err = kube.New("")
-	}
-	if theCluster.err != nil {
-		t.Fatalf("starting a cluster: %v", theCluster.err)
-	}
-	use(theCluster.cluster)
+	os.Exit(theCluster.Run(m))
 }
 
 // start runs w until the test ends; Run must return then.
@@ -211,22 +184,7 @@ func poked(w *Watcher) bool {
 }
 
 // A record of what was logged, for one test.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
+type logBook struct{ process.Output }
 
 func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -383,7 +383,7 @@ func TestServerWithoutItsStore(t *testing.T) {
 	p := addressesPage(known, "web")
 	p.awaitGot(t, []string{"10.0.0.1"})
 
-	onCluster(t, func(c *kube.Cluster) { c.KillEtcd(t) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.KillEtcd(t) })
 	start(t, late)
 	first := addressesPage(late, "web")
 	began := time.Now()
@@ -400,7 +400,7 @@ func TestServerWithoutItsStore(t *testing.T) {
 		}
 		return ""
 	})
-	onCluster(t, func(c *kube.Cluster) { c.StartEtcd(t) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.StartEtcd(t) })
 	started := time.Now()
 	w.put(t, slice(w, "web", "10.0.0.2"))
 	p.awaitGot(t, []string{"10.0.0.2"})
@@ -490,7 +490,7 @@ func TestTokenRotated(t *testing.T) {
 // token is what the user proves himself with.
 func (w *clusterWorld) token(t *testing.T, user string) (token string) {
 	t.Helper()
-	onCluster(t, func(c *kube.Cluster) { token = c.ConfigFor(user).BearerToken })
+	theCluster.Use(t, func(c *kube.Cluster) { token = c.ConfigFor(user).BearerToken })
 	return token
 }
 

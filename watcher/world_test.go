@@ -107,7 +107,7 @@ type clusterWorld struct {
 func newClusterWorld(t *testing.T) *clusterWorld {
 	t.Helper()
 	var w clusterWorld
-	onCluster(t, func(c *kube.Cluster) { w = clusterWorld{c, c.Namespace(t)} })
+	theCluster.Use(t, func(c *kube.Cluster) { w = clusterWorld{c, c.Namespace(t)} })
 	return &w
 }
 
@@ -134,7 +134,7 @@ func watcherWith(t *testing.T, kubeconfig string, log *logBook) *Watcher {
 
 func (w *clusterWorld) kubeconfig(t *testing.T, user string) (path string) {
 	t.Helper()
-	onCluster(t, func(c *kube.Cluster) { path = c.Kubeconfig(t, user, w.own) })
+	theCluster.Use(t, func(c *kube.Cluster) { path = c.Kubeconfig(t, user, w.own) })
 	return path
 }
 
@@ -158,7 +158,7 @@ func (w *clusterWorld) kubeconfigFor(t *testing.T, server, tlsName string) strin
 
 func (w *clusterWorld) grant(t *testing.T, user, rules string) {
 	t.Helper()
-	onCluster(t, func(c *kube.Cluster) { c.Grant(t, w.own, user, rules) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.Grant(t, w.own, user, rules) })
 }
 
 func (w *clusterWorld) put(t *testing.T, objects ...runtime.Object) {
@@ -185,7 +185,7 @@ func (w *clusterWorld) apply(t *testing.T, u *unstructured.Unstructured) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onCluster(t, func(c *kube.Cluster) { c.Apply(t, w.own, string(document)) })
+	theCluster.Use(t, func(c *kube.Cluster) { c.Apply(t, w.own, string(document)) })
 }
 
 // applyStatus does a kubelet's or a controller's part.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // The two ways in which kconfd runs a command.
@@ -713,7 +715,7 @@ func TestLogIsNotRead(t *testing.T) {
 				d := newDir(t, recorded(""))
 				cmd := inWay(way, filed(d, d.recorder()...)...)
 				cmd.Stderr = fullPipe(t)
-				k := &daemon{t: t, cmd: cmd, out: &output{}, log: &output{}, ended: make(chan struct{})}
+				k := &daemon{t: t, cmd: cmd, out: &process.Output{}, log: &process.Output{}, ended: make(chan struct{})}
 				k.run()
 				d.awaitLines("starts", 1)
 				if err := test.end(k); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,10 +12,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // testPatience is how long a test waits for what must come. It is long, since the
@@ -145,29 +145,11 @@ func (d dir) wantOwedAtMost(name string) {
 	}
 }
 
-// An output collects what a process writes.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // A daemon is a kconfd that runs.
 type daemon struct {
 	t        *testing.T
 	cmd      *exec.Cmd
-	out, log *output
+	out, log *process.Output
 	ended    chan struct{} // closed when it has
 }
 
@@ -179,7 +161,7 @@ func start(t *testing.T, args ...string) *daemon {
 
 func startCmd(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
-	k := &daemon{t: t, cmd: cmd, out: &output{}, log: &output{}, ended: make(chan struct{})}
+	k := &daemon{t: t, cmd: cmd, out: &process.Output{}, log: &process.Output{}, ended: make(chan struct{})}
 	k.cmd.Stdout, k.cmd.Stderr = k.out, k.log
 	k.run()
 	return k

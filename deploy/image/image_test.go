@@ -4,33 +4,17 @@ package image
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kconfd/kconfd/test/build"
 )
 
 // TestMain builds kconfd for the checks to find in PATH.
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "kconfd")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "../../cmd/kconfd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building kconfd: %v\n%s", err, out)
-		return 1
-	}
-	os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin")
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(build.InPath(m.Run)) }
 
 // A container is what an image has in /etc/kconfd, with its volumes in a directory.
 type container struct {

@@ -19,28 +19,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kconfd/kconfd/test/build"
 	"github.com/kconfd/kconfd/test/cluster"
 )
 
 // TestMain builds kconfd for the tests to find in PATH.
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "kconfd")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "../../cmd/kconfd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building kconfd: %v\n%s", err, out)
-		return 1
-	}
-	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(build.InPath(m.Run)) }
 
 // kubectl runs it with standard input, and gives its output.
 func kubectl(t *testing.T, stdin string, words ...string) string {

@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kconfd/kconfd/test/build"
 )
 
 // object gives the document of a file that is of the kind and has the name.
@@ -50,8 +52,8 @@ func configured(t *testing.T) (program, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	program = filepath.Join(dir, "kconfd")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/kconfd").CombinedOutput(); err != nil {
-		t.Fatalf("building kconfd: %v\n%s", err, out)
+	if err := build.Kconfd(program); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.CopyFS(filepath.Join(dir, "templates"), os.DirFS("../../templates")); err != nil {
 		t.Fatal(err)

@@ -1,17 +1,13 @@
 package sidecar
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // A kubelet runs a pod as one does, but that containers are bare processes.
@@ -150,131 +147,38 @@ func (k *kubelet) mountAccount() {
 func (k *kubelet) initialize() {
 	k.t.Helper()
 	for _, spec := range k.pod.InitContainers {
-		c := k.start(spec)
-		select {
-		case <-c.ended:
-		case <-time.After(patience):
-			k.t.Fatalf("container %q does not end", spec.Name)
-		}
-		if code := c.cmd.ProcessState.ExitCode(); code != 0 {
-			k.t.Fatalf("container %q: exit code %d\n%s", spec.Name, code, c.log)
+		if code := k.start(spec).Wait(); code != 0 {
+			k.t.Fatalf("container %q: exit code %d", spec.Name, code)
 		}
 	}
 }
 
 // run starts the containers, and gives them by name.
-func (k *kubelet) run() map[string]*container {
+func (k *kubelet) run() map[string]*process.Process {
 	k.t.Helper()
-	containers := map[string]*container{}
+	containers := map[string]*process.Process{}
 	for _, spec := range k.pod.Containers {
 		containers[spec.Name] = k.start(spec)
 	}
 	return containers
 }
 
-// A container is a process that runs.
-type container struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	log   *output
-	ended chan struct{} // closed when it has
-}
-
-// start starts a container; the test's end kills it if it is still there.
-func (k *kubelet) start(spec corev1.Container) *container {
+// start starts a container.
+func (k *kubelet) start(spec corev1.Container) *process.Process {
 	k.t.Helper()
 	server, err := url.Parse(k.cluster.URL())
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	c := &container{t: k.t, cmd: exec.Command(spec.Command[0], spec.Command[1:]...), log: &output{}, ended: make(chan struct{})}
-	c.cmd.Dir = "/"
-	c.cmd.Env = []string{
+	cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
+	cmd.Dir = "/"
+	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"KUBERNETES_SERVICE_HOST=" + server.Hostname(), "KUBERNETES_SERVICE_PORT=" + server.Port(),
 	}
-	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	user := k.pod.SecurityContext
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:    true,
+	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: uint32(*user.RunAsUser), Gid: uint32(*user.RunAsGroup)},
 	}
-	if err := c.cmd.Start(); err != nil {
-		k.t.Fatal(err)
-	}
-	go func() { // until the process ends
-		_ = c.cmd.Wait()
-		close(c.ended)
-	}()
-	k.t.Cleanup(func() {
-		_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) // all of it may have ended
-		<-c.ended
-		if k.t.Failed() {
-			k.t.Logf("container %q:\n%s", spec.Name, c.log)
-		}
-	})
-	return c
+	return process.Start(k.t, cmd)
 }
-
-// awaitLog waits until what was logged since the mark matches, and gives the new
-// mark.
-func (c *container) awaitLog(since int, pattern string) int {
-	c.t.Helper()
-	r := regexp.MustCompile(pattern)
-	await(c.t, "log matches "+pattern, func() bool { return r.MatchString(c.log.String()[since:]) })
-	return len(c.log.String())
-}
-
-// stop sends the signal and demands an end with 0.
-func (c *container) stop(s syscall.Signal) {
-	c.t.Helper()
-	if err := c.cmd.Process.Signal(s); err != nil {
-		c.t.Fatal(err)
-	}
-	select {
-	case <-c.ended:
-	case <-time.After(patience):
-		c.t.Fatalf("%s: %v did not end it", c.cmd, s)
-	}
-	if code := c.cmd.ProcessState.ExitCode(); code != 0 {
-		c.t.Errorf("%s: got exit code %d after %v, want 0", c.cmd, code, s)
-	}
-}
-
-// An output collects what a process writes.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// await waits until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
-// patience is how long a test waits for what must come. It is long, since the
-// machine may have much else to do, and nobody waits for it when all is well.
-const patience = time.Minute

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 // One API server serves all of these: starting it is what takes the time.
 func TestSidecar(t *testing.T) {
 	c := cluster.Start(t)
-	await(t, "namespace default", func() bool {
+	process.Await(t, "namespace default", func() bool {
 		_, err := c.Client().CoreV1().Namespaces().Get(t.Context(), "default", metav1.GetOptions{})
 		return err == nil
 	})
@@ -122,7 +123,7 @@ func testFollows(t *testing.T, c *cluster.Cluster) {
 	k.initialize()
 	containers := k.run()
 	kconfd, nginx := containers["kconfd"], containers["nginx"]
-	await(t, "nginx listens", func() bool {
+	process.Await(t, "nginx listens", func() bool {
 		conn, err := net.Dial("tcp", podAddress)
 		if err == nil {
 			conn.Close()
@@ -142,7 +143,7 @@ func testFollows(t *testing.T, c *cluster.Cluster) {
 		cluster.NotReady(&unready.Endpoints[i])
 	}
 	c.Put(t, unready)
-	mark := kconfd.awaitLog(0, "render held.*want at least 1, have 0")
+	mark := kconfd.AwaitLog(0, "render held.*want at least 1, have 0")
 	client.awaitOnly("10.244.1.11", "10.244.3.13")
 
 	c.Put(t, shop("10.244.2.12"))
@@ -150,9 +151,9 @@ func testFollows(t *testing.T, c *cluster.Cluster) {
 
 	before := readFile(t, nginxConf)
 	k.mountTemplate("upstream", "upstrem")
-	mark = kconfd.awaitLog(mark, `not applied.*unknown directive .*upstrem`)
+	mark = kconfd.AwaitLog(mark, `not applied.*unknown directive .*upstrem`)
 	c.Put(t, shop("10.244.3.13")) // refused as well, as long as the template is bad
-	kconfd.awaitLog(mark, `not applied.*unknown directive .*upstrem`)
+	kconfd.AwaitLog(mark, `not applied.*unknown directive .*upstrem`)
 	if diff := cmp.Diff(before, readFile(t, nginxConf)); diff != "" {
 		t.Errorf("a bad file went live (-before +after):\n%s", diff)
 	}
@@ -160,10 +161,10 @@ func testFollows(t *testing.T, c *cluster.Cluster) {
 	k.mountTemplate()
 	client.awaitOnly("10.244.3.13")
 
-	kconfd.stop(syscall.SIGTERM)
+	kconfd.Stop(syscall.SIGTERM)
 	client.awaitOnly("10.244.3.13")
 	client.stop()
-	nginx.stop(syscall.SIGQUIT)
+	nginx.Stop(syscall.SIGQUIT)
 }
 
 // mountTemplate mounts the ConfigMap with words of its template replaced.
@@ -230,7 +231,7 @@ func newClient(t *testing.T) *client {
 }
 
 func (c *client) run(ctx context.Context) {
-	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: process.Patience}
 	for ctx.Err() == nil {
 		answer, err := ask(ctx, &web)
 		if ctx.Err() != nil {
@@ -271,7 +272,7 @@ func (c *client) awaitOnly(members ...string) {
 	c.mu.Lock()
 	from := len(c.answers) + 4 // these are under way
 	c.mu.Unlock()
-	await(c.t, fmt.Sprintf("only %q answer", members), func() bool {
+	process.Await(c.t, fmt.Sprintf("only %q answer", members), func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.answers) < from+many {

@@ -19,35 +19,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kconfd/kconfd/test/build"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // TestMain builds kconfd for the supervisors to find in PATH, where Debian's
 // servers may be missing.
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "kconfd")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "../../cmd/kconfd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building kconfd: %v\n%s", err, out)
-		return 1
-	}
-	err = errors.Join(
-		os.Chmod(dir, 0o755), // for the user of the example
-		os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin"),
-	)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(build.InPath(m.Run)) }
 
 func TestSupervised(t *testing.T) {
 	for name, s := range map[string]supervisor{
@@ -112,7 +91,7 @@ func testSupervisor(t *testing.T, s supervisor) {
 	e.write("manifests/web.yaml", strings.ReplaceAll(e.read("manifests/web.yaml"), "web-1", "web-7"))
 	e.awaitAnswer("SELECT pod FROM cluster.pods", "web-0", "web-7")
 	e.awaitLog(mark, `told.*signal HUP`)
-	await(t, "a new error.log", func() bool { return e.exists("run/error.log") })
+	process.Await(t, "a new error.log", func() bool { return e.exists("run/error.log") })
 	if got := e.pid(); got != before {
 		t.Errorf("mariadbd is process %d, and was %d", got, before)
 	}
@@ -244,7 +223,7 @@ func (e *example) stop() {
 	}
 	select {
 	case <-e.ended:
-	case <-time.After(patience):
+	case <-time.After(process.Patience):
 		e.t.Fatal("SIGTERM does not end the supervisor")
 	}
 	if code := e.cmd.ProcessState.ExitCode(); code != 0 {
@@ -298,7 +277,7 @@ func (e *example) crash(name string) {
 	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
 		e.t.Fatal(err)
 	}
-	await(e.t, "another "+name, func() bool {
+	process.Await(e.t, "another "+name, func() bool {
 		now := e.pids(name)
 		return len(now) == 1 && now[0] != pids[0]
 	})
@@ -310,7 +289,7 @@ func (e *example) killAll() {
 		_ = e.cmd.Process.Kill() // it may have ended
 		<-e.ended
 	}
-	await(e.t, "all processes end", func() bool {
+	process.Await(e.t, "all processes end", func() bool {
 		left := e.pids("")
 		for _, pid := range left {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
@@ -332,7 +311,7 @@ func (e *example) pid() int {
 // awaitAnswer waits until mariadbd answers with these lines.
 func (e *example) awaitAnswer(query string, want ...string) {
 	e.t.Helper()
-	await(e.t, fmt.Sprintf("%s gives %q", query, want), func() bool {
+	process.Await(e.t, fmt.Sprintf("%s gives %q", query, want), func() bool {
 		out, err := e.command("mariadb", "--no-defaults", "--socket=/srv/db/run/mariadbd.sock",
 			"--batch", "--skip-column-names", "--execute="+query).Output()
 		got := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(out), "\t", " ")), "\n")
@@ -345,7 +324,7 @@ func (e *example) awaitAnswer(query string, want ...string) {
 func (e *example) awaitLog(since int, pattern string) int {
 	e.t.Helper()
 	r := regexp.MustCompile(pattern)
-	await(e.t, "log matches "+pattern, func() bool { return r.MatchString(e.read(e.supervisor.log)[since:]) })
+	process.Await(e.t, "log matches "+pattern, func() bool { return r.MatchString(e.read(e.supervisor.log)[since:]) })
 	return len(e.read(e.supervisor.log))
 }
 
@@ -390,22 +369,3 @@ func (e *example) remove(name string) {
 		e.t.Fatal(err)
 	}
 }
-
-// await waits until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
-// patience is how long a test waits for what must come. It is long, since the
-// machine may have much else to do, and nobody waits for it when all is well.
-const patience = time.Minute

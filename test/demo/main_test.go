@@ -3,11 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/kconfd/kconfd/test/build"
 )
 
 // The session in the README is what the demonstration prints: abridged at the
@@ -15,8 +16,8 @@ import (
 // the template.
 func TestReadmeShowsTheDemo(t *testing.T) {
 	kconfd := filepath.Join(t.TempDir(), "kconfd")
-	if out, err := exec.Command("go", "build", "-o", kconfd, "../../cmd/kconfd").CombinedOutput(); err != nil {
-		t.Fatalf("building kconfd: %v\n%s", err, out)
+	if err := build.Kconfd(kconfd); err != nil {
+		t.Fatal(err)
 	}
 	var out strings.Builder
 	if err := run(t.Context(), []string{"-kconfd", kconfd, "-templates", "../../templates", "-pause", "0"}, &out); err != nil {

@@ -7,12 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/test/unshare"
 )
 
 const (
@@ -121,21 +121,5 @@ func runInNamespaces() (int, error) {
 	if err := prepare(dir); err != nil {
 		return 0, err
 	}
-	args := append([]string{
-		"--mount", "--mount-proc", "--net", "--pid", "--fork", "--kill-child",
-		"sh", "-euc", namespaces, "sh",
-	}, os.Args...)
-	cmd := exec.Command("unshare", args...)
-	cmd.Env = append(os.Environ(), inside+"="+dir, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	// The kernel sends it when the thread ends that started the program.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return max(1, exit.ExitCode()), nil
-	}
-	return 0, err
+	return unshare.Rerun(namespaces, inside+"="+dir, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 }

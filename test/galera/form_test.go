@@ -19,26 +19,8 @@ import (
 	"github.com/kconfd/kconfd/test/galera"
 )
 
-// theServer is the API server of all tests. Its methods are for one goroutine at a time.
-var theServer struct {
-	sync.Mutex
-	cluster *cluster.Cluster
-	err     error
-}
-
-// onServer calls use while nobody else uses the API server.
-func onServer(t *testing.T, use func(*cluster.Cluster)) {
-	t.Helper()
-	theServer.Lock()
-	defer theServer.Unlock()
-	if theServer.cluster == nil && theServer.err == nil {
-		theServer.cluster, theServer.err = cluster.New("")
-	}
-	if theServer.err != nil {
-		t.Fatalf("starting an API server: %v", theServer.err)
-	}
-	use(theServer.cluster)
-}
+// theServer is the API server of all tests.
+var theServer cluster.Shared
 
 // A scene is a cluster that forms itself.
 type scene struct {
@@ -64,7 +46,7 @@ type member struct {
 func newScene(t *testing.T, size int) *scene {
 	s := &scene{T: t, cluster: galera.New(t), began: time.Now()}
 	port := 0
-	onServer(t, func(c *cluster.Cluster) {
+	theServer.Use(t, func(c *cluster.Cluster) {
 		s.namespace = c.Namespace(t)
 		s.kubeconfig = c.Kubeconfig(t, cluster.Admin, s.namespace)
 		client, err := galeranode.NewClient(c.Config())
@@ -634,7 +616,7 @@ func (s *scene) wantNoServer(m *member) {
 // stopInRecord makes the record one by which no server runs.
 func (s *scene) stopInRecord() {
 	s.Helper()
-	onServer(s.T, func(c *cluster.Cluster) {
+	theServer.Use(s.T, func(c *cluster.Cluster) {
 		configMaps := c.Client().CoreV1().ConfigMaps(s.namespace)
 		record, err := configMaps.Get(s.Context(), "test-galera", metav1.GetOptions{})
 		if err != nil {
@@ -651,7 +633,7 @@ func (s *scene) stopInRecord() {
 
 func (s *scene) deleteRecord() {
 	s.Helper()
-	onServer(s.T, func(c *cluster.Cluster) {
+	theServer.Use(s.T, func(c *cluster.Cluster) {
 		err := c.Client().CoreV1().ConfigMaps(s.namespace).Delete(s.Context(), "test-galera", metav1.DeleteOptions{})
 		if err != nil {
 			s.Fatal(err)

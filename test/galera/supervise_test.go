@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -19,49 +18,22 @@ import (
 	"time"
 
 	"github.com/kconfd/kconfd/docs"
+	"github.com/kconfd/kconfd/test/build"
 	"github.com/kconfd/kconfd/test/galera"
 )
 
 // TestMain builds kconfd for the nodes to find in PATH, with the race detector
 // if the tests have it.
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "kconfd")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir)
-	if raceDetector() {
-		build.Args = append(build.Args, "-race")
-	}
-	build.Args = append(build.Args, "../../cmd/kconfd")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building kconfd: %v\n%s", err, out)
-		return 1
-	}
 	flag.Parse()
-	err = errors.Join(
-		flag.Set("test.parallel", "4"), // they wait most of the time
-		os.Setenv("PATH", dir+":"+os.Getenv("PATH")),
+	err := errors.Join(
+		flag.Set("test.parallel", "4"),           // they wait most of the time
 		os.Setenv("GORACE", "atexit_sleep_ms=0"), // else it sleeps a second in every process that ends
 	)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		panic(err)
 	}
-	code := m.Run()
-	if theServer.cluster != nil {
-		if err := theServer.cluster.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "closing the API server:", err)
-			code = 1
-		}
-	}
-	return code
+	os.Exit(build.InPath(func() int { return theServer.Run(m) }, fmt.Sprintf("-race=%t", raceDetector())))
 }
 
 // raceDetector is whether the test was built with it.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // A line is a connection on which a line is the answer to a line.
@@ -19,7 +21,7 @@ type line struct {
 }
 
 func dial(ctx context.Context, address string) (*line, error) {
-	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", address)
+	conn, err := (&net.Dialer{Timeout: process.Patience}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +32,7 @@ func dial(ctx context.Context, address string) (*line, error) {
 func connect(t *testing.T, address string) *line {
 	t.Helper()
 	var l *line
-	await(t, address+" answers", func() (ok bool) {
+	process.Await(t, address+" answers", func() (ok bool) {
 		var err error
 		l, err = dial(t.Context(), address)
 		return err == nil
@@ -41,7 +43,7 @@ func connect(t *testing.T, address string) *line {
 
 // ask sends the line and gives the answer. Pauses are short: many callers share a machine.
 func (l *line) ask(question string) (string, error) {
-	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := l.conn.SetDeadline(time.Now().Add(process.Patience)); err != nil {
 		return "", err
 	}
 	if _, err := fmt.Fprintf(l.conn, "%s\r\n", question); err != nil {
@@ -94,7 +96,7 @@ func answerLines(conn net.Conn, answer string) {
 // connection, and gives what asks it.
 func interactive(t *testing.T, cmd *exec.Cmd, question string) func() (string, error) {
 	t.Helper()
-	stderr := &output{}
+	stderr := &process.Output{}
 	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

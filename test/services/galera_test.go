@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kconfd/kconfd/test/galera"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // haproxy's own check sees what Kubernetes does not: a node that has lost its cluster, and still
@@ -103,7 +104,7 @@ func (c *client) session(t *testing.T) func() (string, error) {
 
 func awaitNode(t *testing.T, c *client, want string) {
 	t.Helper()
-	await(t, "new connections go to node "+want, func() bool {
+	process.Await(t, "new connections go to node "+want, func() bool {
 		got, err := c.ask(t.Context(), whichNode)
 		return err == nil && got == want
 	})

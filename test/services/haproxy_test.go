@@ -2,11 +2,13 @@ package services
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 const (
@@ -37,13 +39,13 @@ func shop(namespace, portName string, port int32, addresses ...string) *discover
 }
 
 // onCluster has kconfd run a program with a resource file.
-func onCluster(t *testing.T, c *cluster.Cluster, namespace, confdir string, command ...string) *process {
+func onCluster(t *testing.T, c *cluster.Cluster, namespace, confdir string, command ...string) *process.Process {
 	t.Helper()
 	args := []string{"kconfd", "-confdir", confdir, "-kubeconfig", c.Kubeconfig(t, cluster.Admin, namespace), "--"}
 	return start(t, nil, append(args, command...)...)
 }
 
-func newHAProxy(t *testing.T, c *cluster.Cluster, namespace, mode string) *process {
+func newHAProxy(t *testing.T, c *cluster.Cluster, namespace, mode string) *process.Process {
 	t.Helper()
 	dir := confdir(t, "haproxy.toml", map[string]any{
 		"service": "shop", "check": "tcp", "mode": mode, "listen": balancer + ":3306",
@@ -78,7 +80,7 @@ func testHAProxyBalanced(t *testing.T, c *cluster.Cluster) {
 	nobody := shop(namespace, "mysql", 3306, third)
 	cluster.NotReady(&nobody.Endpoints[0])
 	c.Put(t, nobody)
-	haproxy.awaitLog("render held.*want at least 1, have 0", 1)
+	haproxy.AwaitLog(0, "render held.*want at least 1, have 0")
 	fresh.awaitOnly(t, 50, third+":3306")
 	wantSameAnswers(t, callers.all[:4])
 	callers.stop()
@@ -125,5 +127,5 @@ func testHAProxyWriter(t *testing.T, c *cluster.Cluster) {
 	wantSameAnswers(t, callers.all[:1])
 	callers.stop()
 	long.conn.Close()
-	haproxy.stop()
+	haproxy.Stop(syscall.SIGTERM)
 }

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // nginxConf includes the upstreams.
@@ -50,9 +52,9 @@ func testNginx(t *testing.T, c *cluster.Cluster) {
 		upgraded[i] = long
 		callers.call(ctx, fmt.Sprintf("upgraded connection %d", i), func() (string, error) { return long.ask("?") })
 	}
-	kept := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	kept := &http.Client{Transport: &http.Transport{}, Timeout: process.Patience}
 	callers.call(ctx, "kept connections", func() (string, error) { return get(ctx, kept) })
-	each := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	each := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: process.Patience}
 	fresh := callers.call(ctx, "new connections", func() (string, error) { return get(ctx, each) })
 	for range 3 {
 		c.Put(t, shop(namespace, "http", 8000, first, third))
@@ -61,14 +63,14 @@ func testNginx(t *testing.T, c *cluster.Cluster) {
 		fresh.awaitOnly(t, 50, first+":8000", second+":8000")
 	}
 	c.Put(t, shop(namespace, "http", 8000))
-	nginx.awaitLog("render held.*want at least 1, have 0", 1)
+	nginx.AwaitLog(0, "render held.*want at least 1, have 0")
 	fresh.awaitOnly(t, 50, first+":8000", second+":8000")
 	wantSameAnswers(t, callers.all[:2])
 	callers.stop()
 	for _, long := range upgraded { // nginx waits for them
 		long.conn.Close()
 	}
-	nginx.stop()
+	nginx.Stop(syscall.SIGTERM)
 }
 
 // serveHTTP answers every request at the address with the address, and every line behind an

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // The primary is another server from one moment to the next: clients stay connected, and their
@@ -55,7 +57,7 @@ func TestPgbouncer(t *testing.T) {
 		reader.awaitOnly(t, 5, second)
 	}
 	callers.stop()
-	pgbouncer.stop()
+	pgbouncer.Stop(syscall.SIGTERM)
 }
 
 // whoAmI gives the address of the server.
@@ -103,7 +105,7 @@ func newPostgres(t *testing.T, addresses ...string) {
 		run(t, exec.Command("cp", "-a", made, data))
 		server := asPostgres("postgres", "-D", data, "-c", "listen_addresses="+address,
 			"-c", "unix_socket_directories=", "-c", "shared_buffers=1MB", "-c", "fsync=off")
-		log := &output{}
+		log := &process.Output{}
 		server.Stdout, server.Stderr = log, log
 		if err := server.Start(); err != nil {
 			t.Fatal(err)
@@ -115,7 +117,7 @@ func newPostgres(t *testing.T, addresses ...string) {
 				t.Logf("PostgreSQL at %s:\n%s", address, log)
 			}
 		})
-		await(t, "PostgreSQL answers", func() bool {
+		process.Await(t, "PostgreSQL answers", func() bool {
 			return exec.CommandContext(t.Context(), filepath.Join(bin[0], "pg_isready"), "-q", "-h", address).Run() == nil
 		})
 	}

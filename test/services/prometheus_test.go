@@ -10,7 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 const prometheusConf = `
@@ -52,7 +55,7 @@ func TestPrometheus(t *testing.T) {
 	if len(got) == 1 && got[0].Metric["pod"] != "shop-"+first {
 		t.Errorf("got labels %q, want those of the pod %q", got[0].Metric, "shop-"+first)
 	}
-	prometheus.stop()
+	prometheus.Stop(syscall.SIGTERM)
 }
 
 func serveMetrics(t *testing.T, address string) {
@@ -75,7 +78,7 @@ func awaitTargets(t *testing.T, addresses ...string) {
 	for _, address := range addresses {
 		want = append(want, address+":9104")
 	}
-	await(t, fmt.Sprintf("the targets are %q", want), func() bool {
+	process.Await(t, fmt.Sprintf("the targets are %q", want), func() bool {
 		var got []string
 		for _, sample := range query(t, `up == 1`) {
 			got = append(got, sample.Metric["instance"])

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 const redisPassword = `s3 "cr\et#`
@@ -12,7 +15,7 @@ const redisPassword = `s3 "cr\et#`
 // A redis is a server with its kconfd, in a pod of its own.
 type redis struct {
 	address string
-	kconfd  *process
+	kconfd  *process.Process
 }
 
 func newRedis(t *testing.T, manifests string, i int, address string) *redis {
@@ -91,17 +94,17 @@ func TestRedis(t *testing.T) {
 	}
 	callers.stop()
 	for i, server := range servers {
-		if got := server.kconfd.count("child started"); got != 1 {
+		if got := strings.Count(server.kconfd.Log(), "child started"); got != 1 {
 			t.Errorf("server %d was started %d times, want once", i, got)
 		}
-		server.kconfd.stop()
+		server.kconfd.Stop(syscall.SIGTERM)
 	}
 }
 
 // awaitReplicated waits until the server takes what is written, and all have it.
 func awaitReplicated(t *testing.T, logins []*line, primary int, value string) {
 	t.Helper()
-	await(t, fmt.Sprintf("server %d is the primary", primary), func() bool {
+	process.Await(t, fmt.Sprintf("server %d is the primary", primary), func() bool {
 		answer, err := logins[primary].ask("SET key " + value)
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +112,7 @@ func awaitReplicated(t *testing.T, logins []*line, primary int, value string) {
 		return answer == "+OK"
 	})
 	for i, login := range logins {
-		await(t, fmt.Sprintf("server %d has what the primary has", i), func() bool {
+		process.Await(t, fmt.Sprintf("server %d has what the primary has", i), func() bool {
 			got, err := login.get("key")
 			if err != nil {
 				t.Fatal(err)

@@ -1,7 +1,6 @@
 package services
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,20 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
-)
 
-// patience is how long a test waits for what must come. It is long, since the machine may
-// have much else to do, and nobody waits for it when all is well.
-const patience = 60 * time.Second
+	"github.com/kconfd/kconfd/test/process"
+)
 
 // confdir makes a configuration directory of the templates and one of their resource files,
 // with other values, and with words replaced in it.
@@ -92,102 +87,12 @@ endpoints:
 	return b.String()
 }
 
-// A process is one that a test has started.
-type process struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	log   *output
-	ended chan struct{} // closed when it has
-}
-
-// start starts a command; the test's end kills it, and its process group, if it is still
-// there.
-func start(t *testing.T, env []string, command ...string) *process {
+// start starts a command in the root directory.
+func start(t *testing.T, env []string, command ...string) *process.Process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), log: &output{}, ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Dir = "/"
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { // until the process ends
-		_ = p.cmd.Wait()
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		p.end()
-		if t.Failed() {
-			t.Logf("%q:\n%s", command, p.log)
-		}
-	})
-	return p
-}
-
-// end ends it. The child of a kconfd is in a group of its own, and stopped by kconfd.
-func (p *process) end() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-p.ended
-	}
-}
-
-// stop sends SIGTERM and demands an end with 0.
-func (p *process) stop() {
-	p.t.Helper()
-	p.end()
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("%q: got exit code %d, want 0", p.cmd.Args, code)
-	}
-}
-
-// An output collects what a process writes.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// count is how often the pattern is in what was logged.
-func (p *process) count(pattern string) int {
-	return len(regexp.MustCompile(pattern).FindAllString(p.log.String(), -1))
-}
-
-// awaitLog waits until the pattern has been logged so often.
-func (p *process) awaitLog(pattern string, times int) {
-	p.t.Helper()
-	await(p.t, fmt.Sprintf("log matches %s %d times", pattern, times), func() bool { return p.count(pattern) >= times })
-}
-
-// await waits until a condition holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), env...)
+	return process.Start(t, cmd)
 }
 
 // A caller asks the same question again and again, until it is stopped, and keeps the
@@ -266,7 +171,7 @@ func (c *caller) awaitOnly(t *testing.T, n int, members ...string) {
 	t.Helper()
 	from := c.asked() + 1 // one is under way
 	what := fmt.Sprintf("%s: only %q answer", c.name, members)
-	await(t, what, func() bool { return c.asked() >= from+n && slices.Equal(c.lastOnes(n), members) })
+	process.Await(t, what, func() bool { return c.asked() >= from+n && slices.Equal(c.lastOnes(n), members) })
 }
 
 // stop ends them, and demands that no call has failed, and that none stood still.
