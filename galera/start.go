@@ -135,6 +135,10 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	if err := s.judge(ctx); err != nil {
 		return err
 	}
+	long := time.AfterFunc(5*time.Second, func() {
+		s.Log.Info("the server is asked for the position of its data, which takes as long as its recovery", "datadir", s.settings.DataDir)
+	})
+	defer long.Stop()
 	s.local, err = s.dir.inspect(ctx)
 	return err
 }

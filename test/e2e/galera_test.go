@@ -108,6 +108,7 @@ func (g *galera) manifest(t *testing.T, file string) string {
 		"namespace: default", "namespace: "+g.namespace,
 		"    [values]\n", "    [values]\n    buffer_pool = \"16M\"\n    gcache = \"16M\"\n    provider_options = { "+quickTimers+" }\n",
 		"storage: 10Gi", "storage: 1Gi",
+		"cpu: 250m, memory: 1Gi", "cpu: 50m, memory: 384Mi",
 	).Replace(string(content))
 }
 
