@@ -116,10 +116,35 @@ func (s *Supervisor) afterStart() {
 	s.post.Add(1)
 	s.beside(func(ctx context.Context, _ int) { // until ctx ends or it is done
 		defer s.post.Done()
-		if err := c.Run(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("post_start failed, the child goes on", "err", err)
-		}
+		s.runBeside(ctx, c)
 	})
+}
+
+// runBeside runs the command beside the instance. One that may run for ever is run again
+// when it fails.
+func (s *Supervisor) runBeside(ctx context.Context, c Command) {
+	var pauses Backoff
+	for {
+		begin := time.Now()
+		err := c.Run(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if c.Timeout >= 0 {
+			s.log.Error("post_start failed, the child goes on", "err", err)
+			return
+		}
+		if time.Since(begin) > time.Minute {
+			pauses.Reset()
+		}
+		pause := pauses.Next()
+		s.log.Error("post_start failed, the child goes on", "err", err, "retry", pause.Round(10*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 func (s *Supervisor) watchReadiness(known bool) {

@@ -1259,6 +1259,30 @@ func TestPostStart(t *testing.T) {
 	})
 }
 
+// A post_start that is to stay beside the child is run again when it fails, as long as
+// the child runs.
+func TestPostStartStays(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ran")
+	post := command("echo x >>" + file + "; exit 1")
+	post.Timeout = -1
+	onStage(t, Child{PostStart: post}, func(st *stage) {
+		st.begin()
+		st.expect(started(1), "1: ready")
+		time.Sleep(time.Minute)
+		ran, err := os.ReadFile(file)
+		if fatal(t, err); len(ran) < len("x\n")*5 || len(ran) > len("x\n")*8 {
+			t.Errorf("post_start wrote %q in a minute, want a line for each try with growing pauses", ran)
+		}
+		st.instance().ends(exit0)
+		st.over(exit0, nil)
+		time.Sleep(5 * time.Minute)
+		after, err := os.ReadFile(file)
+		if fatal(t, err); string(after) != string(ran) {
+			t.Errorf("post_start went on after the child's end: %q", after)
+		}
+	})
+}
+
 func (st *stage) answeredAfterExit(answer <-chan error) {
 	st.t.Helper()
 	st.instance().ends(exit0)
