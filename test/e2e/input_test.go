@@ -17,6 +17,7 @@ func testInput(t *testing.T, k *kube) {
 		"leftover record":         testLeftoverRecord,
 		"data of another cluster": testForeignData,
 		"two nodes":               testTwo,
+		"all under other names":   testRenamed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,6 +118,22 @@ func (m *machine) directory(t *testing.T, g *galera, number int) string {
 	t.Helper()
 	name := g.mustKubectl(t, "", "get", "persistentvolumeclaim", "data-"+podName(number), "--output=jsonpath={.spec.volumeName}")
 	return m.path("volumes/" + name)
+}
+
+// testRenamed: nodes with new names and empty volumes, of which none of the cluster's nodes
+// is left, found no other cluster. They wait for who has the data.
+func testRenamed(t *testing.T, k *kube) {
+	g := newWholeGalera(t, k, 1)
+	w := g.startWriter(t)
+	w.awaitWrites(t)
+	acks := w.stop(t)
+	g.stopNode(t, 1)
+	g.create(t, nodeFile(2), nodeFile(3))
+	g.awaitLog(t, podName(2), "waits for pxc-node1")
+	g.awaitLog(t, podName(3), "waits for pxc-node1")
+	g.scale(t, 1, 1)
+	g.awaitWhole(t, 3)
+	g.wantData(t, acks)
 }
 
 // testTwo: an even number of nodes comes back like any other.
