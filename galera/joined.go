@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,10 @@ const (
 
 	// recheckEvery is how often the record is looked at while all is well.
 	recheckEvery = 30 * time.Second
+
+	// askEvery is how often the others are looked for, and the API server is, while
+	// the server may be alone.
+	askEvery = 5 * time.Second
 
 	// defaultWithoutPrimary is how long a server may be without a cluster.
 	defaultWithoutPrimary = time.Minute
@@ -40,6 +45,9 @@ type Joined struct {
 	record   General   // as it was written
 	lonely   time.Time // since when it has no primary component, or is stuck; zero when it is well
 	synced   time.Time // when it was last seen to be
+	reached  time.Time // when the API server was last asked for while the server was lonely
+	donors   bool      // whether anybody listened who may give a transfer,
+	sought   time.Time // at that time
 	failure  string    // that was logged last
 }
 
@@ -88,13 +96,11 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 // look looks at the server once.
 func (j *Joined) look(ctx context.Context) error {
 	state := j.state(ctx)
-	if !j.isLonely(state) {
-		j.lonely = time.Time{}
-	} else if j.lonely.IsZero() {
-		j.lonely = time.Now()
-	}
 	if state == stateSynced {
 		j.synced = time.Now().Truncate(time.Second)
+	}
+	if err := j.measure(ctx, state); err != nil {
+		return err
 	}
 	switch {
 	case state == stateSynced && !j.recorded:
@@ -111,11 +117,54 @@ func (j *Joined) look(ctx context.Context) error {
 	return nil
 }
 
+// measure takes the time for which the server is lonely. As long as the API server is away it
+// does not count: what cuts a node off from that cuts it off from the others, and they
+// find each other again by themselves when it is over.
+func (j *Joined) measure(ctx context.Context, state serverState) error {
+	switch {
+	case !j.isLonely(ctx, state):
+		j.lonely = time.Time{}
+	case j.lonely.IsZero():
+		j.lonely, j.reached = time.Now(), time.Now()
+	case time.Since(j.reached) >= askEvery:
+		_, err := j.store.get(ctx)
+		j.reached = time.Now()
+		if err != nil {
+			j.lonely = j.reached
+			return fmt.Errorf("the server has no primary component: %w", err)
+		}
+	}
+	return nil
+}
+
 // isLonely says whether the server has no primary component, and does not get one by
-// itself: it waits for one, or it was thrown out, or it is stuck. One that is starting or ending
-// is disconnected as well, and has no port open.
-func (j *Joined) isLonely(state serverState) bool {
-	return state == stateBroken || state == stateStuck || state == stateConnected || state == stateDisconnected && j.serves()
+// itself: it waits for one, or for a transfer that nobody gives, or it was thrown out, or it is
+// stuck. One that is starting or ending is disconnected as well, and has no port open.
+func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
+	switch state {
+	case stateBroken, stateStuck, stateConnected:
+		return true
+	case stateDisconnected:
+		return j.serves()
+	case stateJoining:
+		return !j.hasDonor(ctx)
+	}
+	return false
+}
+
+// hasDonor says whether any of the others listens for members, of those in the option file now
+// and at the server's start. The server itself may wait for minutes, or for ever, for a donor that
+// has died.
+func (j *Joined) hasDonor(ctx context.Context) bool {
+	if time.Since(j.sought) < askEvery {
+		return j.donors
+	}
+	all := j.settings
+	if live, err := ReadSettings(j.File); err == nil {
+		all.Peers = slices.Concat(all.Peers, live.Peers)
+	}
+	j.donors, j.sought = len(listening(ctx, all.peers(ctx))) > 0, time.Now()
+	return j.donors
 }
 
 // serves says whether the server's port is open. It is not connected to, since the server
@@ -221,7 +270,7 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if _, err := j.store.get(ctx); err != nil {
 		return err
 	}
-	if !j.isLonely(j.state(ctx)) {
+	if !j.isLonely(ctx, j.state(ctx)) {
 		return nil // it is back, and the others would miss it
 	}
 	pids, err := serversIn(j.settings.DataDir)

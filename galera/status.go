@@ -25,6 +25,7 @@ const (
 	stateUnknown      serverState = ""
 	stateDisconnected serverState = "DISCONNECTED"
 	stateConnected    serverState = "CONNECTED"
+	stateJoining      serverState = "JOINING"
 	stateJoined       serverState = "JOINED"
 	stateDonor        serverState = "DONOR"
 	stateSynced       serverState = "SYNCED"

@@ -339,6 +339,31 @@ func TestTransferNotTold(t *testing.T) {
 	atOnce(s.members, func(m *member) { m.stop(t) })
 }
 
+// A node that waits for a transfer whose donor was lost, with all who might give another one,
+// does not wait for ever.
+func TestDonorLost(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 3)
+	s.form()
+	donor, other, joiner := s.members[0], s.members[1], s.members[2]
+	other.stop(t)
+	joiner.stop(t)
+	joiner.Empty(t)
+	donor.HoldTransfers(t)
+	s.start(joiner)
+	galera.Await(t, "the transfer begins", func() bool {
+		return strings.HasPrefix(donor.Phase(), "DONOR") && strings.HasPrefix(joiner.Phase(), "JOINING")
+	})
+	donor.kill(t)
+	donor.ReleaseTransfers(t)
+	joiner.process.AwaitLog(t, "started anew by the record")
+	s.start(donor)
+	s.start(other)
+	s.awaitAll()
+	s.judge()
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
 // A cluster comes back from stops: of all nodes at once, of one after another, with a
 // volume that is lost in between, and by a person's decision where that is needed.
 func TestStops(t *testing.T) {
