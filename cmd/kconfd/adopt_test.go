@@ -95,7 +95,7 @@ args = ['{{ (configMap "settings").shape }}']
 // runs already.
 func TestListenOccupied(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
-		occupied, err := net.Listen("tcp", "127.0.0.1:0")
+		occupied, err := net.Listen("tcp", lastingAddress())
 		if err != nil {
 			t.Fatal(err)
 		}

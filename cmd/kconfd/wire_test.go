@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -26,12 +28,7 @@ type wire struct {
 // newWire is a wire that is not connected yet, and the kubeconfig that goes by it.
 func newWire(w world) (*wire, string) {
 	w.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := lastingAddress()
 	to := strings.TrimPrefix(w.server.URL(), "https://")
 	text, err := os.ReadFile(w.kubeconfig)
 	if err != nil {
@@ -41,6 +38,18 @@ func newWire(w world) (*wire, string) {
 	l := &wire{t: w.t, address: address, to: to, open: map[net.Conn]bool{}}
 	w.t.Cleanup(l.cut)
 	return l, w.file("kubeconfig")
+}
+
+// lastingAddress is one to listen at again and again: where nobody listens, the kernel gives
+// ports from 32768 on to connections.
+func lastingAddress() string {
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			listener.Close()
+			return address
+		}
+	}
 }
 
 // connect makes the way good.
