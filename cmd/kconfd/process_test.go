@@ -416,7 +416,7 @@ OWN = 'of [process]'
 PATH = '$DIR/bin:{{ env "PATH" }}'
 `)
 		files["objects.yaml"] = settings("blue, shape: round")
-		files["child"] = "echo \"$1, $SHAPE, $OWN, $(pwd), ${PATH%%:*}\" >>$DIR/starts; trap 'exit 0' TERM; while :; do sleep 0.02; done"
+		files["child"] = "trap 'exit 0' TERM; echo \"$1, $SHAPE, $OWN, $(pwd), ${PATH%%:*}\" >>$DIR/starts; while :; do sleep 0.02; done"
 		d := newDir(t, files)
 		k := startWay(t, way, filed(d, append([]string{"-chdir", d.file("live")}, d.recorder()...)...)...)
 		line := func(shape string) string {
