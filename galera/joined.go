@@ -146,7 +146,7 @@ func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
 		return true
 	case stateDisconnected:
 		return j.serves()
-	case stateJoining:
+	case stateReceiving:
 		return !j.hasDonor(ctx)
 	}
 	return false
@@ -184,6 +184,9 @@ func (j *Joined) state(ctx context.Context) serverState {
 		}
 		if s.State == stateJoined && !s.unsaid.IsZero() && !s.unsaid.Before(j.synced) {
 			return stateStuck
+		}
+		if s.isReceiving() {
+			return stateReceiving
 		}
 		return s.State
 	}

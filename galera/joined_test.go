@@ -104,3 +104,17 @@ func TestJoinedEndsDecision(t *testing.T) {
 		t.Errorf("got state %s", got)
 	}
 }
+
+// A server is alone that waits for a transfer while nobody listens who could give it; one that
+// opens its own tables is at work.
+func TestLonely(t *testing.T) {
+	t.Parallel()
+	for comment, want := range map[string]bool{"Receiving SST": true, "Receiving IST": true, "Initializing": false} {
+		file := filepath.Join(t.TempDir(), "wsrep.json")
+		writeFile(t, file, `{"status": {"state": "JOINING", "comment": "`+comment+`"}}`)
+		j := &Joined{settings: Settings{StatusFile: file}}
+		if got := j.isLonely(t.Context(), j.state(t.Context())); got != want {
+			t.Errorf("%s: got %v, want %v", comment, got, want)
+		}
+	}
+}

@@ -30,9 +30,10 @@ const (
 	stateDonor        serverState = "DONOR"
 	stateSynced       serverState = "SYNCED"
 
-	// Not the server's words: see restartRequired and unsaid.
-	stateBroken serverState = "BROKEN"
-	stateStuck  serverState = "STUCK"
+	// Not the server's words: see restartRequired, unsaid and isReceiving.
+	stateBroken    serverState = "BROKEN"
+	stateStuck     serverState = "STUCK"
+	stateReceiving serverState = "RECEIVING"
 )
 
 // restartRequired is in an error of the status file of a server that has left its
@@ -57,6 +58,12 @@ func (s status) String() string {
 		return string(s.State)
 	}
 	return string(s.State) + ": " + s.Comment
+}
+
+// isReceiving says whether the server waits for others. One that is JOINING may as well open its own
+// tables, the first node of all among them, which takes as long as it takes.
+func (s status) isReceiving() bool {
+	return s.State == stateJoining && strings.HasPrefix(s.Comment, "Receiving")
 }
 
 // statusPath is where the status file is, whoever writes it.
