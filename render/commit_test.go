@@ -137,8 +137,8 @@ func TestFailedCommitPutsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"its directory became read-only": func(t *testing.T, target string) {
-			makeReadOnly(t, filepath.Dir(target))
+		"its file system became read-only": func(t *testing.T, target string) {
+			remountReadOnly(t, filepath.Dir(target))
 		},
 		"the target became a mount": func(t *testing.T, target string) {
 			other := t.TempDir() + "/other"
@@ -154,8 +154,12 @@ func TestFailedCommitPutsBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			privateMounts(t)
 			dir := t.TempDir()
-			batch := mustStage(t, everyKind(t, dir)...)
 			target := dir + "/last/file"
+			files := everyKind(t, dir)
+			if name == "its file system became read-only" {
+				bind(t, filepath.Dir(target), filepath.Dir(target))
+			}
+			batch := mustStage(t, files...)
 			fail(t, target)
 			before := liveIn(t, dir)
 			err := batch.Commit()
@@ -169,7 +173,7 @@ func TestFailedCommitPutsBack(t *testing.T) {
 				t.Errorf("-before +after:\n%s", diff)
 			}
 			batch.Discard()
-			if name == "its directory became read-only" {
+			if name == "its file system became read-only" {
 				return // what was staged there has to stay
 			}
 			if diff := cmp.Diff(before, treeOf(t, dir)); diff != "" {
@@ -233,7 +237,7 @@ func TestFailedCommitPutsBackWithoutLinks(t *testing.T) {
 			if err := os.Chown(dir, int(test.user), 0); err != nil {
 				t.Fatal(err)
 			}
-			refuse(t, syscall.SYS_LINKAT, -1, syscall.EPERM)
+			refuse(t, syscall.SYS_LINKAT, syscall.EPERM)
 			if err := os.Link(dir+"/a", dir+"/c"); !errors.Is(err, syscall.EPERM) {
 				t.Fatalf("a hard link gave %v", err)
 			}
@@ -244,7 +248,7 @@ func TestFailedCommitPutsBackWithoutLinks(t *testing.T) {
 			if err := os.Mkdir(dir+"/b", 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := batch.Commit(); !errors.Is(err, syscall.EEXIST) || strings.Contains(err.Error(), "putting back") {
+			if err := batch.Commit(); !errors.Is(err, syscall.EISDIR) || strings.Contains(err.Error(), "putting back") {
 				t.Errorf("got error %v, want that b is a directory", err)
 			}
 			batch.Discard()
@@ -262,7 +266,7 @@ func TestFailedCommitPutsBackWithoutLinks(t *testing.T) {
 func TestCommitWithoutLinks(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir+"/a", state{"old", 0o644, 0, 0})
-	refuse(t, syscall.SYS_LINKAT, -1, syscall.ENOTSUP)
+	refuse(t, syscall.SYS_LINKAT, syscall.ENOTSUP)
 	mustCommit(t, newFile(dir+"/a", "new"), newFile(dir+"/b", "new"))
 	want := map[string]state{"": {}, "/a": {"new", 0o644, 0, 0}, "/b": {"new", 0o644, 0, 0}}
 	if diff := cmp.Diff(want, treeOf(t, dir)); diff != "" {
@@ -277,15 +281,16 @@ func TestBackupStaysWhenPuttingBackFails(t *testing.T) {
 	put(t, dir+"/b", state{"old", 0o600, 0, 0})
 	batch := mustStage(t, newFile(dir+"/a", "new"), newFile(dir+"/b", "new"))
 	// The first half of a commit that fails at b, and then a disk that fails too.
-	if err := errors.Join(batch.keep(), batch.Files[0].commit()); err != nil {
+	if err := errors.Join(batch.backUp(), batch.Files[0].commit()); err != nil {
 		t.Fatal(err)
 	}
-	refuse(t, syscall.SYS_RENAMEAT, -1, syscall.EIO)
+	refuse(t, syscall.SYS_RENAMEAT, syscall.EIO)
+	backup := batch.Files[0].backup.path()
 	err := errors.Join(revert(batch.Files[:1])...)
-	backup := batch.Files[0].Path + ".old"
 	if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), fmt.Sprintf("putting back %q: ", dir+"/a")) || !strings.Contains(err.Error(), backup) {
 		t.Errorf("got error %v, want one that names %s", err, backup)
 	}
+	batch.done = true
 	batch.Discard()
 	if got := stateOf(t, backup).Content; got != "old" {
 		t.Errorf("the backup holds %q", got)
@@ -301,10 +306,12 @@ func TestUnsyncedFileDoesNotGoLive(t *testing.T) {
 			put(t, dir+"/a", state{Content: "old", Mode: 0o600})
 			file := newFile(dir+"/a", "new")
 			file.InPlace = inPlace
-			batch := mustStage(t, file)
-			refuse(t, syscall.SYS_FSYNC, -1, syscall.EIO)
-			if err := batch.Commit(); !errors.Is(err, syscall.EIO) {
+			refuse(t, syscall.SYS_FSYNC, syscall.EIO)
+			if _, err := Stage([]File{file}); !errors.Is(err, syscall.EIO) {
 				t.Errorf("got error %v, want that of the disk", err)
+			}
+			if got := namesIn(t, dir); len(got) != 1 {
+				t.Errorf("left behind: %q", got)
 			}
 			if got := stateOf(t, dir+"/a").Content; got != "old" {
 				t.Errorf("the live file is %q", got)
@@ -314,20 +321,12 @@ func TestUnsyncedFileDoesNotGoLive(t *testing.T) {
 }
 
 // Protects against a power cut: the directory that has the new name is synced,
-// too. The file at its end has the descriptor of the candidate before it.
+// too. The candidate was synced before it was checked.
 func TestDirectoryIsSynced(t *testing.T) {
 	dir := t.TempDir()
-	low, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
 	batch := mustStage(t, newFile(dir+"/a", "new"))
-	descriptor := int(low.Fd())
-	if err := low.Close(); err != nil {
-		t.Fatal(err)
-	}
-	refuse(t, syscall.SYS_FSYNC, descriptor, syscall.EIO)
-	err = batch.Commit()
+	refuse(t, syscall.SYS_FSYNC, syscall.EIO)
+	err := batch.Commit()
 	if got, want := fmt.Sprint(err), fmt.Sprintf("syncing %q: ", dir); !errors.Is(err, ErrNotDurable) || !strings.Contains(got, want) {
 		t.Errorf("got error %q, want one that starts with %q", got, want)
 	}

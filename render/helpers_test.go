@@ -70,8 +70,8 @@ func stateOf(t *testing.T, path string) state {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := ownerOf(info)
-	return state{string(content), o.mode, o.uid, o.gid}
+	sys := info.Sys().(*syscall.Stat_t)
+	return state{string(content), info.Mode().Perm(), int(sys.Uid), int(sys.Gid)}
 }
 
 // put makes a file of that state.

@@ -268,8 +268,8 @@ func TestInPlaceThatCannotBePutBack(t *testing.T) {
 	file := newFile(m.path, strings.Repeat("new", 1<<20))
 	file.InPlace = true
 	batch := mustStage(t, file)
-	backup := batch.Files[0].Path + ".old"
 	err := batch.Commit()
+	backup := batch.Files[0].backup.path()
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("the old content is in %q", backup)) {
 		t.Errorf("got error %v, want one that names %s", err, backup)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,8 +24,11 @@ func oldSet(t *testing.T) (dir string, before map[string]state, batch *Batch, ol
 	inPlace := newFile(dir+"/inplace", "new")
 	inPlace.InPlace = true
 	batch = mustStage(t, newFile(dir+"/changed", "new"), newFile(dir+"/made", "new"), inPlace, newFile(dir+"/same", "same"))
-	olds = batch.KeepOld()
 	t.Cleanup(batch.Discard)
+	olds, err := batch.KeepOld()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return dir, before, batch, olds
 }
 
@@ -77,12 +82,53 @@ func TestUndo(t *testing.T) {
 	}
 }
 
-// A backup that was cut off while it was made is not put back: what it is of has
-// not been replaced.
-func TestUndoOfHalfABackup(t *testing.T) {
+// A backup that another process changed is not put back: that is an error once,
+// and what is live stays.
+func TestUndoOfAChangedBackup(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"other content": func(path string) error { return os.WriteFile(path, []byte("forged"), 0o600) },
+		"a link":        func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"a FIFO":        func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a directory":   func(path string) error { return os.Mkdir(path, 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _, batch, olds := oldSet(t)
+			if err := batch.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range olds {
+				if o.Backup == "" {
+					continue
+				}
+				if err := errors.Join(os.Remove(o.Backup), change(o.Backup)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := Undo(reread(t, olds)); err == nil || !strings.Contains(err.Error(), "was changed") {
+				t.Errorf("got %v, want that the backups were changed", err)
+			}
+			if name != "a directory" { // which is not kconfd's to remove
+				if err := Undo(reread(t, olds)); err != nil {
+					t.Errorf("the second time: %v", err)
+				}
+			}
+			for file, want := range map[string]string{"/changed": "new", "/inplace": "new"} {
+				if got := stateOf(t, dir+file).Content; got != want {
+					t.Errorf("%s: got %q, want %q", file, got, want)
+				}
+			}
+		})
+	}
+}
+
+// A file that was not replaced needs no backup: whatever became of that, it stays.
+func TestUndoOfWhatWasNotReplaced(t *testing.T) {
 	dir, before, batch, olds := oldSet(t)
 	for _, o := range olds {
 		if o.Backup != "" {
+			if err := os.Remove(o.Backup); err != nil {
+				t.Fatal(err)
+			}
 			put(t, o.Backup, state{"ol", 0o600, 0, 0})
 		}
 	}
@@ -101,7 +147,7 @@ func TestUndoOfHalfACommit(t *testing.T) {
 		dir, before, batch, olds := oldSet(t)
 		var err error
 		if steps > 0 {
-			err = batch.keep()
+			err = batch.backUp()
 		}
 		for _, s := range batch.Files[:max(0, steps-1)] {
 			err = errors.Join(err, s.commit())

@@ -4,19 +4,20 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 
-	"github.com/google/renameio/v2"
 	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // A File is what one template wants on disk.
 type File struct {
 	Dest    string // a symlink is followed: the file it points to is replaced
+	Trust   safefs.Trust
 	Content []byte
 	Mode    fs.FileMode // 0 keeps that of the file; a new one gets 0644
 	Private bool        // has secrets: without a Mode it is for its owner only
@@ -39,14 +40,30 @@ type Staged struct {
 	File
 	Path string // of the candidate, or of the live file where the content is the same
 
-	target    string // Dest with its links followed
+	live      place // Dest with its links followed
 	existed   bool
+	was       safefs.Stat // of the live file, if it existed
 	rewritten bool
-	owner     owner // wanted
-	now       owner
-	pending   *renameio.PendingFile // nil where the content is the same, or only planned
-	backup    string
-	before    []byte // of a file written in place, while it is
+	wanted    owner
+	pending   *candidate // nil where the content is the same, or only planned
+	backup    place      // without a name when there is none
+	created   bool       // in place, where there was none
+}
+
+// A place is a name in an opened directory.
+type place struct {
+	dir  *safefs.Dir
+	name string
+}
+
+func (p place) path() string { return p.dir.Path(p.name) }
+
+// A candidate is new content beside its target. In place of a mounted file it
+// may be elsewhere.
+type candidate struct {
+	place
+	stat safefs.Stat
+	live bool // renamed
 }
 
 // owner is what is kept about a file beside its content.
@@ -55,34 +72,51 @@ type owner struct {
 	mode     fs.FileMode
 }
 
-func ownerOf(info fs.FileInfo) owner {
-	sys := info.Sys().(*syscall.Stat_t)
-	return owner{uid: int(sys.Uid), gid: int(sys.Gid), mode: info.Mode().Perm()}
-}
+func ownerOf(s safefs.Stat) owner { return owner{s.UID, s.GID, s.Mode.Perm()} }
 
 // Rewritten says whether the content differs from the live file's.
 func (s *Staged) Rewritten() bool { return s.rewritten }
 
 // InSync says whether content, mode and owner are the live file's.
-func (s *Staged) InSync() bool { return !s.Rewritten() && s.owner == s.now }
+func (s *Staged) InSync() bool { return !s.Rewritten() && s.wanted == s.now() }
+
+// now is the live file's owner and mode.
+func (s *Staged) now() owner {
+	if !s.existed {
+		return owner{uid: -1, gid: -1}
+	}
+	return ownerOf(s.was)
+}
 
 // MayBeSecret says whether the live file may hold secrets: the template reads
-// some, or nobody but the owner may read the file.
+// some, only the owner may read the file, or another user gave one of root's
+// files this name.
 func (s *Staged) MayBeSecret() bool {
-	return s.Private || (s.existed && s.now.mode&0o077 == 0)
+	return s.Private || s.existed && (s.was.Mode.Perm()&0o077 == 0 || s.linkedByOther())
 }
+
+// linkedByOther says whether the live file may be one that another user linked
+// here from elsewhere.
+func (s *Staged) linkedByOther() bool { return s.existed && s.live.dir.Shared && s.was.Names > 1 }
+
+// maxCompared is how much of a live file is read for a diff.
+const maxCompared = 64 << 20
 
 // Diff is the change in unified form, empty when there is none. It is to be
 // asked for before the commit.
 func (s *Staged) Diff() (string, error) {
-	from, before := os.DevNull, []byte(nil)
 	if !s.Rewritten() {
 		return "", nil
 	}
+	from, before := os.DevNull, []byte(nil)
 	if s.existed {
-		var err error
 		from = s.Dest
-		if before, err = os.ReadFile(s.target); err != nil {
+		f, err := s.live.dir.Open(s.live.name)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		if before, err = f.ReadAll(maxCompared); err != nil {
 			return "", err
 		}
 	}
@@ -94,106 +128,111 @@ func (s *Staged) Diff() (string, error) {
 	return string(unified), nil
 }
 
-// A Batch is a set of files on their way to disk.
+// A Batch is a set of files on their way to disk. It holds the directories open
+// that they are in, until [Batch.Discard].
 type Batch struct {
 	Files []*Staged
 
+	dirs    []*safefs.Dir
 	keepOld bool
+	done    bool // committed: what is left besides is meant to stay
 }
 
 // Stage writes the candidates beside their targets. Nothing is left behind
-// when it fails; when it does not, call [Batch.Discard], which is safe after
+// when it fails; when it does not, call [Batch.Discard], also after
 // [Batch.Commit].
 func Stage(files []File) (*Batch, error) {
 	b := &Batch{}
 	for _, f := range files {
-		s, err := stage(f)
-		if err != nil {
+		if err := b.stage(f); err != nil {
 			b.Discard()
 			return nil, fmt.Errorf("staging %q: %w", f.Dest, err)
 		}
-		b.Files = append(b.Files, s)
 	}
 	return b, nil
 }
 
 // Plan is Stage without writing anything: the files' Path is that of the live
-// file.
+// file. [Batch.Discard] ends it too.
 func Plan(files []File) (*Batch, error) {
 	b := &Batch{}
 	for _, f := range files {
-		s, err := compare(f)
-		if err != nil {
+		if _, err := b.compare(f); err != nil {
+			b.Discard()
 			return nil, fmt.Errorf("reading %q: %w", f.Dest, err)
 		}
-		b.Files = append(b.Files, s)
 	}
 	return b, nil
 }
 
-func stage(f File) (*Staged, error) {
-	s, err := compare(f)
+func (b *Batch) stage(f File) error {
+	s, err := b.compare(f)
 	if err != nil || !s.Rewritten() {
-		return s, err
+		return err
 	}
-	s.pending, err = candidate(s)
+	if err := b.writeCandidate(s); err != nil {
+		return err
+	}
+	s.Path = s.pending.path()
+	return nil
+}
+
+// compare looks at the live file, and adds it to the batch.
+func (b *Batch) compare(f File) (*Staged, error) {
+	dir, name, err := safefs.Locate(f.Dest, f.Trust)
 	if err != nil {
 		return nil, err
 	}
-	s.Path = s.pending.Name()
+	dir = b.share(dir)
+	s := &Staged{File: f, live: place{dir, name}, Path: dir.Path(name)}
+	s.was, err = dir.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case s.was.Mode.IsDir():
+		return nil, syscall.EISDIR
+	case !s.was.Mode.IsRegular():
+		return nil, fmt.Errorf("is not a regular file but %s", s.was.Mode.Type())
+	default:
+		s.existed = true
+	}
+	s.wanted = wanted(f, s.now(), s.existed)
+	if s.rewritten, err = s.differs(); err != nil {
+		return nil, err
+	}
+	b.Files = append(b.Files, s)
 	return s, nil
 }
 
-// compare looks at the live file.
-func compare(f File) (*Staged, error) {
-	target, err := follow(f.Dest)
-	if err != nil {
-		return nil, err
+// share gives the batch's own descriptor for a directory: a set may have many
+// files in one.
+func (b *Batch) share(dir *safefs.Dir) *safefs.Dir {
+	for _, d := range b.dirs {
+		if d.Same(dir) {
+			dir.Close()
+			return d
+		}
 	}
-	s := &Staged{File: f, Path: target, target: target}
-	info, err := os.Stat(target)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		s.now = owner{uid: -1, gid: -1}
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, syscall.EISDIR
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("is not a regular file but %s", info.Mode().Type())
-	default:
-		s.now = ownerOf(info)
-		s.existed = true
-	}
-	if s.rewritten, err = differs(s, info); err != nil {
-		return nil, err
-	}
-	s.owner = wanted(f, s.now, s.existed)
-	return s, nil
+	b.dirs = append(b.dirs, dir)
+	return dir
 }
 
 // differs compares with the live file, and reads no more of it than it takes.
-func differs(s *Staged, info fs.FileInfo) (bool, error) {
-	if !s.existed || info.Size() != int64(len(s.Content)) {
+func (s *Staged) differs() (bool, error) {
+	if !s.existed || s.was.Size != int64(len(s.Content)) {
 		return true, nil
 	}
-	f, err := os.Open(s.target)
+	if s.linkedByOther() && s.wanted != s.now() {
+		return true, nil // a new file: the owner of this one is not ours to change
+	}
+	f, err := s.live.dir.Open(s.live.name)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	chunk := make([]byte, min(32<<10, len(s.Content)))
-	for rest := s.Content; len(rest) > 0; {
-		n, err := f.Read(chunk)
-		if n > len(rest) || !bytes.Equal(chunk[:n], rest[:n]) || err == io.EOF {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		rest = rest[n:]
-	}
-	return false, nil
+	same, err := f.Equal(s.Content)
+	return !same, err
 }
 
 func wanted(f File, now owner, existed bool) owner {
@@ -219,80 +258,60 @@ func wanted(f File, now owner, existed bool) owner {
 
 // Target is the file that Dest names: absolute, with links followed, as far as
 // they can be. It tells whether two names are of one file.
-func Target(dest string) string {
-	path, err := filepath.Abs(dest)
+func (f File) Target() string {
+	if dir, name, err := safefs.Locate(f.Dest, f.Trust); err == nil {
+		defer dir.Close()
+		return dir.RealPath(name)
+	}
+	path, err := filepath.Abs(f.Dest)
 	if err != nil {
-		return filepath.Clean(dest)
-	}
-	if target, err := follow(path); err == nil {
-		path = target
-	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		path = filepath.Join(dir, filepath.Base(path))
+		return filepath.Clean(f.Dest)
 	}
 	return path
 }
 
-// follow resolves links, also those that point at nothing yet.
-func follow(path string) (string, error) {
-	for range 40 { // as many as Linux follows
-		resolved, err := filepath.EvalSymlinks(path)
-		if err == nil {
-			return resolved, nil
-		}
-		to, linkErr := os.Readlink(path)
-		if linkErr != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return path, nil
-			}
-			return "", err
-		}
-		if !filepath.IsAbs(to) {
-			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // before any .. in the link
-			if err != nil {
-				return "", err
-			}
-			to = filepath.Join(dir, to)
-		}
-		path = to
-	}
-	return "", syscall.ELOOP
-}
-
-// candidate writes the new content beside the target, with the wanted mode and
-// owner. The name begins with a dot and ends in digits, so that no include of
+// writeCandidate writes the new content beside the target, with the wanted mode
+// and owner. The name begins with a dot and ends in digits, so that no include of
 // a directory's *.conf picks it up.
-func candidate(s *Staged) (_ *renameio.PendingFile, err error) {
-	dir := filepath.Dir(s.target)
-	p, err := renameio.NewPendingFile(s.target, renameio.WithTempDir(dir), renameio.WithPermissions(privateMode))
+func (b *Batch) writeCandidate(s *Staged) (err error) {
+	dir := s.live.dir
+	f, name, err := dir.CreateTemp("."+s.live.name, "")
 	if s.InPlace && (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)) {
-		// A file mounted into somebody else's directory: beside it is no room,
-		// and there need not be, since it is not renamed.
-		p, err = renameio.NewPendingFile(s.target, renameio.WithTempDir(os.TempDir()), renameio.WithPermissions(privateMode))
+		// A file mounted into a directory of another user: beside it is no room, and
+		// there need not be, since it is not renamed.
+		if dir, err = safefs.OpenDir(os.TempDir(), safefs.Checked); err != nil {
+			return err
+		}
+		dir = b.share(dir)
+		f, name, err = dir.CreateTemp("."+s.live.name, "")
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = p.Cleanup()
-		}
-	}()
-	if _, err := p.Write(s.Content); err != nil {
-		return nil, err
+	defer f.Close()
+	s.pending = &candidate{place: place{dir, name}} // from now on discarded with the batch
+	if _, err := f.Write(s.Content); err != nil {
+		return err
 	}
 	// The owner first: chown clears mode bits.
-	if err := s.chown(p.Chown); err != nil {
-		return nil, err
+	if err := s.chown(f); err != nil {
+		return err
 	}
-	return p, p.Chmod(s.owner.mode)
+	if err := f.Chmod(s.wanted.mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	s.pending.stat, err = f.Describe()
+	return err
 }
 
-// chown gives the candidate the wanted owner. One that is merely kept is kept
-// as far as the process may.
-func (s *Staged) chown(chown func(uid, gid int) error) (err error) {
-	for _, o := range []owner{s.owner, {uid: s.UID, gid: s.owner.gid}, {uid: s.UID, gid: s.GID}} {
-		if err = chown(o.uid, o.gid); !errors.Is(err, fs.ErrPermission) {
+// chown gives a new file the wanted owner. One that is merely kept is kept as
+// far as the process may.
+func (s *Staged) chown(f *safefs.File) (err error) {
+	for _, o := range []owner{s.wanted, {uid: s.UID, gid: s.wanted.gid}, {uid: s.UID, gid: s.GID}} {
+		if err = f.Chown(o.uid, o.gid); !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}

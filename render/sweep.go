@@ -3,43 +3,59 @@ package render
 import (
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
-// Sweep removes what a process left behind for dest when it was killed, and says
+// Sweep removes what a process left behind for file when it was killed, and says
 // what: candidates, and the backups that are not in keep. Candidates younger than
 // olderThan stay: another process may be at work on them. So do the backups of a
 // file that is not there: they may be all that is left of it.
-func Sweep(dest string, olderThan time.Duration, keep []Old) (removed []string, err error) {
-	target := Target(dest)
-	entries, err := os.ReadDir(filepath.Dir(target))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, nil // nothing is there, or one may write into it and not list it
+func Sweep(file File, olderThan time.Duration, keep []Old) (removed []string, err error) {
+	dir, target, err := safefs.Locate(file.Dest, file.Trust)
+	if err != nil {
+		return nil, ignoring(err, fs.ErrNotExist, fs.ErrPermission)
 	}
-	_, missing := os.Lstat(target)
-	errs := []error{err}
-	for _, e := range entries {
-		info, err := e.Info()
-		name, backup := strings.CutSuffix(e.Name(), backupSuffix)
-		path := filepath.Join(filepath.Dir(target), e.Name())
-		kept := slices.ContainsFunc(keep, func(o Old) bool { return o.Backup == path })
-		switch {
-		case err != nil, !info.Mode().IsRegular(), !isCandidate(name, filepath.Base(target)):
-			continue // where there is an error, it is gone
-		case backup && (missing != nil || kept), time.Since(info.ModTime()) < olderThan:
+	defer dir.Close()
+	names, err := dir.Names()
+	if err != nil {
+		return nil, ignoring(err, fs.ErrPermission) // one may write into it and not list it
+	}
+	_, missing := dir.Lstat(target)
+	var errs []error
+	for _, name := range names {
+		candidate, backup := strings.CutSuffix(name, backupSuffix)
+		if !isCandidate(candidate, target) {
 			continue
 		}
-		if err := os.Remove(path); err != nil {
+		stat, err := dir.Lstat(name)
+		kept := slices.ContainsFunc(keep, func(o Old) bool { return o.Backup == dir.RealPath(name) })
+		switch {
+		case err != nil, !stat.Mode.IsRegular():
+			continue // where there is an error, it is gone
+		case backup && (missing != nil || kept), time.Since(stat.Modified) < olderThan:
+			continue
+		}
+		if err := dir.Remove(name); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		removed = append(removed, path)
+		removed = append(removed, dir.Path(name))
 	}
 	return removed, errors.Join(errs...)
+}
+
+// ignoring is err, but for the kinds that are none here.
+func ignoring(err error, kinds ...error) error {
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return nil
+		}
+	}
+	return err
 }
 
 // isCandidate says whether a file is called as the candidates of a target are: a

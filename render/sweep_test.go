@@ -49,11 +49,11 @@ func TestSweep(t *testing.T) {
 	}
 
 	keep := []Old{{Backup: filepath.Join(dir, ".a"+number[:16]+".old")}}
-	removed, err := Sweep(filepath.Join(dir, "link"), 10*time.Minute, keep) // beside what it points to
+	removed, err := Sweep(File{Dest: filepath.Join(dir, "link")}, 10*time.Minute, keep) // beside what it points to
 	if err != nil {
 		t.Fatal(err)
 	}
-	if removed, err := Sweep(filepath.Join(dir, "gone"), 10*time.Minute, nil); err != nil || len(removed) > 0 {
+	if removed, err := Sweep(File{Dest: filepath.Join(dir, "gone")}, 10*time.Minute, nil); err != nil || len(removed) > 0 {
 		t.Errorf("beside a file that is not there: removed %q (%v)", removed, err)
 	}
 	gone := []string{filepath.Join(dir, ".a"+number[:15]), filepath.Join(dir, ".a"+number), filepath.Join(dir, ".a"+number+".old")}
@@ -67,7 +67,7 @@ func TestSweep(t *testing.T) {
 
 // A directory that is not there has nothing to sweep.
 func TestSweepNothing(t *testing.T) {
-	if removed, err := Sweep(filepath.Join(t.TempDir(), "none/a"), 0, nil); err != nil || removed != nil {
+	if removed, err := Sweep(File{Dest: filepath.Join(t.TempDir(), "none/a")}, 0, nil); err != nil || removed != nil {
 		t.Errorf("got %q, %v, want nothing", removed, err)
 	}
 }

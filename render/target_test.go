@@ -50,8 +50,8 @@ func TestTarget(t *testing.T) {
 		"none/a":            "none/a",
 		"loop":              "loop",
 	} {
-		if got := Target(dest); got != filepath.Join(dir, want) {
-			t.Errorf("Target(%q) = %q, want %q in %s", dest, got, want, dir)
+		if got := (File{Dest: dest}).Target(); got != filepath.Join(dir, want) {
+			t.Errorf("target of %q: got %q, want %q in %s", dest, got, want, dir)
 		}
 	}
 }

@@ -51,6 +51,12 @@ func bind(t *testing.T, source, target string) {
 func makeReadOnly(t *testing.T, dir string) {
 	t.Helper()
 	bind(t, dir, dir)
+	remountReadOnly(t, dir)
+}
+
+// remountReadOnly makes a mount read-only.
+func remountReadOnly(t *testing.T, dir string) {
+	t.Helper()
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
 		t.Fatalf("making %q read-only: %v", dir, err)
 	}
@@ -89,16 +95,15 @@ func becomeUser(t *testing.T, id uintptr) {
 	})
 }
 
-// refuse has a system call fail from now on: the one of that number, when its
-// first argument is a certain file descriptor or that is -1.
-func refuse(t *testing.T, number uint32, descriptor int, errno syscall.Errno) {
+// refuse has the system call of that number fail from now on.
+func refuse(t *testing.T, number uint32, errno syscall.Errno) {
 	t.Helper()
 	needRoot(t)
 	runtime.LockOSThread()
 	const (
-		offsetNumber, offsetArgument = 0, 16 // in struct seccomp_data
-		doAllow, doFail              = 0x7fff0000, 0x00050000
-		setSeccomp, modeFilter       = 22, 2 // of prctl
+		offsetNumber           = 0 // in struct seccomp_data
+		doAllow, doFail        = 0x7fff0000, 0x00050000
+		setSeccomp, modeFilter = 22, 2 // of prctl
 	)
 	load := func(offset uint32) syscall.SockFilter {
 		return syscall.SockFilter{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: offset}
@@ -110,12 +115,6 @@ func refuse(t *testing.T, number uint32, descriptor int, errno syscall.Errno) {
 		return syscall.SockFilter{Code: syscall.BPF_RET | syscall.BPF_K, K: how}
 	}
 	filter := []syscall.SockFilter{load(offsetNumber), unlessEqual(number, 1), finish(doFail | uint32(errno)), finish(doAllow)}
-	if descriptor >= 0 {
-		filter = []syscall.SockFilter{
-			load(offsetNumber), unlessEqual(number, 3), load(offsetArgument), unlessEqual(uint32(descriptor), 1),
-			finish(doFail | uint32(errno)), finish(doAllow),
-		}
-	}
 	program := syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&program))); errno != 0 {
 		t.Fatalf("installing a filter for system calls: %v", errno)

@@ -4,7 +4,9 @@
 // A document is JSON with a version and a checksum. It is replaced by rename, so
 // that a reader finds the old one or the new one. One that is empty, cut off or
 // of another version is a [DamagedError]: whoever reads it goes on as if there
-// were none, and says so.
+// were none, and says so. So is one that another user wrote or may write to, a
+// link, and anything else that is not a regular file: what kconfd reads here, it
+// does as the user it runs as.
 package state
 
 import (
@@ -17,20 +19,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
-	"github.com/google/renameio/v2"
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // version is that of the documents' form. It changes when an older kconfd would
 // misread what a newer one wrote, or the other way round.
 const version = 1
 
+// maxDocument is how many bytes a document may have. The journal of a set of
+// 100,000 files has less.
+const maxDocument = 64 << 20
+
+// lockName is that of the file that says whose the directory is.
+const lockName = "lock"
+
 // A Dir is a state directory in use.
 type Dir struct {
-	path string
-	lock *os.File
+	dir  *safefs.Dir
+	lock *safefs.File
 }
 
 // A BusyError is a directory that another process uses.
@@ -44,34 +54,68 @@ func (e *BusyError) Error() string {
 }
 
 // Open makes the directory if there is none, and takes it for this process. It
-// is given back by Close, and by the kernel when the process ends.
+// is given back by Close, and by the kernel when the process ends. A directory of
+// another user than root and kconfd's own is an error.
 func Open(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := safefs.MakeDirAll(path); err != nil {
 		return nil, fmt.Errorf("making state directory: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	dir, err := safefs.OpenDir(path, safefs.Checked)
 	if err != nil {
-		return nil, fmt.Errorf("locking state directory: %w", err)
+		return nil, fmt.Errorf("opening state directory: %w", err)
 	}
-	d := &Dir{path, lock}
-	if err := d.take(); err != nil {
-		lock.Close()
+	d := &Dir{dir: dir}
+	if err := d.open(); err != nil {
+		dir.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
+func (d *Dir) open() error {
+	if uid := d.dir.UID(); uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("state directory %q belongs to uid %d: it must be root's or that of the user kconfd runs as", d.dir.Path(""), uid)
+	}
+	var err error
+	if d.lock, err = d.openLock(); err != nil {
+		return fmt.Errorf("locking state directory: %w", err)
+	}
+	if err := d.take(); err != nil {
+		d.lock.Close()
+		return err
+	}
+	return nil
+}
+
+// openLock opens the lock file. What another user put in its place is removed.
+func (d *Dir) openLock() (*safefs.File, error) {
+	if stat, err := d.dir.Lstat(lockName); err == nil && !(stat.Mode.IsRegular() && stat.UID == os.Geteuid() && stat.Names == 1) {
+		if err := d.dir.Remove(lockName); err != nil {
+			return nil, err
+		}
+	}
+	lock, err := d.dir.Create(lockName)
+	if errors.Is(err, fs.ErrExist) {
+		return d.dir.OpenWrite(lockName)
+	}
+	return lock, err
+}
+
+// Shared says whether other users may write to the directory. What they write
+// does not count, but they can remove what does.
+func (d *Dir) Shared() bool { return d.dir.Shared }
+
 func (d *Dir) take() error {
 	err := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		by, err := os.ReadFile(d.lock.Name())
+		by, err := d.lock.ReadAll(1 << 10)
 		if err != nil || len(by) == 0 {
 			by = []byte("another process")
 		}
-		return &BusyError{d.path, strings.TrimSpace(string(by))}
+		return &BusyError{d.dir.Path(""), strings.TrimSpace(string(by))}
 	}
 	if err != nil {
-		return fmt.Errorf("locking state directory %q: %w", d.path, err)
+		return fmt.Errorf("locking state directory %q: %w", d.dir.Path(""), err)
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -87,10 +131,28 @@ func (d *Dir) take() error {
 }
 
 // Close gives the directory back.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error {
+	d.dir.Close()
+	return d.lock.Close()
+}
 
 // File is the path of a file in the directory.
-func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
+func (d *Dir) File(name string) string { return d.dir.RealPath(name) }
+
+// Documents are the paths of the documents in the directory, sorted.
+func (d *Dir) Documents() ([]string, error) {
+	names, err := d.dir.Names()
+	if err != nil {
+		return nil, fmt.Errorf("reading state: %w", err)
+	}
+	var paths []string
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		if filepath.Ext(name) == ".json" && !strings.HasPrefix(name, ".") {
+			paths = append(paths, d.File(name))
+		}
+	}
+	return paths, nil
+}
 
 // A DamagedError is a document that cannot be used.
 type DamagedError struct {
@@ -113,17 +175,52 @@ type envelope struct {
 
 // Load reads a document, and says whether there is one.
 func Load(path string, into any) (bool, error) {
-	text, err := os.ReadFile(path)
+	text, err := Read(path, maxDocument)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	if err == nil {
+		if err = decode(text, into); err != nil {
+			err = &DamagedError{path, err}
+		}
+	}
+	return err == nil, err
+}
+
+// Read reads a file that [Write] wrote, of at most limit bytes. The error is
+// fs.ErrNotExist when there is none, and a [*DamagedError] when it is not one
+// that only kconfd's own user can have written.
+func Read(path string, limit int64) ([]byte, error) {
+	dir, name, err := safefs.LocateEntry(path, safefs.Checked)
 	if err != nil {
-		return false, fmt.Errorf("reading state: %w", err)
+		return nil, fmt.Errorf("reading state: %w", err)
 	}
-	if err := decode(text, into); err != nil {
-		return false, &DamagedError{path, err}
+	defer dir.Close()
+	f, err := dir.Open(name)
+	if errors.As(err, new(*safefs.TypeError)) {
+		return nil, &DamagedError{path, err}
 	}
-	return true, nil
+	if err != nil {
+		return nil, fmt.Errorf("reading state: %w", err)
+	}
+	defer f.Close()
+	stat, err := f.Describe()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading state: %w", err)
+	case stat.UID != os.Geteuid():
+		return nil, &DamagedError{path, fmt.Errorf("it belongs to uid %d, and kconfd runs as uid %d", stat.UID, os.Geteuid())}
+	case stat.Mode.Perm()&0o022 != 0:
+		return nil, &DamagedError{path, fmt.Errorf("other users may write to it: its mode is %#o", stat.Mode.Perm())}
+	}
+	text, err := f.ReadAll(limit)
+	switch {
+	case errors.As(err, new(*safefs.SizeError)):
+		return nil, &DamagedError{path, err}
+	case err != nil:
+		return nil, fmt.Errorf("reading state: %w", err)
+	}
+	return text, nil
 }
 
 func decode(text []byte, into any) error {
@@ -159,15 +256,45 @@ func Save(path string, document any) error {
 // Write replaces a file that has a form of its own, which only its owner may
 // read. When it returns, the disk has it.
 func Write(path string, text []byte) error {
-	if err := renameio.WriteFile(path, text, 0o600, renameio.WithTempDir(filepath.Dir(path)), renameio.IgnoreUmask()); err != nil {
+	dir, name, err := safefs.LocateEntry(path, safefs.Checked)
+	if err == nil {
+		defer dir.Close()
+		err = replace(dir, name, text)
+	}
+	if err != nil {
 		return fmt.Errorf("keeping state: %w", err)
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
-// Remove removes a document, if there is one.
+func replace(dir *safefs.Dir, name string, text []byte) error {
+	f, temporary, err := dir.CreateTemp("."+name, "")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = dir.Rename(temporary, name)
+	}
+	if err != nil {
+		_ = dir.Remove(temporary) // a dot file, and the first error counts
+		return err
+	}
+	return dir.Sync()
+}
+
+// Remove removes a document, if there is one. A directory in its place is none.
 func Remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	dir, name, err := safefs.LocateEntry(path, safefs.Checked)
+	if err == nil {
+		defer dir.Close()
+		err = dir.Remove(name)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EISDIR) {
 		return fmt.Errorf("keeping state: %w", err)
 	}
 	return nil
@@ -180,19 +307,4 @@ func sum(document []byte) string {
 	}
 	s := sha256.Sum256(compact.Bytes())
 	return hex.EncodeToString(s[:])
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if errors.Is(err, fs.ErrPermission) { // one may write into it, and not list it
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("keeping state: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("keeping state: %w", err)
-	}
-	return nil
 }

@@ -162,7 +162,11 @@ func (e *engine) prepareUndo(j *job, batch *render.Batch) (before entry, spare [
 	if len(batch.Files) == 1 && !e.tells(j.group) {
 		return before, nil, nil
 	}
-	next, spare := j.ledger.with(batch.KeepOld())
+	olds, err := batch.KeepOld()
+	if err != nil {
+		return before, nil, err
+	}
+	next, spare := j.ledger.with(olds)
 	if err := j.ledger.save(next); err != nil {
 		if j.ledger.must {
 			return before, nil, fmt.Errorf("nothing is written, for there would be no way back: %w", err)
@@ -184,6 +188,7 @@ func (e *engine) plan(_ context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
+	defer batch.Discard()
 	for _, f := range batch.Files {
 		if err := galera.Guard(f.Content); err != nil {
 			return fmt.Errorf("refusing %q: %w", f.Dest, err)

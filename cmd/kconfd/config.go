@@ -14,6 +14,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -66,6 +67,12 @@ type templateConfig struct {
 	file   render.File   // without content
 	check  *reload.Command
 }
+
+// How many bytes a resource file, and a template or partial may have.
+const (
+	maxResource = 1 << 20
+	maxTemplate = 16 << 20
+)
 
 // load reads the resource files and the -template flags.
 func load(f *flags) ([]groupConfig, error) {
@@ -124,7 +131,7 @@ func onlyOnce(groups []groupConfig) error {
 	seen := map[string]string{}
 	for _, g := range groups {
 		for _, t := range g.templates {
-			dest := render.Target(t.file.Dest)
+			dest := t.file.Target()
 			if other, ok := seen[dest]; ok {
 				return fmt.Errorf("%s and %s both write %q", other, g.name, filepath.Clean(t.file.Dest))
 			}
@@ -156,7 +163,7 @@ func resourceFiles(f *flags) ([]string, error) {
 }
 
 func loadResource(name, templateDir string) (groupConfig, error) {
-	content, err := os.ReadFile(name)
+	content, err := safefs.ReadFile(name, maxResource)
 	if err != nil {
 		return groupConfig{}, err
 	}
@@ -210,7 +217,7 @@ func (t *templateConfig) readSource(dir string) error {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(dir, path)
 		}
-		text, err := os.ReadFile(path)
+		text, err := safefs.ReadFile(path, maxTemplate)
 		if err != nil {
 			return err
 		}
@@ -228,7 +235,7 @@ func (t *templateConfig) readPartials(dir string) error {
 	}
 	t.source.Partials = map[string]string{}
 	for _, p := range paths {
-		text, err := os.ReadFile(p)
+		text, err := safefs.ReadFile(p, maxTemplate)
 		if err != nil {
 			return err
 		}

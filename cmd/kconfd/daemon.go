@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -84,6 +82,9 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 		if e.state, err = state.Open(f.stateDir); err != nil {
 			return nil, err
 		}
+		if e.state.Shared() {
+			log.Warn("other users may write to the state directory: they can remove what is in it", "dir", f.stateDir)
+		}
 		e.snapshots.path = e.state.File("objects")
 	}
 	return e, e.configure(configs)
@@ -93,34 +94,41 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 func (e *engine) recover() {
 	for _, g := range e.groups {
 		if len(g.templates) > 0 {
-			g.recover(e.log, e.strays(g))
+			e.recoverGroup(g)
 		}
 	}
 	e.sweep()
 }
 
 // strays are where ledgers about files of the group may be that belong to no
-// group of that name.
+// group of that name. With a state directory, none beside the files counts.
 func (e *engine) strays(g *group) []string {
 	var paths []string
-	for _, target := range g.ledger.Files {
-		paths = append(paths, ledgerBeside(target))
-	}
-	if e.state != nil {
-		kept, _ := filepath.Glob(e.state.File("*.json")) // the pattern is good
-		paths = append(paths, kept...)
+	if e.state == nil {
+		for _, target := range g.ledger.Files {
+			paths = append(paths, ledgerBeside(target))
+		}
+	} else {
+		documents, err := e.state.Documents()
+		if err != nil {
+			e.log.Warn("what is owed under another name is not looked for", "err", err)
+		}
+		paths = documents
 	}
 	return slices.DeleteFunc(paths, func(path string) bool {
 		return slices.ContainsFunc(e.groups, func(other *group) bool { return other.ledger.path == path })
 	})
 }
 
-func (g *group) recover(log *slog.Logger, strays []string) {
+func (e *engine) recoverGroup(g *group) {
+	log := e.log
 	if err := g.ledger.load(); err != nil {
+		e.meters.stateRefused()
 		log.Warn("starting as if nothing were owed", "group", g.name, "err", err)
 		return
 	}
-	if err := g.ledger.adopt(strays); err != nil {
+	if err := g.ledger.adopt(e.strays(g)); err != nil {
+		e.meters.stateRefused()
 		log.Warn("what is owed under another name is told again after the next start", "group", g.name, "err", err)
 	}
 	g.applied = g.ledger.counts()
@@ -160,8 +168,8 @@ func (e *engine) sweep() {
 	for _, g := range e.groups {
 		keep = append(keep, g.ledger.Olds...)
 	}
-	for _, dest := range e.dests() {
-		removed, err := render.Sweep(dest, abandoned, keep)
+	for _, file := range e.files() {
+		removed, err := render.Sweep(file, abandoned, keep)
 		if len(removed) > 0 {
 			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
 		}

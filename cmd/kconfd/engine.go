@@ -157,12 +157,21 @@ func (e *engine) closeFiles() {
 	e.targets.Close()
 }
 
-func (e *engine) dests() []string {
-	var dests []string
+// files are those of all groups, without content.
+func (e *engine) files() []render.File {
+	var files []render.File
 	for _, g := range e.groups {
 		for _, t := range g.templates {
-			dests = append(dests, t.config.file.Dest)
+			files = append(files, t.config.file)
 		}
+	}
+	return files
+}
+
+func (e *engine) dests() []string {
+	var dests []string
+	for _, f := range e.files() {
+		dests = append(dests, f.Dest)
 	}
 	return dests
 }

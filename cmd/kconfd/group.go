@@ -157,7 +157,7 @@ func (g *group) follow(gone *group) {
 func (g *group) writes(templates []*groupTemplate) bool {
 	for _, t := range g.templates {
 		for _, other := range templates {
-			if render.Target(t.config.file.Dest) == render.Target(other.config.file.Dest) {
+			if t.config.file.Target() == other.config.file.Target() {
 				return true
 			}
 		}

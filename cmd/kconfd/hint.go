@@ -14,6 +14,7 @@ import (
 
 	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/gate"
+	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -53,6 +54,8 @@ func hint(err error) string {
 		return "the functions are listed in docs/reference.md"
 	case errors.Is(err, watcher.ErrNoNamespace):
 		return "name another one with -namespace, or create it"
+	case errors.As(err, new(*safefs.PathError)):
+		return "give dest without that link, have root own the directory it is in, or set trust_path = true for the template where its other users may be trusted"
 	case errors.Is(err, render.ErrMountPoint):
 		return `mount its directory instead, or set write = "inplace" for the template`
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &command) && command.ExitCode == exitNotFound:

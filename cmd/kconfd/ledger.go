@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
 )
@@ -18,8 +19,10 @@ import (
 // on disk before the files that it is about are live, and says "nothing" when
 // the process has been told of them.
 //
-// Without a state directory it is a hidden file beside the group's first file:
-// where that is kept, so is what is owed.
+// Without a state directory it is a hidden file beside one of the group's files:
+// where that is kept, so is what is owed. Only what kconfd's own user wrote
+// counts, and of that only what is about the group's files: another user may
+// write to the directory, and move there what kconfd once wrote.
 //
 // One job at a time has a group's ledger.
 type ledger struct {
@@ -54,16 +57,33 @@ type counts map[string]int
 func newLedger(g *groupConfig, dir *state.Dir) *ledger {
 	l := &ledger{entry: entry{Group: g.name}}
 	for _, t := range g.templates {
-		l.Files = append(l.Files, render.Target(t.file.Dest))
+		l.Files = append(l.Files, t.file.Target())
 	}
 	switch {
 	case dir != nil:
 		name := sha256.Sum256([]byte(g.name))
 		l.path, l.must = dir.File(hex.EncodeToString(name[:8])+".json"), true
 	case len(l.Files) > 0:
-		l.path = ledgerBeside(l.Files[0])
+		l.path = ledgerBeside(safest(l.Files))
 	}
 	return l
+}
+
+// safest is the first file whose directory no other user may write to, else the
+// first.
+func safest(files []string) string {
+	for _, file := range files {
+		dir, err := safefs.OpenDir(filepath.Dir(file), safefs.Checked)
+		if err != nil {
+			continue // what is wrong with it, whoever writes there will say
+		}
+		shared := dir.Shared
+		dir.Close()
+		if !shared {
+			return file
+		}
+	}
+	return files[0]
 }
 
 func ledgerBeside(target string) string {
@@ -80,9 +100,27 @@ func (l *ledger) load() error {
 	if !found || err != nil {
 		return err
 	}
+	if e.Olds, err = l.own(e.Olds); err != nil {
+		return &state.DamagedError{Path: l.path, Err: err}
+	}
 	e.Group, e.Files = l.Group, l.Files
 	l.entry = e
 	return nil
+}
+
+// own are the olds that are about the ledger's files. One that leads elsewhere
+// from there is an error.
+func (l *ledger) own(olds []render.Old) (own []render.Old, err error) {
+	for _, o := range olds {
+		if !slices.Contains(l.Files, o.Target) {
+			continue // of a template that the group had once
+		}
+		if !o.Valid(o.Target) {
+			return nil, fmt.Errorf("what it says of %q is nothing that kconfd writes", o.Target)
+		}
+		own = append(own, o)
+	}
+	return own, nil
 }
 
 // adopt takes over the ledgers at paths that are about files of this one: those
@@ -92,10 +130,14 @@ func (l *ledger) adopt(paths []string) error {
 		var e entry
 		found, err := state.Load(path, &e)
 		if !found || err != nil || path == l.path || !l.shares(e.Files) {
-			continue // who is damaged says nothing about whose it is
+			continue // one that is damaged says nothing about whose it is
+		}
+		olds, err := l.own(e.Olds)
+		if err != nil {
+			return &state.DamagedError{Path: path, Err: err}
 		}
 		next := l.entry
-		next.Olds = append(slices.Clone(l.Olds), e.Olds...)
+		next.Olds = append(slices.Clone(l.Olds), olds...)
 		next.Owed, next.Undoing = l.Owed || e.Owed, l.Undoing || e.Undoing
 		next.Applied = cmp.Or(l.Applied, e.Applied)
 		if err := l.save(next); err != nil {

@@ -110,6 +110,9 @@ func number(is bool) float64 {
 	return 0
 }
 
+// stateRefused counts a document of the state that does not count.
+func (m *meters) stateRefused() { m.set.GetOrCreateCounter("kconfd_state_refused_total").Inc() }
+
 func (m *meters) configured(good bool) { m.refused.Set(number(!good)) }
 
 func (m *meters) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -157,6 +160,7 @@ func meanings() map[string]string {
 		"kconfd_group_last_applied_timestamp_seconds": "When a change of the group was applied the last time.",
 		"kconfd_group_stale":                          "1 while a watch that the group needs does not work, so that its data may be old.",
 		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
+		"kconfd_state_refused_total":                  "Ledgers and snapshots that were damaged or of another user.",
 		"kconfd_watches":                              "Watches on the cluster.",
 		"kconfd_watches_failing":                      "Watches that do not work at the moment.",
 		"kconfd_watches_unhealthy":                    "Watches that fail, have not listed yet, or have been silent for too long.",

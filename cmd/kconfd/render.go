@@ -117,6 +117,7 @@ func (p *printer) printDiffs(e *engine, files []render.File, out io.Writer) (dif
 	if err != nil {
 		return false, err
 	}
+	defer batch.Discard()
 	for _, f := range batch.Files {
 		differs = differs || f.Rewritten()
 		diff, err := f.Diff()

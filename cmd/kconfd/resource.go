@@ -18,6 +18,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -49,6 +50,7 @@ type rawTemplate struct {
 	Mode         any      `toml:"mode" yaml:"mode"`
 	Delims       []string `toml:"delims" yaml:"delims"`
 	Write        string   `toml:"write" yaml:"write"`
+	TrustPath    bool     `toml:"trust_path" yaml:"trust_path"`
 	CheckCmd     any      `toml:"check_cmd" yaml:"check_cmd"`
 	CheckTimeout string   `toml:"check_timeout" yaml:"check_timeout"`
 	ReloadCmd    any      `toml:"reload_cmd" yaml:"reload_cmd"`
@@ -320,6 +322,9 @@ func (t *rawTemplate) parseFile(f *render.File) error {
 		f.InPlace = true
 	default:
 		return fmt.Errorf("write: want rename or inplace, not %q", t.Write)
+	}
+	if t.TrustPath {
+		f.Trust = safefs.Trusted
 	}
 	var err error
 	if f.Mode, err = parseMode(t.Mode); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"time"
 
 	"github.com/kconfd/kconfd/state"
@@ -27,6 +26,10 @@ type saved struct {
 // snapshotPause is the least time between two snapshots: a large one takes its
 // time to encode, and what it is for is rare.
 const snapshotPause = 10 * time.Second
+
+// maxSnapshot is how many bytes a snapshot may have. One of 100,000 endpoints has
+// a tenth of that.
+const maxSnapshot = 1 << 30
 
 // keepSnapshot saves the objects when they are others than before.
 func (e *engine) keepSnapshot(now time.Time) {
@@ -66,7 +69,7 @@ func (e *engine) restoreSnapshot() {
 	if e.snapshots.path == "" || e.settledAll() {
 		return
 	}
-	snapshot, err := os.ReadFile(e.snapshots.path)
+	snapshot, err := state.Read(e.snapshots.path, maxSnapshot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -74,6 +77,7 @@ func (e *engine) restoreSnapshot() {
 		err = e.watcher.Restore(snapshot)
 	}
 	if err != nil {
+		e.meters.stateRefused()
 		e.log.Warn("the objects last seen are of no use", "err", err)
 		return
 	}

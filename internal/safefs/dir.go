@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,10 +17,10 @@ type Dir struct {
 	// Shared says that users other than root and kconfd's own may write to it.
 	Shared bool
 
-	fd   int // O_PATH
-	path string
-	uid  uint32
-	mode uint32
+	fd   int    // O_PATH
+	path string // absolute, without links
+	said string // the same, as it is to be shown
+	stat unix.Stat_t
 }
 
 func newDir(fd int, path string) (*Dir, error) {
@@ -30,19 +29,28 @@ func newDir(fd int, path string) (*Dir, error) {
 		unix.Close(fd)
 		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return &Dir{Shared: !own(stat.Uid) || stat.Mode&0o022 != 0, fd: fd, path: path, uid: stat.Uid, mode: stat.Mode}, nil
+	return &Dir{Shared: !own(stat.Uid) || stat.Mode&0o022 != 0, fd: fd, path: path, said: path, stat: stat}, nil
 }
 
 // ofOther says whether the directory belongs to another user than root and
 // kconfd's own.
-func (d *Dir) ofOther() bool { return !own(d.uid) }
+func (d *Dir) ofOther() bool { return !own(d.stat.Uid) }
 
 // UID is the directory's owner.
-func (d *Dir) UID() int { return int(d.uid) }
+func (d *Dir) UID() int { return int(d.stat.Uid) }
 
-// Path is the path of an entry as it was when the directory was opened, without
-// links. It is for messages and for commands.
-func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
+// Path is the path of an entry, for messages and commands. Where no link was
+// followed, it begins as the path did by which the directory was opened.
+func (d *Dir) Path(name string) string { return filepath.Join(d.said, name) }
+
+// RealPath is the path of an entry, absolute and without links, as it was when
+// the directory was opened.
+func (d *Dir) RealPath(name string) string { return filepath.Join(d.path, name) }
+
+// Same says whether both are one directory.
+func (d *Dir) Same(other *Dir) bool {
+	return d.stat.Dev == other.stat.Dev && d.stat.Ino == other.stat.Ino
+}
 
 // Close closes the directory.
 func (d *Dir) Close() {
@@ -67,9 +75,28 @@ func (d *Dir) Open(name string) (*File, error) {
 	return open(d.fd, name, d.Path(name), unix.O_RDONLY|unix.O_NOFOLLOW)
 }
 
-// OpenWrite opens a regular file for writing into it.
-func (d *Dir) OpenWrite(name string) (*File, error) {
-	return open(d.fd, name, d.Path(name), unix.O_RDWR|unix.O_NOFOLLOW)
+// OpenWrite opens a regular file for reading and writing, under the condition of
+// [Dir.OpenChange].
+func (d *Dir) OpenWrite(name string) (*File, error) { return d.openAlone(name, unix.O_RDWR) }
+
+// OpenChange opens a regular file to change its owner or mode. In a shared
+// directory it must have no second name: another user may have linked it there.
+func (d *Dir) OpenChange(name string) (*File, error) { return d.openAlone(name, unix.O_RDONLY) }
+
+func (d *Dir) openAlone(name string, flags int) (*File, error) {
+	f, err := open(d.fd, name, d.Path(name), flags|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, err
+	}
+	stat, err := f.Describe()
+	if err == nil && d.Shared && stat.Names > 1 {
+		err = &PathError{Path: d.Path(name), At: d.Path(name), Why: "it has a second name, in a directory that other users may write to"}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Create creates a file, readable and writable for its owner only. The error is
@@ -77,12 +104,12 @@ func (d *Dir) OpenWrite(name string) (*File, error) {
 func (d *Dir) Create(name string) (*File, error) {
 	fd, err := openat(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, d.fail("create", name, err)
+		return nil, d.fail("open", name, err)
 	}
 	return &File{os.NewFile(uintptr(fd), d.Path(name))}, nil
 }
 
-// CreateTemp is Create with a name that is free: prefix, digits, suffix.
+// CreateTemp is Create with a name that is free: prefix, 19 digits, suffix.
 func (d *Dir) CreateTemp(prefix, suffix string) (f *File, name string, err error) {
 	err = unused(prefix, suffix, func(free string) error {
 		name = free
@@ -92,7 +119,7 @@ func (d *Dir) CreateTemp(prefix, suffix string) (f *File, name string, err error
 	return f, name, err
 }
 
-// LinkTemp gives an entry a second name that is free: prefix, digits, suffix.
+// LinkTemp gives an entry a second name that is free: prefix, 19 digits, suffix.
 func (d *Dir) LinkTemp(name, prefix, suffix string) (second string, err error) {
 	err = unused(prefix, suffix, func(free string) error {
 		second = free
@@ -104,7 +131,7 @@ func (d *Dir) LinkTemp(name, prefix, suffix string) (second string, err error) {
 // unused calls do with names until one is free.
 func unused(prefix, suffix string, do func(name string) error) (err error) {
 	for range 100 {
-		name := prefix + strconv.FormatInt(rand.Int64(), 10) + suffix
+		name := fmt.Sprintf("%s%019d%s", prefix, rand.Int64(), suffix)
 		if err = do(name); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -147,7 +174,7 @@ func (d *Dir) Sync() error {
 	}
 	defer f.Close()
 	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("syncing %q: %w", d.path, err)
+		return fmt.Errorf("syncing %q: %w", d.said, err)
 	}
 	return nil
 }
@@ -157,7 +184,7 @@ func (d *Dir) reopen() (*os.File, error) {
 	if err != nil {
 		return nil, d.fail("open", ".", err)
 	}
-	return os.NewFile(uintptr(fd), d.path), nil
+	return os.NewFile(uintptr(fd), d.said), nil
 }
 
 // MakeDir makes a directory for its owner only. The error is fs.ErrExist when

@@ -23,15 +23,17 @@ func (e *PathError) Error() string {
 	return fmt.Sprintf("%q is not followed: %s", e.At, e.Why)
 }
 
-// Trust is how far links on a path are followed.
-type Trust bool
+// Trust is which links on a path are followed.
+type Trust int
 
 const (
 	// Checked follows the links of users that may be trusted: see the package.
 	// Where kconfd is not root, these are all.
-	Checked Trust = false
+	Checked Trust = iota
 	// Trusted follows every link, as the kernel would.
-	Trusted Trust = true
+	Trusted
+	// Fixed follows none, for a path that had none when it was noted.
+	Fixed
 )
 
 const (
@@ -45,21 +47,33 @@ const (
 // included. The file itself need not exist; its directory must. Close the
 // directory after use.
 func Locate(path string, trust Trust) (dir *Dir, name string, err error) {
-	return walkTo(path, trust, true)
+	return walkTo(path, walk{trust: trust, followLast: true})
 }
 
 // LocateEntry is Locate without following a link that the path's last component
 // is.
 func LocateEntry(path string, trust Trust) (dir *Dir, name string, err error) {
-	return walkTo(path, trust, false)
+	return walkTo(path, walk{trust: trust})
 }
 
-func walkTo(path string, trust Trust, followLast bool) (*Dir, string, error) {
+// OpenDir opens a directory. Links are followed as Locate does it.
+func OpenDir(path string, trust Trust) (*Dir, error) {
+	dir, _, err := walkTo(path, walk{trust: trust, followLast: true, intoLast: true})
+	return dir, err
+}
+
+func walkTo(path string, w walk) (*Dir, string, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, "", err
 	}
-	w := walk{path: path, checked: trust == Checked && os.Geteuid() == 0, followLast: followLast, confined: unconfined, rest: components(absolute)}
+	w.path, w.rest, w.confined = path, components(absolute), unconfined
+	w.checked = w.trust != Trusted && os.Geteuid() == 0
+	said := filepath.Dir(path)
+	if w.intoLast {
+		said = path
+		w.rest = append(w.rest, ".")
+	}
 	if err := w.toRoot(); err != nil {
 		return nil, "", err
 	}
@@ -69,23 +83,18 @@ func walkTo(path string, trust Trust, followLast bool) (*Dir, string, error) {
 		return nil, "", err
 	}
 	if w.links == 0 { // then errors and commands have the path as it was written
-		w.at.path = strings.TrimSuffix(filepath.Dir(path), "/.")
+		w.at.said = said
 	}
 	return w.at, name, nil
-}
-
-// OpenDir opens a directory. Links are followed as Locate does it.
-func OpenDir(path string, trust Trust) (*Dir, error) {
-	// The dot is a name in it that is there.
-	dir, _, err := Locate(filepath.Clean(path)+"/.", trust)
-	return dir, err
 }
 
 // A walk is on its way from the root directory to a file.
 type walk struct {
 	path       string
-	checked    bool
-	followLast bool
+	trust      Trust
+	checked    bool // kconfd's rights are others' than the users' who may write on the way
+	followLast bool // a link
+	intoLast   bool // it is a directory
 
 	at       *Dir
 	rest     []string // components to go
@@ -174,10 +183,10 @@ func (w *walk) enter(fd int, path string) error {
 // mayEnter refuses a directory in one of another user that does not belong to
 // that user: its name can be given to any other directory there.
 func (w *walk) mayEnter(name, at string, next unix.Stat_t) error {
-	if !w.checked || name == ".." || !w.at.ofOther() || next.Uid == w.at.uid {
+	if !w.checked || name == ".." || !w.at.ofOther() || next.Uid == w.at.stat.Uid {
 		return nil
 	}
-	return w.refuse(at, "it belongs to uid %d, in a directory of uid %d", next.Uid, w.at.uid)
+	return w.refuse(at, "it belongs to uid %d, in a directory of uid %d", next.Uid, w.at.stat.Uid)
 }
 
 func (w *walk) follow(fd int, at string, link unix.Stat_t) error {
@@ -202,14 +211,17 @@ func (w *walk) follow(fd int, at string, link unix.Stat_t) error {
 
 // mayFollow decides about a link, and confines the walk to its user.
 func (w *walk) mayFollow(at string, link unix.Stat_t) error {
+	if w.trust == Fixed {
+		return w.refuse(at, "it has become a link")
+	}
 	if !w.checked || !w.at.Shared {
 		return nil
 	}
-	user := int(w.at.uid)
+	user := int(w.at.stat.Uid)
 	if !w.at.ofOther() {
 		// Several users write here. Only where each may remove nothing but what is
 		// his own, the link's owner is who made it.
-		if w.at.mode&unix.S_ISVTX == 0 {
+		if w.at.stat.Mode&unix.S_ISVTX == 0 {
 			return w.refuse(at, "it is a link in a directory that other users may write to")
 		}
 		if own(link.Uid) {
@@ -227,10 +239,10 @@ func (w *walk) mayFollow(at string, link unix.Stat_t) error {
 // arrive holds a walk by links of another user to what that user could do
 // itself: the directory must be that user's.
 func (w *walk) arrive() error {
-	if w.confined == unconfined || int(w.at.uid) == w.confined {
+	if w.confined == unconfined || int(w.at.stat.Uid) == w.confined {
 		return nil
 	}
-	return w.refuse(w.at.path, "a link of uid %d leads there, and the directory belongs to uid %d", w.confined, w.at.uid)
+	return w.refuse(w.at.path, "a link of uid %d leads there, and the directory belongs to uid %d", w.confined, w.at.stat.Uid)
 }
 
 func (w *walk) refuse(at, format string, args ...any) error {
@@ -238,6 +250,9 @@ func (w *walk) refuse(at, format string, args ...any) error {
 }
 
 func (w *walk) fail(at string, err error) error {
+	if w.links == 0 {
+		at = w.path
+	}
 	return &fs.PathError{Op: "open", Path: at, Err: err}
 }
 
