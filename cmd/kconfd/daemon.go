@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -101,19 +102,21 @@ func (e *engine) recover() {
 }
 
 // strays are where ledgers about files of the group may be that belong to no
-// group of that name. With a state directory, none beside the files counts.
+// group of that name. With a state directory, one beside the files counts only
+// where no other user may write.
 func (e *engine) strays(g *group) []string {
 	var paths []string
-	if e.state == nil {
-		for _, target := range g.ledger.Files {
+	for _, target := range g.ledger.Files {
+		if e.state == nil || !shared(filepath.Dir(target)) {
 			paths = append(paths, ledgerBeside(target))
 		}
-	} else {
+	}
+	if e.state != nil {
 		documents, err := e.state.Documents()
 		if err != nil {
 			e.log.Warn("what is owed under another name is not looked for", "err", err)
 		}
-		paths = documents
+		paths = append(paths, documents...)
 	}
 	return slices.DeleteFunc(paths, func(path string) bool {
 		return slices.ContainsFunc(e.groups, func(other *group) bool { return other.ledger.path == path })
@@ -123,12 +126,12 @@ func (e *engine) strays(g *group) []string {
 func (e *engine) recoverGroup(g *group) {
 	log := e.log
 	if err := g.ledger.load(); err != nil {
-		e.meters.stateRefused()
+		e.meters.refuse(sourceState)
 		log.Warn("starting as if nothing were owed", "group", g.name, "err", err)
 		return
 	}
 	if err := g.ledger.adopt(e.strays(g)); err != nil {
-		e.meters.stateRefused()
+		e.meters.refuse(sourceState)
 		log.Warn("what is owed under another name is told again after the next start", "group", g.name, "err", err)
 	}
 	g.applied = g.ledger.counts()

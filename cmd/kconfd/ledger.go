@@ -73,17 +73,22 @@ func newLedger(g *groupConfig, dir *state.Dir) *ledger {
 // first.
 func safest(files []string) string {
 	for _, file := range files {
-		dir, err := safefs.OpenDir(filepath.Dir(file), safefs.Checked)
-		if err != nil {
-			continue // what is wrong with it, whoever writes there will say
-		}
-		shared := dir.Shared
-		dir.Close()
-		if !shared {
+		if !shared(filepath.Dir(file)) {
 			return file
 		}
 	}
 	return files[0]
+}
+
+// shared says whether other users may write to a directory, or it cannot be
+// opened.
+func shared(path string) bool {
+	dir, err := safefs.OpenDir(path, safefs.Checked)
+	if err != nil {
+		return true
+	}
+	defer dir.Close()
+	return dir.Shared
 }
 
 func ledgerBeside(target string) string {

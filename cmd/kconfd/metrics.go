@@ -27,6 +27,7 @@ type meters struct {
 
 func newMeters(w *watcher.Watcher) *meters {
 	m := &meters{set: metrics.NewSet()}
+	m.refusals(sourceState)
 	m.refused = m.set.NewGauge("kconfd_configuration_refused", nil)
 	m.set.NewGauge(fmt.Sprintf("kconfd_build_info{version=%q,goversion=%q}", version, runtime.Version()), func() float64 { return 1 })
 	m.countWatches("kconfd_watches", w, func(watcher.WatchStatus) bool { return true })
@@ -110,8 +111,15 @@ func number(is bool) float64 {
 	return 0
 }
 
-// stateRefused counts a document of the state that does not count.
-func (m *meters) stateRefused() { m.set.GetOrCreateCounter("kconfd_state_refused_total").Inc() }
+// refuse counts input that is not used because it may mean harm.
+func (m *meters) refuse(source string) { m.refusals(source).Inc() }
+
+func (m *meters) refusals(source string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_input_refused_total{source=%q}", source))
+}
+
+// Where input comes from that can be refused.
+const sourceState = "state" // ledgers and snapshots: damaged, or of another user
 
 func (m *meters) configured(good bool) { m.refused.Set(number(!good)) }
 
@@ -160,7 +168,7 @@ func meanings() map[string]string {
 		"kconfd_group_last_applied_timestamp_seconds": "When a change of the group was applied the last time.",
 		"kconfd_group_stale":                          "1 while a watch that the group needs does not work, so that its data may be old.",
 		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
-		"kconfd_state_refused_total":                  "Ledgers and snapshots that were damaged or of another user.",
+		"kconfd_input_refused_total":                  "Input that is not used because it may mean harm, by where it comes from.",
 		"kconfd_watches":                              "Watches on the cluster.",
 		"kconfd_watches_failing":                      "Watches that do not work at the moment.",
 		"kconfd_watches_unhealthy":                    "Watches that fail, have not listed yet, or have been silent for too long.",

@@ -77,7 +77,7 @@ func (e *engine) restoreSnapshot() {
 		err = e.watcher.Restore(snapshot)
 	}
 	if err != nil {
-		e.meters.stateRefused()
+		e.meters.refuse(sourceState)
 		e.log.Warn("the objects last seen are of no use", "err", err)
 		return
 	}

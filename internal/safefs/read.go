@@ -55,6 +55,10 @@ func kindOf(mode fs.FileMode) string {
 func ReadFile(path string, limit int64) ([]byte, error) {
 	// Opening a device can have effects, so it is looked at first.
 	info, err := os.Stat(path)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		err = &fs.PathError{Op: "open", Path: path, Err: failed.Err}
+	}
 	if err != nil {
 		return nil, err
 	}
