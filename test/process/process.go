@@ -85,12 +85,18 @@ func (p *Process) Wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Stop sends the signal and demands an end with 0.
-func (p *Process) Stop(s syscall.Signal) {
+// Signal sends the signal.
+func (p *Process) Signal(s syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatalf("sending %v to %q: %v", s, p.cmd.Args, err)
 	}
+}
+
+// Stop sends the signal and demands an end with 0.
+func (p *Process) Stop(s syscall.Signal) {
+	p.t.Helper()
+	p.Signal(s)
 	if code := p.Wait(); code != 0 {
 		p.t.Errorf("%q: got exit code %d after %v, want 0", p.cmd.Args, code, s)
 	}
