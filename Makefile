@@ -23,7 +23,7 @@ CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=100
 TOOL := go tool -modfile=tools/go.mod
 
 .DELETE_ON_ERROR:
-.PHONY: help build run test stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
+.PHONY: help build run test fuzz stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ run: build mariadb ## the demo
 
 test: packages check kubernetes build ## all that must hold before a change goes in
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
+
+fuzz: ## each fuzz test for a minute; FUZZTIME=… for more
+	@tools/fuzz $(FUZZTIME)
 
 stress: ## what is counted about the supervisor, hundreds of times: 25 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
