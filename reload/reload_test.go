@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 		ready()
 	case "shell":
 		playShell()
+	case "flooder":
+		playFlooder()
+	case "identity":
+		playIdentity()
 	default:
 		panic("unknown part " + part)
 	}
