@@ -16,6 +16,8 @@ type Child struct {
 	Dir  string   // empty means the supervisor's
 	User *Account // nil means the supervisor's own
 
+	NoNewPrivs bool // see NoNewPrivileges
+
 	StopSignal      syscall.Signal // 0 means SIGTERM
 	StopGrace       time.Duration  // from the stop signal to SIGKILL; 0 means 10 s, negative for ever
 	StopBeforeReady BeforeReady

@@ -41,8 +41,6 @@ func TestMain(m *testing.M) {
 		playShell()
 	case "flooder":
 		playFlooder()
-	case "identity":
-		playIdentity()
 	default:
 		panic("unknown part " + part)
 	}

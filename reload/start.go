@@ -54,8 +54,12 @@ func (l Launcher) Start(c Child, ready func()) (Process, error) {
 	if l.Notify != nil {
 		cmd.Env = append(slices.Clone(cmd.Env), "NOTIFY_SOCKET="+l.Notify.Address())
 	}
+	start := cmd.Start
+	if c.NoNewPrivs {
+		start = func() error { return withoutNewPrivileges(cmd.Start) }
+	}
 	err = l.Notify.expect(c, func() (int, error) {
-		if err := cmd.Start(); err != nil {
+		if err := start(); err != nil {
 			return 0, startError(err)
 		}
 		return cmd.Process.Pid, nil

@@ -56,11 +56,7 @@ func (c *child) describe(ctx context.Context) (reload.Child, error) {
 
 // newChild makes a child of the flags' command.
 func (e *engine) newChild(l reload.Launcher) error {
-	var configs []groupConfig
-	for _, g := range e.groups {
-		configs = append(configs, g.groupConfig)
-	}
-	config, err := processOf(e.flags, configs)
+	config, err := e.process()
 	if err != nil {
 		return err
 	}
@@ -74,6 +70,15 @@ func (e *engine) newChild(l reload.Launcher) error {
 	c.adopt = launch(l, reload.Launcher.Adopt)
 	e.child = c
 	return nil
+}
+
+// process is how the command behind the flags is run.
+func (e *engine) process() (*processConfig, error) {
+	var configs []groupConfig
+	for _, g := range e.groups {
+		configs = append(configs, g.groupConfig)
+	}
+	return processOf(e.flags, configs)
 }
 
 // takeOver takes over the child that an earlier worker left, if there is one.

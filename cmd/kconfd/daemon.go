@@ -11,12 +11,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
 
 	rungroup "github.com/oklog/run"
 
+	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
 )
@@ -57,7 +59,11 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	if f.onetime && len(f.args) > 0 {
-		return become(f.args)
+		process, err := e.process()
+		if err != nil {
+			return err
+		}
+		return become(f.args, process.child.NoNewPrivs)
 	}
 	return nil
 }
@@ -352,9 +358,13 @@ func findCommand(name string) error {
 
 // become runs the command in kconfd's place. It returns only when that fails,
 // with the exit codes that a shell has for it.
-func become(args []string) error {
+func become(args []string, noNewPrivs bool) error {
 	code := exitNotRunnable
 	path, err := exec.LookPath(args[0])
+	runtime.LockOSThread() // the thread becomes the command
+	if err == nil && noNewPrivs {
+		err = reload.NoNewPrivileges()
+	}
 	if err == nil {
 		err = syscall.Exec(path, args, os.Environ())
 	}

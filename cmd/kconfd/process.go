@@ -27,6 +27,7 @@ type rawProcess struct {
 	User             string            `toml:"user" yaml:"user"`
 	Group            string            `toml:"group" yaml:"group"`
 	Dir              string            `toml:"dir" yaml:"dir"`
+	NoNewPrivs       *bool             `toml:"no_new_privs" yaml:"no_new_privs"`
 	Args             []string          `toml:"args" yaml:"args"`
 	Env              map[string]string `toml:"env" yaml:"env"`
 	StopSignal       string            `toml:"stop_signal" yaml:"stop_signal"`
@@ -100,6 +101,9 @@ func (r *rawProcess) overlay(o rawProcess) {
 	} {
 		*at = cmp.Or(value, *at)
 	}
+	if o.NoNewPrivs != nil {
+		r.NoNewPrivs = o.NoNewPrivs
+	}
 	for at, value := range map[*any]any{&r.PreStart: o.PreStart, &r.PostStart: o.PostStart, &r.PreStop: o.PreStop, &r.PostStop: o.PostStop, &r.ReadyCmd: o.ReadyCmd} {
 		if value != nil {
 			*at = value
@@ -116,6 +120,11 @@ func (f *flags) processFlags(set *flag.FlagSet) {
 	set.StringVar(&p.User, "user", "", "")
 	set.StringVar(&p.Group, "group", "", "")
 	set.StringVar(&p.Dir, "chdir", "", "")
+	set.BoolFunc("no-new-privs", "", func(given string) error {
+		on, err := strconv.ParseBool(given)
+		p.NoNewPrivs = &on
+		return err
+	})
 	set.StringVar(&p.StopSignal, "stop-signal", "", "")
 	set.StringVar(&p.StopGrace, "stop-grace", "", "")
 	set.StringVar(&p.StopBeforeReady, "stop-before-ready", "", "")
@@ -135,6 +144,7 @@ func (f *flags) processFlags(set *flag.FlagSet) {
 func (r *rawProcess) parse() (*processConfig, error) {
 	p := &processConfig{args: r.Args, env: r.Env, child: reload.Child{
 		Dir:             r.Dir,
+		NoNewPrivs:      r.NoNewPrivs != nil && *r.NoNewPrivs,
 		StopBeforeReady: reload.BeforeReady(r.StopBeforeReady),
 		Ready:           reload.Readiness(r.Ready),
 		Restart:         reload.RestartPolicy(r.Restart),

@@ -1,3 +1,0 @@
-package reload
-
-func playIdentity() {}
