@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"flag"
@@ -379,20 +378,20 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	r := &rendered{argv: slices.Clone(l.command), env: childEnvironment()}
 	err := v.Run(l.reader, func() error {
 		for i, t := range l.args {
-			text, err := execute(t, fmt.Sprintf("args %d", i+1))
+			word, err := execute(t, fmt.Sprintf("args %d", i+1), "")
 			if err != nil {
 				return err
 			}
-			r.argv = append(r.argv, text)
+			r.argv = append(r.argv, word)
 		}
 		for i, t := range l.values {
-			text, err := execute(t, "env "+l.names[i])
+			word, err := execute(t, "env "+l.names[i], l.names[i]+"=")
 			if err != nil {
 				return err
 			}
-			r.env = append(r.env, l.names[i]+"="+text)
+			r.env = append(r.env, word)
 		}
-		return nil
+		return reload.CheckWords(r.argv, r.env)
 	})
 	if err == nil {
 		l.last = r
@@ -400,14 +399,18 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	return r, err
 }
 
-// execute runs the template of an argument or a variable. What the kernel would
-// not take is found before anything is ended for it.
-func execute(t *render.Template, name string) (string, error) {
+// execute runs the template of an argument, or of a variable, which has a prefix.
+// What the kernel would not take is found before anything is ended for it.
+func execute(t *render.Template, name, prefix string) (string, error) {
 	text, err := t.Execute(nil)
-	if err == nil && bytes.IndexByte(text, 0) >= 0 {
-		err = fmt.Errorf("rendering %q: it has a NUL byte", name)
+	if err != nil {
+		return "", err
 	}
-	return string(text), err
+	word := prefix + string(text)
+	if err := reload.CheckWord(word); err != nil {
+		return "", fmt.Errorf("rendering %q: %w", name, err)
+	}
+	return word, nil
 }
 
 // childEnvironment is kconfd's own without what is meant for kconfd alone.
