@@ -109,14 +109,18 @@ func (l Launcher) Check(c Child) error {
 			path = filepath.Join(c.Dir, path)
 		}
 	}
-	if err := checkProgram(path); err != nil {
+	if err := checkProgram(path, maxInterpreters); err != nil {
 		return startError(err)
 	}
 	return nil
 }
 
+// maxInterpreters is how many scripts may interpret each other, and a program at
+// the end.
+const maxInterpreters = 5
+
 // checkProgram looks at a program, and at its interpreter if it names one.
-func checkProgram(path string) error {
+func checkProgram(path string, interpreters int) error {
 	if err := checkExecutable(path); err != nil {
 		return err
 	}
@@ -134,8 +138,11 @@ func checkProgram(path string) error {
 	if len(words) == 0 {
 		return fmt.Errorf("%q: its first line names no interpreter", path)
 	}
-	if err := checkExecutable(words[0]); err != nil {
-		return fmt.Errorf("%q: its interpreter: %w", path, err)
+	if interpreters == 0 {
+		return fmt.Errorf("%q: too many interpreters", path)
+	}
+	if err := checkProgram(words[0], interpreters-1); err != nil {
+		return fmt.Errorf("%q: its interpreter: %v", path, err) // the program itself is there
 	}
 	return nil
 }
