@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
@@ -29,7 +30,8 @@ type child struct {
 	lineErr error      // why the command line cannot be rendered
 
 	link  *reload.Link
-	ended chan struct{} // closed when the supervisor is done
+	early []syscall.Signal // that came before the child could be supervised
+	ended chan struct{}    // closed when the supervisor is done
 	exit  reload.Exit
 	err   error // of a start that did not come about
 }

@@ -38,22 +38,13 @@ func runMain(ctx context.Context, args []string, s streams) error {
 			return err // before anything is written
 		}
 	}
-	e, err := f.newEngine(s)
+	e, err := unlessSignalled(func() (*engine, error) { return f.begin(ctx, s) })
+	var by *signalled
+	if errors.As(err, &by) {
+		return by.exit(f.onetime)
+	}
 	if err != nil {
 		return err
-	}
-	if err := e.listen(); err != nil {
-		return err
-	}
-	if !f.onetime {
-		e.findPod()
-		if err := e.findManager(nil); err != nil {
-			return err
-		}
-	}
-	e.step = stepsOf(ctx)
-	if !f.noop {
-		e.recover()
 	}
 	if err := e.supervise(ctx, f); err != nil {
 		return err
@@ -66,6 +57,28 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return become(f.args, process.child.NoNewPrivs)
 	}
 	return nil
+}
+
+// begin prepares to keep files in step, without a child.
+func (f *flags) begin(ctx context.Context, s streams) (*engine, error) {
+	e, err := f.newEngine(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.listen(); err != nil {
+		return nil, err
+	}
+	if !f.onetime {
+		e.findPod()
+		if err := e.findManager(nil); err != nil {
+			return nil, err
+		}
+	}
+	e.step = stepsOf(ctx)
+	if !f.noop {
+		e.recover()
+	}
+	return e, nil
 }
 
 // newEngine is an engine with the configuration that the flags name.
@@ -308,23 +321,6 @@ func (e *engine) untilEnd(ctx context.Context, actors *rungroup.Group) error {
 		return err
 	case err := <-told:
 		return e.orStuck(err, ended)
-	}
-}
-
-// orStuck waits for the actors' end, or for only a template to be still at work.
-func (e *engine) orStuck(why error, ended <-chan error) error {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for {
-		select {
-		case err := <-ended:
-			return err
-		case <-look.C:
-			if e.rendering.Load() && e.working.Load() == 0 && !e.child.alive() {
-				e.log.Warn("ending in the middle of a template")
-				return why
-			}
-		}
 	}
 }
 

@@ -19,7 +19,11 @@ import (
 const other = 65534
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) != "" {
+	switch {
+	case os.Getenv(hangEnv) != "":
+		playHanging()
+		return
+	case os.Getenv(childEnv) != "":
 		playChild()
 		return
 	}
