@@ -43,7 +43,9 @@ func (s *stage) program() string {
 	s.must(err)
 	content, err := os.ReadFile(path)
 	s.must(err)
-	s.must(os.WriteFile(s.path("program"), content, 0o755))
+	if _, err := os.Stat(s.path("program")); err != nil {
+		s.must(os.WriteFile(s.path("program"), content, 0o755))
+	}
 	return s.path("program")
 }
 

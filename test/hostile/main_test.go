@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(hangEnv) != "":
 		playHanging()
 		return
+	case os.Getenv(targetEnv) != "":
+		playTarget()
+		return
 	case os.Getenv(childEnv) != "":
 		playChild()
 		return
