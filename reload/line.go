@@ -131,7 +131,7 @@ func checkProgram(path string, interpreters int) error {
 	case bytes.HasPrefix(begin, []byte("\x7fELF")):
 		return nil
 	case !bytes.HasPrefix(begin, []byte("#!")):
-		return fmt.Errorf("%q: neither a program nor a script that begins with #!", path)
+		return fmt.Errorf("%q: neither a program nor a script with an interpreter", path)
 	}
 	line, _, _ := strings.Cut(string(begin[2:]), "\n")
 	words := strings.Fields(line)
