@@ -71,6 +71,9 @@ func (s *Supervisor) launch(err error) {
 
 func (s *Supervisor) started() {
 	s.log.Info("child started", "command", s.child.Argv[0], "instance", s.number)
+	if err := s.child.Refused; err != nil {
+		s.log.Warn("the command line is the last one that could be started", "err", err)
+	}
 	s.afterStart()
 }
 

@@ -144,6 +144,9 @@ func pathOf(env []string) string {
 
 func startError(err error) error {
 	code := 126
+	if errors.Is(err, syscall.E2BIG) {
+		err = fmt.Errorf("%w: the kernel takes %d bytes a word, and %d together", err, maxWord, maxWords())
+	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) && !missingInterpreter(err) {
 		code = 127
 	}
