@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -244,4 +245,47 @@ func TestWayBackToTheLineThatStarted(t *testing.T) {
 			k.Stop(syscall.SIGTERM)
 		})
 	}
+}
+
+// A PATH from a ConfigMap along which the program is not found ends nothing.
+func TestPathOfAnObject(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.program()
+	s.settings("blue", s.dir)
+	k := s.supervise(onChange+"retry = \"50ms:100ms\"\n[process]\nrestart = \"always\"\n[process.env]\nPATH = '{{ (configMap \"settings\").word }}'\n", "program")
+	first := s.awaitStarts(1)
+	s.settings("red", "/nonexistent")
+	k.AwaitLog(0, `not applied.*the child is not restarted: starting the child: .*executable file not found`)
+	if got := s.starts(); len(got) != 1 {
+		t.Errorf("the child was started %d times, want that it is left alone", len(got))
+	}
+	// When it ends all the same, it is started as it was.
+	pid, err := strconv.Atoi(strings.Fields(first)[0])
+	s.must(err)
+	s.must(syscall.Kill(pid, syscall.SIGKILL))
+	s.awaitStarts(2)
+	k.AwaitLog(0, "going back to the last command line that started")
+	k.Stop(syscall.SIGTERM)
+}
+
+// A child that ends while its command line is one that the kernel refuses is started
+// with the last one that it takes.
+func TestEndWithARefusedLine(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.settings("blue", "good")
+	k := s.supervise(onChange+"[process]\nrestart = \"always\"\nrestart_wait = \"10ms:20ms\"\nargs = [\"-\", '{{ (configMap \"settings\").word }}']\n", s.program())
+	first := s.awaitStarts(1)
+	s.settings("red", strings.Repeat("x", 200_000))
+	k.AwaitLog(0, "not applied.*it has 200000 bytes")
+	pid, err := strconv.Atoi(strings.Fields(first)[0])
+	s.must(err)
+	s.must(syscall.Kill(pid, syscall.SIGKILL))
+	second := s.awaitStarts(2)
+	if _, as, _ := strings.Cut(second, " "); as != `0 "- good" "red"` {
+		t.Errorf("the child was started as %q, want with the arguments of before and what is new", second)
+	}
+	k.AwaitLog(0, "the command line is the last one that could be started.*it has 200000 bytes")
+	k.Stop(syscall.SIGTERM)
 }
