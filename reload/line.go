@@ -36,11 +36,11 @@ const (
 )
 
 // CheckWord reports a word that cannot be an argument, or NAME=VALUE in an
-// environment, as a [*LineError].
+// environment. One that is too long is a [*LineError]; one with a NUL byte is no word at all.
 func CheckWord(word string) error {
 	switch {
 	case strings.IndexByte(word, 0) >= 0:
-		return &LineError{errors.New("it has a NUL byte")}
+		return errors.New("it has a NUL byte")
 	case len(word) > maxWord:
 		return &LineError{fmt.Errorf("it has %d bytes, and the kernel takes %d at most", len(word), maxWord)}
 	}
