@@ -56,9 +56,11 @@ type Action struct {
 	// For Signal: the signal, and whom it goes to. With PIDFile alone it is the process of the file;
 	// with Process alone the one found by name (see [ErrNoProcess]); with both the process of the
 	// file, which must bear the name; with neither the supervised child (see [Action.ForChild]).
+	// UID is the user whose process it must be, see [ForeignProcessError].
 	Signal  syscall.Signal // from ParseSignal
 	PIDFile string
 	Process string // a base name: the program's, or what the process calls itself
+	UID     *int   // whose process it is; nil where the pid file or the name says enough
 	Group   bool   // the whole process group, where it is the supervised child
 
 	// For Exec: run as it is. Expand it first if it holds {{ }}.
@@ -117,6 +119,7 @@ func (a Action) validateUnused() error {
 		{"signal", Signal, a.Signal != 0},
 		{"pid_file", Signal, a.PIDFile != ""},
 		{"process", Signal, a.Process != ""},
+		{"user", Signal, a.UID != nil},
 		{"group", Signal, a.Group},
 		{"command", Exec, !a.Command.isZero()},
 		{"url", HTTP, a.URL != ""},

@@ -13,8 +13,14 @@ import (
 type Child struct {
 	Argv []string
 	Env  []string // all of it, KEY=VALUE
+
+	// Refused is why Argv and Env are those of before, and not what is asked for; nil when they are.
+	Refused error `json:"-"`
+
 	Dir  string   // empty means the supervisor's
 	User *Account // nil means the supervisor's own
+
+	NoNewPrivs bool // see NoNewPrivileges
 
 	StopSignal      syscall.Signal // 0 means SIGTERM
 	StopGrace       time.Duration  // from the stop signal to SIGKILL; 0 means 10 s, negative for ever

@@ -21,36 +21,85 @@ func (s *Supervisor) prepare() {
 	s.number++
 	s.goal = goalPolicy
 	s.stale, s.parked = false, false
-	env := s.environment()
+	env, lines := s.environment(), s.lines
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
 		child, err := s.describe(ctx)
-		described := err == nil
-		if described {
-			child, err = child.prepared(ctx, env)
+		if err != nil {
+			s.of(number, func() { s.launch(err) }, Preparing)
+			return
 		}
+		child = lines.choose(child)
+		asked := child.line()
+		child, err = child.prepared(ctx, env)
 		s.of(number, func() {
-			if described {
-				s.child = child
-			}
+			s.child, s.asked = child, asked
 			s.launch(err)
 		}, Preparing)
 	})
 }
 
-func (s *Supervisor) launch(err error) {
-	switch {
-	case s.stale:
-		s.prepare() // for who has asked since
-	case err != nil:
-		s.failed(fmt.Errorf("before the start: %w", err))
-	case s.begin(s.start):
-		s.log.Info("child started", "command", s.child.Argv[0], "instance", s.number)
-		s.afterStart()
+// choose is the child, with the line that started last in place of one that
+// cannot be started.
+func (l lines) choose(c Child) Child {
+	if !l.refused.equal(c.line()) || l.proven == nil || l.vain {
+		return c
 	}
+	c = c.on(l.proven, c.line())
+	c.Refused = l.err
+	return c
 }
 
-// begin starts the instance, and says whether it came about.
-func (s *Supervisor) begin(start Starter) bool {
+func (s *Supervisor) launch(err error) {
+	switch {
+	case err != nil:
+		s.failed(fmt.Errorf("before the start: %w", err))
+		return
+	case s.stale:
+		s.prepare() // for who has asked since
+		return
+	}
+	if err := s.begin(s.start, nil); err != nil {
+		s.goBack(err)
+		return
+	}
+	s.lines.proven, s.lines.vain = s.asked, false
+	if s.child.Refused == nil {
+		s.lines.refused, s.lines.err = nil, nil
+	}
+	s.started()
+}
+
+func (s *Supervisor) started() {
+	s.log.Info("child started", "command", s.child.Argv[0], "instance", s.number)
+	if err := s.child.Refused; err != nil {
+		s.log.Warn("the command line is the last one that could be started", "err", err)
+	}
+	s.afterStart()
+}
+
+// goBack starts the instance with the line that started last, since it could not be
+// started with its own.
+func (s *Supervisor) goBack(err error) {
+	l := &s.lines
+	if l.proven == nil || l.vain || l.proven.equal(s.asked) {
+		s.failed(err)
+		return
+	}
+	s.log.Error("child not started, going back to the last command line that started", "err", err)
+	child := s.child.on(l.proven, s.asked)
+	child.Refused = err
+	meant := s.child
+	s.child, l.refused, l.err = child, s.asked, err
+	if s.begin(s.start, fmt.Errorf("%w; it runs with the last command line that started", err)) != nil {
+		s.child, l.vain = meant, true // so that is not what is wrong
+		s.failed(err)
+		return
+	}
+	s.started()
+}
+
+// begin starts the instance, and answers those who wait for it.
+func (s *Supervisor) begin(start Starter, answer error) error {
 	number := s.number
 	var sayer readySayer
 	process, err := start(s.child, func() {
@@ -59,18 +108,18 @@ func (s *Supervisor) begin(start Starter) bool {
 		}
 	})
 	if err != nil {
-		s.failed(err)
-		return false
+		return err
 	}
 	s.enter(Running)
 	s.process, s.since, s.failure = process, time.Now(), nil
+	s.overdue, s.tooLate = false, false
 	go func() { // until the process ends
 		exit := process.Wait()
 		s.do(func() { s.exited(number, exit) })
 	}()
-	s.answer(nil)
+	s.answer(answer)
 	s.watchReadiness(sayer.listen())
-	return true
+	return nil
 }
 
 // A readySayer keeps what is said before somebody listens. Whoever says it may
@@ -100,8 +149,10 @@ func (r *readySayer) listen() bool {
 func (s *Supervisor) failed(err error) {
 	s.log.Error("child not started", "err", err)
 	s.failure = err
-	s.answer(err)
-	if s.child.Restart == RestartOnFailure || s.child.Restart == RestartAlways {
+	if !s.stale { // else the next one is for them
+		s.answer(err)
+	}
+	if s.stale || s.child.Restart == RestartOnFailure || s.child.Restart == RestartAlways {
 		s.pause()
 		return
 	}
@@ -188,7 +239,7 @@ func (s *Supervisor) becameReady() {
 	}
 }
 
-func (s *Supervisor) restart(answer chan<- error) {
+func (s *Supervisor) takeRestart(answer chan<- error, back bool) {
 	switch {
 	case s.goal == goalStop:
 		answer <- ErrStopping
@@ -197,19 +248,49 @@ func (s *Supervisor) restart(answer chan<- error) {
 		answer <- nil // the first start is to come, and finds what is new
 		return
 	}
-	s.asked = append(s.asked, answer)
+	s.waiters, s.back = append(s.waiters, answer), s.back || back
 	switch s.state {
 	case Preparing:
 		s.stale = true // what it has read by now may be older than the request
 	case Running:
-		s.tryDescription()
+		s.restartRunning()
 	case Stopping: // for one that has asked before
 	case Draining:
 		s.goal = goalRestart
 		s.process.Restarting(RestartStopping)
 	case Pausing:
-		s.prepare() // what is new may be what it takes
+		if s.parked {
+			s.prepare()
+			return
+		}
+		s.log.Info("the restart waits for the start that is announced", "instance", s.number+1)
 	}
+}
+
+// restartRunning begins a restart. After failures the instance has its time first:
+// as long as the next pause would be.
+func (s *Supervisor) restartRunning() {
+	s.goal = goalRestart
+	age := time.Since(s.since)
+	if s.checking || s.backoff == nil || age >= steadyAfter {
+		s.tryDescription()
+		return
+	}
+	s.checking = true
+	s.process.Restarting(RestartAsked)
+	wait := min(2*s.paused, steadyAfter) - age
+	s.log.Info("the restart waits, for starts have failed", "in", wait.Round(time.Millisecond).String())
+	s.beside(func(ctx context.Context, number int) { // until ctx ends or the time has passed
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+			s.of(number, func() {
+				s.checking = false
+				s.paused = s.backoff.Next() // it counts as one
+				s.tryDescription()
+			}, Running)
+		}
+	})
 }
 
 // tryDescription finds out whether there is a next instance to start, before
@@ -222,18 +303,34 @@ func (s *Supervisor) tryDescription() {
 	s.checking = true
 	s.process.Restarting(RestartAsked)
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or it is done
-		_, err := s.describe(ctx)
+		child, err := s.describe(ctx)
 		s.of(number, func() {
 			s.checking = false
+			if err == nil {
+				err = s.refuse(child)
+			}
 			if err == nil {
 				s.end()
 				return
 			}
 			s.goal = goalPolicy
 			s.process.Restarting(NotRestarting)
-			s.answer(fmt.Errorf("the child is not restarted: %w", err))
+			s.answer(&LeftAloneError{s.number, err})
 		}, Running)
 	})
+}
+
+// refuse is why the instance that runs must not be ended for the next one. Whoever
+// wants to go back is served by any that can be started.
+func (s *Supervisor) refuse(next Child) error {
+	next = s.lines.choose(next)
+	if next.Refused != nil && !s.back {
+		return next.Refused
+	}
+	if s.Check == nil {
+		return nil
+	}
+	return s.Check(next)
 }
 
 // completeRestart goes on where an earlier supervisor was. What has been told
@@ -312,7 +409,7 @@ func (s *Supervisor) awaitReadyToStop() {
 
 func (s *Supervisor) sendStop() {
 	s.log.Info("stopping child", "signal", signalName(s.child.stopSignal()), "instance", s.number)
-	s.send(s.child.stopSignal(), false)
+	s.tooLate = !s.send(s.child.stopSignal(), false)
 	if s.goal == goalRestart {
 		s.process.Restarting(RestartStopping)
 	}
@@ -330,6 +427,7 @@ func (s *Supervisor) startGrace() {
 func (s *Supervisor) timeUp() {
 	switch s.state {
 	case Running:
+		s.overdue = true
 		s.kill("alive, but not ready after " + s.child.ReadyTimeout.String())
 	case Stopping:
 		s.kill("the time to stop has passed")
@@ -356,9 +454,11 @@ func (s *Supervisor) exited(number int, exit Exit) {
 	s.log.Info("child ended", "how", exit.String(), "instance", number)
 	process, stop, grace := s.process, s.child.stopSignal(), s.drainGrace()
 	s.exit, s.hasEnded, s.ready = exit, true, false
-	if time.Since(s.since) >= steadyAfter {
+	steady := time.Since(s.since) >= steadyAfter && !s.overdue
+	if steady {
 		s.backoff = nil
 	}
+	s.failing = (s.state == Running || s.tooLate) && !steady
 	s.forgetOwnSignals()
 	s.enter(Draining)
 	postStop, env := s.child.PostStop, s.environment()
@@ -416,9 +516,9 @@ func (s *Supervisor) drained() {
 	switch {
 	case s.goal == goalStop:
 		s.enter(Ended)
-	case s.goal == goalRestart:
+	case s.goal == goalRestart && !s.failing:
 		s.prepare()
-	case s.child.restarts(s.exit):
+	case s.goal == goalRestart, s.child.restarts(s.exit):
 		s.pause()
 	default:
 		s.over()
@@ -432,9 +532,9 @@ func (s *Supervisor) pause() {
 	if s.backoff == nil {
 		s.backoff = &Backoff{Initial: s.child.Backoff.Initial, Max: s.child.Backoff.Max}
 	}
-	delay := s.backoff.Next()
-	s.log.Warn("child is started again", "in", delay.Round(time.Millisecond).String())
-	s.timer.Reset(delay)
+	s.paused = s.backoff.Next()
+	s.log.Warn("child is started again", "in", s.paused.Round(time.Millisecond).String())
+	s.timer.Reset(s.paused)
 }
 
 // A keptSignal waits for an instance that can take it.
@@ -563,9 +663,12 @@ func (s *Supervisor) forgetOwnSignals() {
 	s.kept = slices.DeleteFunc(s.kept, func(k keptSignal) bool { return k.own })
 }
 
-// send is for signals that a child which has ended does not need any more.
-func (s *Supervisor) send(sig syscall.Signal, group bool) {
-	if err := s.process.Signal(sig, group); err != nil && !errors.Is(err, os.ErrProcessDone) {
+// send is for signals that a child which has ended does not need any more. It
+// says whether the child had not.
+func (s *Supervisor) send(sig syscall.Signal, group bool) bool {
+	err := s.process.Signal(sig, group)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.log.Error("child not signalled", "signal", signalName(sig), "err", err)
 	}
+	return !errors.Is(err, os.ErrProcessDone)
 }

@@ -122,6 +122,14 @@ func (l *Link) take(m message, signals chan<- syscall.Signal) {
 	}
 }
 
+// StopAdopted ends the child that an earlier worker left, if there is one and it is of
+// no use to wait for how it is to be ended.
+func (l *Link) StopAdopted() {
+	if l.Adopted != 0 {
+		stopGroup(l.Adopted, defaultStopGrace)
+	}
+}
+
 // End tells init the code that this worker, and so init, will end with. It is
 // the last thing to be done.
 func (l *Link) End(code int) { l.send(message{what: sayEnd, a: code}) }

@@ -56,9 +56,12 @@ func (c Child) prepared(ctx context.Context, env []string) (Child, error) {
 	if err := command.Run(ctx); err != nil {
 		return c, fmt.Errorf("pre_start: %w", err)
 	}
-	text, err := io.ReadAll(file)
+	text, err := io.ReadAll(io.LimitReader(file, mostWords+1))
 	if err != nil {
 		return c, fmt.Errorf("pre_start: reading $%s: %w", startFile, err)
+	}
+	if len(text) > mostWords {
+		return c, fmt.Errorf("pre_start: $%s has more than %d bytes, and the kernel takes no more", startFile, mostWords)
 	}
 	return c.with(string(text))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ type process struct {
 	comm    string // what it calls itself, at most 15 bytes
 	argv0   string // base name of its first argument
 	exe     string // base name of its program; empty when that may not be read
+	uid     int    // the real one: whose process it is, whatever its program may do
 }
 
 // named tells whether the process goes by that name.
@@ -47,7 +49,24 @@ func readProcess(pid int) (process, error) {
 	p.argv0 = baseName(string(argv0))
 	exe, _ := os.Readlink(filepath.Join(dir, "exe"))
 	p.exe = baseName(strings.TrimSuffix(exe, " (deleted)")) // replaced on disk, still running
-	return p, nil
+	p.uid, err = realUID(pid)
+	return p, err
+}
+
+// realUID is the user to whom a process belongs. A program that is set-user-ID runs with the rights of
+// another, and belongs to whoever started it.
+func realUID(pid int) (int, error) {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return 0, ErrNoProcess
+	}
+	for line := range strings.Lines(string(status)) {
+		uid := 0
+		if _, err := fmt.Sscanf(line, "Uid:%d", &uid); err == nil {
+			return uid, nil
+		}
+	}
+	return 0, fmt.Errorf("reading /proc/%d/status: it has no user", pid)
 }
 
 // readStat is readProcess without argv0 and exe.
@@ -87,27 +106,64 @@ func baseName(path string) string {
 
 // findProcess finds the process of that name which is no child of another of that name. Several are an
 // error that lists them. The caller itself and its init do not count.
-func findProcess(name string) (process, error) {
+//
+// Names prove nothing: whoever may start a process may give it any. So those of
+// one user only are looked at: of user, or when that is nil, of the caller's own
+// if it has any, else of the only one who has. A process of another user is
+// neither signalled nor in the way.
+func findProcess(name string, user *int) (process, error) {
 	found, err := processesNamed(name)
 	if err != nil {
 		return process{}, err
 	}
-	var roots []process
-	var pids []int
-	for pid, p := range found {
+	byUser := map[int][]process{}
+	for _, p := range found {
 		if _, isWorker := found[p.parent]; !isWorker {
-			roots = append(roots, p)
-			pids = append(pids, pid)
+			byUser[p.uid] = append(byUser[p.uid], p)
 		}
 	}
-	switch len(roots) {
-	case 0:
+	own := os.Geteuid()
+	switch {
+	case user != nil && len(byUser[*user]) == 0:
+		return process{}, fmt.Errorf("%w of user %d in this PID namespace", ErrNoProcess, *user)
+	case user != nil:
+		return onlyOne(byUser[*user], name)
+	case len(byUser) == 0:
 		return process{}, fmt.Errorf("%w in this PID namespace", ErrNoProcess)
-	case 1:
-		return roots[0], nil
+	case len(byUser[own]) > 0:
+		return onlyOne(byUser[own], name)
+	case len(byUser) > 1:
+		return process{}, severalUsers(byUser)
+	}
+	return onlyOne(slices.Concat(slices.Collect(maps.Values(byUser))...), name)
+}
+
+// onlyOne is the one process of a list. Those whose program has the name go before those that only call
+// themselves so, as one that sudo has started can for anybody.
+func onlyOne(list []process, name string) (process, error) {
+	if programs := slices.DeleteFunc(slices.Clone(list), func(p process) bool { return p.exe != name }); len(programs) > 0 {
+		list = programs
+	}
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	var pids []int
+	for _, p := range list {
+		pids = append(pids, p.pid)
 	}
 	slices.Sort(pids)
 	return process{}, fmt.Errorf("several processes have the name, none was signalled: %v", pids)
+}
+
+// severalUsers says whose the processes of one name are.
+func severalUsers(byUser map[int][]process) error {
+	var whose []string
+	for _, uid := range slices.Sorted(maps.Keys(byUser)) {
+		for _, p := range byUser[uid] {
+			whose = append(whose, fmt.Sprintf("%d of user %d", p.pid, uid))
+		}
+	}
+	return &ForeignProcessError{fmt.Errorf("processes of several users have the name: %s", strings.Join(whose, ", "))}
 }
 
 // processesNamed gives the processes of that name by their ids, without the caller and its init.

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		ready()
 	case "shell":
 		playShell()
+	case "flooder":
+		playFlooder()
 	default:
 		panic("unknown part " + part)
 	}
@@ -107,6 +109,12 @@ type server struct {
 // workers are ready.
 func startServer(t *testing.T, program, argv0 string, workers int, env ...string) *server {
 	t.Helper()
+	return startServerWith(t, func(*exec.Cmd) {}, program, argv0, workers, env...)
+}
+
+// startServerWith is startServer with a say in the command.
+func startServerWith(t *testing.T, set func(*exec.Cmd), program, argv0 string, workers int, env ...string) *server {
+	t.Helper()
 	if program == "" {
 		program = testBinary(t)
 	}
@@ -119,6 +127,7 @@ func startServer(t *testing.T, program, argv0 string, workers int, env ...string
 	fatal(t, err)
 	stdout, err := cmd.StdoutPipe()
 	fatal(t, err)
+	set(cmd)
 	fatal(t, cmd.Start())
 	s := &server{t: t, cmd: cmd, stdin: stdin, lines: bufio.NewScanner(stdout)}
 	t.Cleanup(func() { s.end() })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -51,6 +50,8 @@ func (a Action) validateSignal() error {
 		return fmt.Errorf(`field "signal": %d is not a number from 1 to %d`, int(a.Signal), maxSignal)
 	case a.Group && !a.ForChild():
 		return errors.New(`field "group": does nothing with pid_file or process`)
+	case a.UID != nil && a.ForChild():
+		return errors.New(`field "user": does nothing without pid_file or process`)
 	case strings.Contains(a.Process, "/"):
 		return fmt.Errorf(`field "process": %q is a path, want the base name`, a.Process)
 	}
@@ -79,55 +80,27 @@ func (a Action) sendSignal() error {
 // target finds the one process that is meant.
 func (a Action) target() (process, error) {
 	if a.PIDFile == "" {
-		return findProcess(a.Process)
+		return findProcess(a.Process, a.UID)
 	}
-	pid, err := readPIDFile(a.PIDFile)
+	file, err := readPIDFile(a.PIDFile)
 	if err != nil {
 		return process{}, err
 	}
-	if pid == 1 && a.Process == "" {
+	if file.pid == 1 && a.Process == "" {
 		return process{}, errors.New("it holds 1, which may be anybody's init; name the process as well")
 	}
-	p, err := readProcess(pid)
+	p, err := readProcess(file.pid)
 	if err != nil {
-		return process{}, fmt.Errorf("stale: process %d: %w", pid, err)
+		return process{}, fmt.Errorf("stale: process %d: %w", file.pid, err)
 	}
 	if a.Process != "" && !p.named(a.Process) {
-		return process{}, fmt.Errorf("process %d is %q", pid, p.comm)
+		return process{}, fmt.Errorf("process %d is %q", p.pid, p.comm)
 	}
-	return p, nil
+	return p, file.mayName(p, a.UID)
 }
 
-// readPIDFile reads a file that holds one decimal process id, with white space around it.
-func readPIDFile(path string) (int, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would hold us up for ever
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return 0, errors.Join(errors.New("it is not a regular file"), err)
-	}
-	content, err := io.ReadAll(io.LimitReader(f, 64))
-	if err != nil {
-		return 0, err
-	}
-	text := strings.TrimSpace(string(content))
-	if text == "" {
-		return 0, errors.New("it is empty")
-	}
-	pid, err := strconv.ParseUint(text, 10, 31) // no sign, and a pid_t
-	switch {
-	case err != nil || pid == 0:
-		return 0, fmt.Errorf("it holds %q, which is not a process id", shorten(text))
-	case isKconfd(int(pid)):
-		return 0, fmt.Errorf("it holds %d, which is kconfd itself", pid)
-	}
-	return int(pid), nil
-}
-
-// signal sends sig to p, if p is still the process it was when it was read, and still bears the name
-// when there is one.
+// signal sends sig to p, if p is still the process it was when it was read, still of the same user, and
+// still bears the name when there is one.
 func (p process) signal(sig syscall.Signal, name string) error {
 	handle, err := os.FindProcess(p.pid) // a pidfd: from here on the number cannot come to mean another
 	if err != nil {
@@ -138,7 +111,7 @@ func (p process) signal(sig syscall.Signal, name string) error {
 	if err != nil {
 		return fmt.Errorf("process %d: %w", p.pid, err)
 	}
-	if now.start != p.start || name != "" && !now.named(name) {
+	if now.start != p.start || now.uid != p.uid || name != "" && !now.named(name) {
 		return fmt.Errorf("process %d is another by now: %w", p.pid, ErrNoProcess)
 	}
 	err = handle.Signal(sig)

@@ -30,9 +30,10 @@ type stage struct {
 	hold     <-chan struct{} // closed when describe may return; nil at once
 	asked    int             // how often describe has been asked
 	startErr error
-	linger   bool // the next instances leave processes behind
-	unaware  bool // the next instances handle no signals yet
-	early    bool // the next instances say that they are ready before they have been started
+	refuses  string // an argument with which none can be started
+	linger   bool   // the next instances leave processes behind
+	unaware  bool   // the next instances handle no signals yet
+	early    bool   // the next instances say that they are ready before they have been started
 	played   []*played
 	events   []string
 }
@@ -85,7 +86,11 @@ func (st *stage) describe(ctx context.Context) (Child, error) {
 
 func (st *stage) start(c Child, ready func()) (Process, error) {
 	st.mu.Lock()
-	if err := st.startErr; err != nil {
+	err := st.startErr
+	if err == nil && st.refuses != "" && slices.Contains(c.Argv, st.refuses) {
+		err = errRefused
+	}
+	if err != nil {
 		st.mu.Unlock()
 		st.note("not started")
 		return nil, err
@@ -108,6 +113,14 @@ func (st *stage) note(event string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.events = append(st.events, event)
+}
+
+// awaitEvents waits for as many events: what waits for a real command does not keep
+// time in the bubble from passing.
+func (st *stage) awaitEvents(count int) {
+	for n := 0; n < count; time.Sleep(time.Millisecond) {
+		st.set(func() { n = len(st.events) })
+	}
 }
 
 // expect compares what has happened since the last time, when all is quiet.

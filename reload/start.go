@@ -54,8 +54,12 @@ func (l Launcher) Start(c Child, ready func()) (Process, error) {
 	if l.Notify != nil {
 		cmd.Env = append(slices.Clone(cmd.Env), "NOTIFY_SOCKET="+l.Notify.Address())
 	}
+	start := cmd.Start
+	if c.NoNewPrivs {
+		start = func() error { return withoutNewPrivileges(cmd.Start) }
+	}
 	err = l.Notify.expect(c, func() (int, error) {
-		if err := cmd.Start(); err != nil {
+		if err := start(); err != nil {
 			return 0, startError(err)
 		}
 		return cmd.Process.Pid, nil
@@ -140,6 +144,9 @@ func pathOf(env []string) string {
 
 func startError(err error) error {
 	code := 126
+	if errors.Is(err, syscall.E2BIG) {
+		err = fmt.Errorf("%w: the kernel takes %d bytes a word, and %d together", err, maxWord, maxWords())
+	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) && !missingInterpreter(err) {
 		code = 127
 	}

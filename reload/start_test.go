@@ -244,8 +244,8 @@ func TestReadyIsTheChildsToSay(t *testing.T) {
 			p, err := Launcher{Notify: n}.Start(c, ready.call)
 			fatal(t, err)
 			send(t, n, "STATUS=starting\nREADY=1\nSTATUS=me too")
-			log.await(t, "not of the child's group")
 			log.await(t, "me too")
+			log.await(t, "not of the child's group")
 			ready.never(t)
 			_, err = os.Create(dir + "/go")
 			fatal(t, err)
@@ -274,7 +274,7 @@ func TestReadyFromAProcessThatHasEnded(t *testing.T) {
 	ready.await(t)
 	if os.Getuid() == 0 { // who else could be somebody else
 		fatal(t, n.expect(Child{}, say(65534), ready.call))
-		log.await(t, "not of the child's group")
+		log.await(t, "it is of another user")
 		ready.never(t)
 		fatal(t, n.expect(Child{User: &Account{UID: 65534}}, say(65534), ready.call))
 		ready.await(t)

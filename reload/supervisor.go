@@ -25,7 +25,25 @@ import (
 // that two instances never run side by side, and for what is to come after a stop.
 // Every instance has a number, by which what comes late from an old one is
 // known.
+//
+// A pause that has been announced in the log holds, whatever is asked for:
+//
+//   - The pauses grow with each start that fails and each instance that ends by itself, until one
+//     has run for 10 seconds. Nothing else makes them begin anew: no request, no new content,
+//     no new configuration.
+//   - A request that comes in a pause is served by the start at its end, which is described then. It
+//     neither brings that start forward nor is it lost.
+//   - A request that comes while an instance runs is served at once when nothing has failed. After
+//     failures it waits until the instance has run as long as the next pause would be.
+//   - A request that comes while the next start is prepared has it prepared anew. When the
+//     preparation fails, it waits for the next try.
+//
+// The start that leads back after a trial is not held: nothing has been announced then.
 type Supervisor struct {
+	// Check says before a restart ends what runs why the next instance could not
+	// be started, as far as that can be seen. Nil sees nothing. To be set before Run.
+	Check func(Child) error
+
 	log      *slog.Logger
 	describe func(context.Context) (Child, error)
 	start    Starter
@@ -40,21 +58,28 @@ type Supervisor struct {
 	state    State
 	number   int // of the instance that runs, or ran last
 	child    Child
+	asked    *line // of child, before pre_start added to it
+	lines    lines
 	process  Process
 	ready    bool
 	since    time.Time // of the start
 	deadline time.Time // of the grace; zero when there is none
 	goal     goal
-	checking bool // a restart is asked for, and the description is being tried
+	overdue  bool // not ready in time, and so killed
+	tooLate  bool // it had ended when it was told to
+	failing  bool // the last instance ended by itself, and soon
+	checking bool // a restart is asked for, and has its time, or the description is being tried
+	back     bool // somebody wants to go back to the line that started
 	stale    bool // a restart was asked for while preparing
 	exit     Exit // of the last instance, if hasEnded
 	hasEnded bool
 	failure  error              // why the last start did not come about
-	asked    []chan<- error     // who waits for the next instance
+	waiters  []chan<- error     // for the next instance
 	kept     []keptSignal       // until an instance can take them
 	timer    *time.Timer        // of the state: grace, pause or watchdog
 	cancel   context.CancelFunc // of what runs beside in this state
 	backoff  *Backoff           // nil after a steady run
+	paused   time.Duration      // the last of its pauses
 	trying   bool               // see Try
 	trial    chan struct{}      // to be closed; nil when it is
 	parked   bool               // but for the trial it would be over
@@ -115,6 +140,24 @@ const (
 // A Starter starts an instance. Ready is to be called when the child says that
 // it is ready; it may be called at any time, by anyone, and more than once.
 type Starter func(c Child, ready func()) (Process, error)
+
+// lines are the lines that are known.
+type lines struct {
+	proven  *line // the last that an instance was started with
+	refused *line // the last that none could be started with, until another one can
+	err     error // why that
+	vain    bool  // going back to proven has failed as well
+}
+
+// A LeftAloneError is a restart that came to nothing: the instance that runs has
+// not been touched.
+type LeftAloneError struct {
+	Instance int
+	Err      error
+}
+
+func (e *LeftAloneError) Error() string { return "the child is not restarted: " + e.Err.Error() }
+func (e *LeftAloneError) Unwrap() error { return e.Err }
 
 // ErrStopping is a request that comes too late: the child is being stopped for
 // good.
@@ -178,10 +221,12 @@ func (s *Supervisor) Adopt(c Child, take Starter, restart Progress) {
 		}
 		s.number++
 		s.child = c
-		if s.begin(take) {
-			s.log.Info("child taken over", "command", c.Argv[0], "instance", s.number)
-			s.completeRestart(restart)
+		if err := s.begin(take, nil); err != nil {
+			s.failed(err)
+			return
 		}
+		s.log.Info("child taken over", "command", c.Argv[0], "instance", s.number)
+		s.completeRestart(restart)
 	})
 }
 
@@ -191,10 +236,17 @@ func (s *Supervisor) Stop() { s.do(s.stop) }
 
 // Restart ends the child well and starts it again. It returns when an instance
 // has been started that was prepared after the call, or could not be. Of
-// several that ask before that, one is served for all.
-func (s *Supervisor) Restart(ctx context.Context) error {
+// several that ask before that, one is served for all. When it is seen before that the
+// next instance could not be started, the error is a [*LeftAloneError].
+func (s *Supervisor) Restart(ctx context.Context) error { return s.restart(ctx, false) }
+
+// RestartBack is Restart with the command line that started last, where the one that is
+// described cannot be started.
+func (s *Supervisor) RestartBack(ctx context.Context) error { return s.restart(ctx, true) }
+
+func (s *Supervisor) restart(ctx context.Context, back bool) error {
 	answer := make(chan error, 1)
-	s.do(func() { s.restart(answer) })
+	s.do(func() { s.takeRestart(answer, back) })
 	select {
 	case err := <-answer:
 		return err
@@ -231,6 +283,7 @@ type Status struct {
 	Ready    bool
 	Instance int       // of the one that runs or is prepared, or ran last; counted from 1
 	Since    time.Time // of its start, or of that of the one before; zero before the first
+	Refused  error     // why its command line is not the one that was asked for; nil when it is
 }
 
 // State is where the child stands, and whether it is ready.
@@ -242,7 +295,7 @@ func (s *Supervisor) State() (State, bool) {
 // Status is how the child fares now.
 func (s *Supervisor) Status() Status {
 	answer := make(chan Status, 1)
-	s.do(func() { answer <- Status{s.state, s.ready, s.number, s.since} })
+	s.do(func() { answer <- Status{s.state, s.ready, s.number, s.since, s.child.Refused} })
 	select {
 	case now := <-answer:
 		return now
@@ -334,8 +387,8 @@ func (s *Supervisor) enter(state State) {
 
 // answer tells everybody who waits for the next instance.
 func (s *Supervisor) answer(err error) {
-	for _, a := range s.asked {
+	for _, a := range s.waiters {
 		a <- err
 	}
-	s.asked = nil
+	s.waiters, s.back = nil, false
 }

@@ -16,11 +16,12 @@ import (
 )
 
 var (
-	exit0     = Exit{}
-	exit3     = Exit{Code: 3}
-	byTERM    = Exit{Signal: syscall.SIGTERM}
-	byKILL    = Exit{Signal: syscall.SIGKILL}
-	errBroken = errors.New("broken")
+	exit0      = Exit{}
+	exit3      = Exit{Code: 3}
+	byTERM     = Exit{Signal: syscall.SIGTERM}
+	byKILL     = Exit{Signal: syscall.SIGKILL}
+	errBroken  = errors.New("broken")
+	errRefused = errors.New("refused")
 )
 
 func command(shell string) *Command { return &Command{Shell: shell} }
@@ -604,7 +605,7 @@ func TestRestart(t *testing.T) {
 			st.answered(second, nil)
 		})
 	})
-	t.Run("preparing, and it fails: the request may be what mends it", func(t *testing.T) {
+	t.Run("preparing, and it fails: the request is for the next try", func(t *testing.T) {
 		onStage(t, Child{PreStart: command("exit 1")}, func(st *stage) {
 			hold := make(chan struct{})
 			st.hold = hold
@@ -613,6 +614,8 @@ func TestRestart(t *testing.T) {
 			st.set(func() { st.child.PreStart, st.hold = nil, nil })
 			answer := st.restart()
 			close(hold)
+			st.unanswered(answer)
+			time.Sleep(1100 * time.Millisecond)
 			st.expect(started(1), "1: ready")
 			st.answered(answer, nil)
 		})
@@ -625,6 +628,21 @@ func TestRestart(t *testing.T) {
 			st.instance().ends(exit3)
 			answer := st.restart()
 			st.instance().leave()
+			st.unanswered(answer)
+			time.Sleep(1100 * time.Millisecond) // it has ended by itself, and soon
+			st.expect(started(2), "2: ready")
+			st.answered(answer, nil)
+		})
+	})
+	t.Run("draining after a steady run", func(t *testing.T) {
+		onStage(t, Child{}, func(st *stage) {
+			st.linger = true
+			st.begin()
+			st.expect(started(1), "1: ready")
+			time.Sleep(steadyAfter)
+			st.instance().ends(exit3)
+			answer := st.restart()
+			st.instance().leave()
 			st.expect(started(2), "2: ready")
 			st.answered(answer, nil)
 		})
@@ -634,9 +652,15 @@ func TestRestart(t *testing.T) {
 			st.begin()
 			st.expect(started(1), "1: ready")
 			st.instance().ends(exit3)
-			st.answered(st.restart(), nil)
+			first, second := st.restart(), st.restart()
+			st.unanswered(first)
+			time.Sleep(50 * time.Minute)
+			st.expect() // what is asked for waits for the start that is announced
+			time.Sleep(20 * time.Minute)
 			st.expect(started(2), "2: ready")
-			time.Sleep(3 * time.Hour) // the pause is over for good
+			st.answered(first, nil)
+			st.answered(second, nil)
+			time.Sleep(3 * time.Hour)
 			st.expect()
 		})
 	})
@@ -819,6 +843,7 @@ func TestRestartNeedsADescription(t *testing.T) {
 			st.instance().ends(exit3)
 			st.expect()
 			close(hold)
+			time.Sleep(1100 * time.Millisecond) // as after any end that is not asked for
 			st.expect(started(2), "2: ready")
 			st.answered(answer, nil)
 		})
@@ -1346,10 +1371,10 @@ func TestStatusOfTheChild(t *testing.T) {
 		want(Status{State: Waiting})
 		began := time.Now()
 		st.begin()
-		want(Status{Running, true, 1, began})
+		want(Status{State: Running, Ready: true, Instance: 1, Since: began})
 		time.Sleep(time.Minute)
 		st.instance().ends(exit3)
-		want(Status{Pausing, false, 1, began})
+		want(Status{State: Pausing, Instance: 1, Since: began})
 		st.expect(started(1), "1: ready")
 		time.Sleep(2 * time.Hour)
 		st.expect(started(2), "2: ready")

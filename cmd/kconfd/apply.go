@@ -19,7 +19,7 @@ import (
 func (e *engine) write(ctx context.Context, j *job) (err error) {
 	defer func() { e.endTurn(j, err) }()
 	if j.ledger.Undoing {
-		if err := e.finishUndo(j); err != nil {
+		if err := e.finishUndo(j, nil); err != nil {
 			return err
 		}
 		return errSuperseded // by what comes of a fresh look

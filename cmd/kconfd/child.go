@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
@@ -29,7 +30,8 @@ type child struct {
 	lineErr error      // why the command line cannot be rendered
 
 	link  *reload.Link
-	ended chan struct{} // closed when the supervisor is done
+	early []syscall.Signal // that came before the child could be supervised
+	ended chan struct{}    // closed when the supervisor is done
 	exit  reload.Exit
 	err   error // of a start that did not come about
 }
@@ -56,11 +58,7 @@ func (c *child) describe(ctx context.Context) (reload.Child, error) {
 
 // newChild makes a child of the flags' command.
 func (e *engine) newChild(l reload.Launcher) error {
-	var configs []groupConfig
-	for _, g := range e.groups {
-		configs = append(configs, g.groupConfig)
-	}
-	config, err := processOf(e.flags, configs)
+	config, err := e.process()
 	if err != nil {
 		return err
 	}
@@ -71,9 +69,19 @@ func (e *engine) newChild(l reload.Launcher) error {
 	c := &child{line: line, link: l.Link, orders: make(chan order), told: make(chan error), ended: make(chan struct{})}
 	c.config.Store(config)
 	c.supervisor = reload.NewSupervisor(c.describe, launch(l, reload.Launcher.Start), e.log)
+	c.supervisor.Check = l.Check
 	c.adopt = launch(l, reload.Launcher.Adopt)
 	e.child = c
 	return nil
+}
+
+// process is how the command behind the flags is run.
+func (e *engine) process() (*processConfig, error) {
+	var configs []groupConfig
+	for _, g := range e.groups {
+		configs = append(configs, g.groupConfig)
+	}
+	return processOf(e.flags, configs)
 }
 
 // takeOver takes over the child that an earlier worker left, if there is one.
@@ -104,9 +112,24 @@ func (c *child) instance(line *rendered, hide func(string) string) reload.Child 
 // takeOrder begins to bring all files up to date for a start.
 func (e *engine) takeOrder(o order) {
 	e.child.waiting = append(e.child.waiting, o)
-	for _, g := range e.groups {
-		g.dirty = true
+	e.watcher.View(func(v *watcher.View) {
+		for _, g := range e.groups {
+			g.dirty = g.dirty || g.dueForStart(v)
+		}
+	})
+}
+
+// dueForStart says whether the group is to be brought up to date for a start of
+// the child. What has failed has its pause, unless there is something new, or the
+// start is what is owed. Whoever asked for the start is up to date.
+func (g *group) dueForStart(v *watcher.View) bool {
+	switch {
+	case g.stale(v):
+		return true
+	case g.busy:
+		return false
 	}
+	return g.retry.IsZero() || g.owed && g.action.ForChild()
 }
 
 // attend does for the child what is due, after each round of the loop.
@@ -136,11 +159,16 @@ func (e *engine) answerOrders() {
 	if len(c.waiting) == 0 || !e.renderLine() {
 		return
 	}
-	if c.lineErr != nil {
+	instance := c.instance(c.line.last, e.hider.text)
+	var refused *reload.LineError
+	switch {
+	case errors.As(c.lineErr, &refused):
+		instance.Refused = c.lineErr // nothing that runs is ended for this one
+	case c.lineErr != nil:
 		e.log.Warn("the command line is as before", "err", c.lineErr)
 	}
 	for _, o := range c.waiting {
-		o <- c.instance(c.line.last, e.hider.text)
+		o <- instance
 	}
 	c.waiting = nil
 }
@@ -208,11 +236,11 @@ func (e *engine) tellChild(ctx context.Context) {
 		return
 	}
 	c.telling, c.asking = c.asking, nil
-	actions := strongest(c.telling)
+	actions, back := strongest(c.telling), slices.ContainsFunc(c.telling, func(a ask) bool { return a.back })
 	go func() { // until the action is done, or ctx ends
 		var errs []error
 		for _, a := range actions {
-			errs = append(errs, c.do(ctx, a))
+			errs = append(errs, c.do(ctx, a, back))
 		}
 		err := errors.Join(errs...)
 		if err == nil {
@@ -244,16 +272,19 @@ func strongest(asks []ask) []reload.Action {
 	return signals
 }
 
-func (c *child) do(ctx context.Context, a reload.Action) error {
-	if a.Kind == reload.Restart {
+func (c *child) do(ctx context.Context, a reload.Action, back bool) error {
+	switch {
+	case a.Kind == reload.Restart && back:
+		return c.supervisor.RestartBack(ctx)
+	case a.Kind == reload.Restart:
 		return c.supervisor.Restart(ctx)
 	}
 	return c.supervisor.Signal(a.Signal, a.Group)
 }
 
-// askChild has the loop tell the child.
-func (e *engine) askChild(j *job) error {
-	a := ask{j, make(chan error, 1)}
+// askChild has the loop tell the child, back that the files are those of before.
+func (e *engine) askChild(j *job, back bool) error {
+	a := ask{j, back, make(chan error, 1)}
 	e.asks <- a
 	select {
 	case err := <-a.answer:

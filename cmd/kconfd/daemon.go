@@ -11,12 +11,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
 
 	rungroup "github.com/oklog/run"
 
+	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
 )
@@ -36,30 +38,47 @@ func runMain(ctx context.Context, args []string, s streams) error {
 			return err // before anything is written
 		}
 	}
-	e, err := f.newEngine(s)
+	e, err := unlessSignalled(func() (*engine, error) { return f.begin(ctx, s) })
+	var by *signalled
+	if errors.As(err, &by) {
+		return by.exit(f.onetime)
+	}
 	if err != nil {
 		return err
 	}
-	if err := e.listen(); err != nil {
+	if err := e.supervise(ctx, f); err != nil {
 		return err
+	}
+	if f.onetime && len(f.args) > 0 {
+		process, err := e.process()
+		if err != nil {
+			return err
+		}
+		return become(f.args, process.child.NoNewPrivs)
+	}
+	return nil
+}
+
+// begin prepares to keep files in step, without a child.
+func (f *flags) begin(ctx context.Context, s streams) (*engine, error) {
+	e, err := f.newEngine(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.listen(); err != nil {
+		return nil, err
 	}
 	if !f.onetime {
 		e.findPod()
 		if err := e.findManager(nil); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	e.step = stepsOf(ctx)
 	if !f.noop {
 		e.recover()
 	}
-	if err := e.supervise(ctx, f); err != nil {
-		return err
-	}
-	if f.onetime && len(f.args) > 0 {
-		return become(f.args)
-	}
-	return nil
+	return e, nil
 }
 
 // newEngine is an engine with the configuration that the flags name.
@@ -305,23 +324,6 @@ func (e *engine) untilEnd(ctx context.Context, actors *rungroup.Group) error {
 	}
 }
 
-// orStuck waits for the actors' end, or for only a template to be still at work.
-func (e *engine) orStuck(why error, ended <-chan error) error {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for {
-		select {
-		case err := <-ended:
-			return err
-		case <-look.C:
-			if e.rendering.Load() && e.working.Load() == 0 && !e.child.alive() {
-				e.log.Warn("ending in the middle of a template")
-				return why
-			}
-		}
-	}
-}
-
 // signalled is the end by a signal.
 type signalled struct {
 	signal syscall.Signal
@@ -352,9 +354,13 @@ func findCommand(name string) error {
 
 // become runs the command in kconfd's place. It returns only when that fails,
 // with the exit codes that a shell has for it.
-func become(args []string) error {
+func become(args []string, noNewPrivs bool) error {
 	code := exitNotRunnable
 	path, err := exec.LookPath(args[0])
+	runtime.LockOSThread() // the thread becomes the command
+	if err == nil && noNewPrivs {
+		err = reload.NoNewPrivileges()
+	}
 	if err == nil {
 		err = syscall.Exec(path, args, os.Environ())
 	}

@@ -182,7 +182,7 @@ func (e *engine) poke(now time.Time) {
 		for _, g := range e.groups {
 			switch {
 			case !g.stale(v):
-			case g.settled, g.busy:
+			case g.settled, g.busy, g.failing():
 				g.quiet.Poke(now)
 			default:
 				g.dirty = true // nothing is live yet: at once
@@ -206,7 +206,8 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	}
 	for _, g := range groups {
 		if news := g.retry.IsZero() || now.Before(g.retry); news {
-			g.backoff.Reset() // what was failing is not what is tried now
+			// What was failing is not what is tried now. But the back-off goes on: where all
+			// is failing, a storm of news must not make it a storm of retries.
 			g.stuck = false
 		}
 		g.shown.due = e.why(g, now)

@@ -44,6 +44,7 @@ type group struct {
 	warn    time.Time // when to say so (again)
 	backoff reload.Backoff
 	retry   time.Time // when to try again, zero when only news can help
+	reached bool      // the last failure was one of files that are live
 
 	old error // why what was read may be out of date; nil when it is not
 
@@ -317,6 +318,9 @@ func (g *group) due() (time.Time, bool) {
 // troubled says that there is something to tell about the group. While a job is
 // under way, what it was before may be over.
 func (g *group) troubled() bool { return g.err != nil && !g.waits() }
+
+// failing says whether what is tried for the group fails, rather than waits for data.
+func (g *group) failing() bool { return g.err != nil && !waiting(g.err) && !held(g.err) }
 
 // failed notes why the group is not applied.
 func (g *group) failed(err error, now time.Time) {

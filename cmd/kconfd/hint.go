@@ -30,6 +30,7 @@ func hint(err error) string {
 	var usage *usageError
 	var command *reload.CommandError
 	var path *fs.PathError
+	var foreign *reload.ForeignProcessError
 	switch {
 	case errors.As(err, &usage):
 		return "see kconfd -help"
@@ -64,6 +65,8 @@ func hint(err error) string {
 		return "raise its timeout if it needs longer"
 	case errors.As(err, &command):
 		return ""
+	case errors.As(err, &foreign):
+		return "name the user whose process it is: user in [reload]"
 	case errors.Is(err, reload.ErrNoProc):
 		return "mount -t proc proc /proc; unshare does it with --mount-proc"
 	case emptyConfig(err):

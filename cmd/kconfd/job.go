@@ -47,6 +47,7 @@ type phase struct {
 // An ask is a job that wants the child to be told. The answer is how that went.
 type ask struct {
 	job    *job
+	back   bool // of files that were live before
 	answer chan error
 }
 
@@ -105,7 +106,7 @@ func (e *engine) settle(r result, now time.Time) {
 	}
 	if j.wrote {
 		g.written = now
-		if g.err != nil {
+		if g.err != nil && !g.reached {
 			g.backoff.Reset() // it got further than before
 		}
 	}
@@ -168,7 +169,7 @@ func (g *group) trouble(r result, now time.Time) {
 		g.rejected = rejected{digest(r.job.files), now.Add(g.rejections.Next())}
 	}
 	g.failed(r.err, now)
-	g.stuck = !r.job.live
+	g.stuck, g.reached = !r.job.live, r.job.live
 	g.retry = now.Add(g.backoff.Next())
 	if back != nil && !g.owed {
 		g.retry = g.rejected.until

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"flag"
@@ -27,6 +26,7 @@ type rawProcess struct {
 	User             string            `toml:"user" yaml:"user"`
 	Group            string            `toml:"group" yaml:"group"`
 	Dir              string            `toml:"dir" yaml:"dir"`
+	NoNewPrivs       *bool             `toml:"no_new_privs" yaml:"no_new_privs"`
 	Args             []string          `toml:"args" yaml:"args"`
 	Env              map[string]string `toml:"env" yaml:"env"`
 	StopSignal       string            `toml:"stop_signal" yaml:"stop_signal"`
@@ -100,6 +100,9 @@ func (r *rawProcess) overlay(o rawProcess) {
 	} {
 		*at = cmp.Or(value, *at)
 	}
+	if o.NoNewPrivs != nil {
+		r.NoNewPrivs = o.NoNewPrivs
+	}
 	for at, value := range map[*any]any{&r.PreStart: o.PreStart, &r.PostStart: o.PostStart, &r.PreStop: o.PreStop, &r.PostStop: o.PostStop, &r.ReadyCmd: o.ReadyCmd} {
 		if value != nil {
 			*at = value
@@ -116,6 +119,11 @@ func (f *flags) processFlags(set *flag.FlagSet) {
 	set.StringVar(&p.User, "user", "", "")
 	set.StringVar(&p.Group, "group", "", "")
 	set.StringVar(&p.Dir, "chdir", "", "")
+	set.BoolFunc("no-new-privs", "", func(given string) error {
+		on, err := strconv.ParseBool(given)
+		p.NoNewPrivs = &on
+		return err
+	})
 	set.StringVar(&p.StopSignal, "stop-signal", "", "")
 	set.StringVar(&p.StopGrace, "stop-grace", "", "")
 	set.StringVar(&p.StopBeforeReady, "stop-before-ready", "", "")
@@ -135,6 +143,7 @@ func (f *flags) processFlags(set *flag.FlagSet) {
 func (r *rawProcess) parse() (*processConfig, error) {
 	p := &processConfig{args: r.Args, env: r.Env, child: reload.Child{
 		Dir:             r.Dir,
+		NoNewPrivs:      r.NoNewPrivs != nil && *r.NoNewPrivs,
 		StopBeforeReady: reload.BeforeReady(r.StopBeforeReady),
 		Ready:           reload.Readiness(r.Ready),
 		Restart:         reload.RestartPolicy(r.Restart),
@@ -369,20 +378,20 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	r := &rendered{argv: slices.Clone(l.command), env: childEnvironment()}
 	err := v.Run(l.reader, func() error {
 		for i, t := range l.args {
-			text, err := execute(t, fmt.Sprintf("args %d", i+1))
+			word, err := execute(t, fmt.Sprintf("args %d", i+1), "")
 			if err != nil {
 				return err
 			}
-			r.argv = append(r.argv, text)
+			r.argv = append(r.argv, word)
 		}
 		for i, t := range l.values {
-			text, err := execute(t, "env "+l.names[i])
+			word, err := execute(t, "env "+l.names[i], l.names[i]+"=")
 			if err != nil {
 				return err
 			}
-			r.env = append(r.env, l.names[i]+"="+text)
+			r.env = append(r.env, word)
 		}
-		return nil
+		return reload.CheckWords(r.argv, r.env)
 	})
 	if err == nil {
 		l.last = r
@@ -390,14 +399,18 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	return r, err
 }
 
-// execute runs the template of an argument or a variable. What the kernel would
-// not take is found before anything is ended for it.
-func execute(t *render.Template, name string) (string, error) {
+// execute runs the template of an argument, or of a variable, which has a prefix.
+// What the kernel would not take is found before anything is ended for it.
+func execute(t *render.Template, name, prefix string) (string, error) {
 	text, err := t.Execute(nil)
-	if err == nil && bytes.IndexByte(text, 0) >= 0 {
-		err = fmt.Errorf("rendering %q: it has a NUL byte", name)
+	if err != nil {
+		return "", err
 	}
-	return string(text), err
+	word := prefix + string(text)
+	if err := reload.CheckWord(word); err != nil {
+		return "", fmt.Errorf("rendering %q: %w", name, err)
+	}
+	return word, nil
 }
 
 // childEnvironment is kconfd's own without what is meant for kconfd alone.

@@ -65,6 +65,7 @@ type rawReload struct {
 	Signal  string            `toml:"signal" yaml:"signal"`
 	PIDFile string            `toml:"pid_file" yaml:"pid_file"`
 	Process string            `toml:"process" yaml:"process"`
+	User    string            `toml:"user" yaml:"user"`
 	Group   bool              `toml:"group" yaml:"group"`
 	Command any               `toml:"command" yaml:"command"`
 	URL     string            `toml:"url" yaml:"url"`
@@ -493,6 +494,13 @@ func (r *rawReload) parse() (reload.Action, error) {
 		if a.Signal, err = reload.ParseSignal(r.Signal); err != nil {
 			return a, fmt.Errorf("[reload]: %w", err)
 		}
+	}
+	if r.User != "" {
+		var account reload.Account
+		if err := lookupAccount(r.User, &account); err != nil {
+			return a, fmt.Errorf("[reload]: user: %w", err)
+		}
+		a.UID = &account.UID
 	}
 	timeout, err := parseTimeout("timeout", r.Timeout)
 	if err != nil {

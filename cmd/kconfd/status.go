@@ -158,6 +158,7 @@ type childStatus struct {
 	Ready    bool      `json:"ready"`
 	Instance int       `json:"instance"`
 	Since    time.Time `json:"since,omitzero"`
+	Refused  string    `json:"refused,omitempty"`
 }
 
 type watchStatus struct {
@@ -379,10 +380,14 @@ func (e *engine) childStatus() *childStatus {
 		return nil
 	}
 	now := e.child.supervisor.Status()
-	return &childStatus{
+	s := &childStatus{
 		Command: filepath.Base(e.flags.args[0]), // the others may be anything
 		State:   string(now.State), Ready: now.State == reload.Running && now.Ready, Instance: now.Instance, Since: now.Since,
 	}
+	if refused := cmp.Or(now.Refused, e.child.lineErr); refused != nil && !waiting(refused) {
+		s.Refused = e.hider.text(refused.Error())
+	}
+	return s
 }
 
 func (e *engine) watchStatus(now time.Time) []watchStatus {

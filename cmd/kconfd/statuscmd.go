@@ -110,6 +110,9 @@ func (s *status) print(out io.Writer, diffs bool) error {
 	}
 	if c := s.Child; c != nil {
 		fmt.Fprintf(&text, "\nchild %s: %s, instance %d%s\n", c.Command, c.words(), c.Instance, s.aged(", started ", c.Since))
+		if c.Refused != "" {
+			fmt.Fprintf(&text, "  why      not with the command line that is asked for: %s\n", c.Refused)
+		}
 	}
 	s.printWatches(&text)
 	s.printChanges(&text, diffs)

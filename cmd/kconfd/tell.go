@@ -112,15 +112,15 @@ func (e *engine) actOnce(j *job) error {
 	}
 	e.step("acting")
 	defer func() { j.last = time.Now() }()
-	return e.act(j)
+	return e.act(j, false)
 }
 
-// act tells the process. What has been begun is not broken off by newer content,
-// only when kconfd ends.
-func (e *engine) act(j *job) (err error) {
+// act tells the process, back that the files are those of before. What has been
+// begun is not broken off by newer content, only when kconfd ends.
+func (e *engine) act(j *job, back bool) (err error) {
 	action := j.group.action
 	if action.ForChild() && e.child != nil {
-		return e.askChild(j)
+		return e.askChild(j, back)
 	}
 	e.phase(j, true)
 	switch {
@@ -189,11 +189,11 @@ func (e *engine) rollBack(j *job, why error) error {
 		j.ledger.entry = next
 	}
 	e.step("undoing")
-	return &rolledBackError{why, e.finishUndo(j)}
+	return &rolledBackError{why, e.finishUndo(j, why)}
 }
 
-// finishUndo puts the files back, and tells the process.
-func (e *engine) finishUndo(j *job) error {
+// finishUndo puts the files back, and tells the process, unless it has been left alone.
+func (e *engine) finishUndo(j *job, why error) error {
 	e.phase(j, false)
 	err := j.ledger.undo()
 	j.look()
@@ -201,11 +201,19 @@ func (e *engine) finishUndo(j *job) error {
 		return err
 	}
 	e.step("undone")
-	if err := e.act(j); err != nil {
-		return fmt.Errorf("the process could not be told: %w", err)
+	if !e.leftAlone(why) {
+		if err := e.act(j, true); err != nil {
+			return fmt.Errorf("the process could not be told: %w", err)
+		}
 	}
 	j.counts = j.ledger.counts() // of the files that are back
 	return e.told(j)
+}
+
+// leftAlone says whether the child is the one that has never heard of the files that are undone.
+func (e *engine) leftAlone(why error) bool {
+	var alone *reload.LeftAloneError
+	return errors.As(why, &alone) && e.child.supervisor.Status().Instance == alone.Instance
 }
 
 // A trial lets the child end without kconfd, while something is verified that

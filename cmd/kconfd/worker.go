@@ -24,9 +24,12 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 	}
 	log := reload.NewLossy(s.err)
 	s.err = log
-	e, err := newWorker(ctx, f, s, link)
-	if err == nil {
+	e, err := unlessToldToEnd(link, func() (*engine, error) { return newWorker(ctx, f, s, link) })
+	switch {
+	case err == nil:
 		err = e.supervise(ctx, f)
+	case errors.Is(err, errEndedEarly):
+		err = nil
 	}
 	code := exitCode(err, log)
 	if e != nil || link.Adopted == 0 {
@@ -36,6 +39,37 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 	// again with the next worker, until what is wrong here has been put right.
 	log.Flush(reload.LastWords)
 	return &codeError{code: code}
+}
+
+// unlessToldToEnd runs begin, but does not wait for it when the worker is to end: what it
+// reads may hang. Other signals are kept for the child.
+//
+// A child that an earlier worker left is init's to stop then, or this worker's when
+// init is gone.
+func unlessToldToEnd(link *reload.Link, begin func() (*engine, error)) (*engine, error) {
+	done := make(chan begun, 1)
+	go func() { // until it has begun, or the process ends
+		e, err := begin()
+		done <- begun{e, err}
+	}()
+	var early []syscall.Signal
+	for {
+		select {
+		case b := <-done:
+			if b.err == nil {
+				b.engine.child.early = early
+			}
+			return b.engine, b.err
+		case s, open := <-link.Signals:
+			if !open {
+				link.StopAdopted()
+			}
+			if !open || s == syscall.SIGTERM || s == syscall.SIGINT {
+				return nil, errEndedEarly
+			}
+			early = append(early, s)
+		}
+	}
 }
 
 // newWorker prepares to supervise the command and to keep its files in step.
@@ -99,6 +133,9 @@ func (e *engine) superviseChild(ctx context.Context, actors *rungroup.Group) {
 			}
 		})
 		go func() { // until the child has ended
+			for _, s := range c.early {
+				e.signal(s, hup, stop)
+			}
 			signals := c.link.Signals
 			for {
 				select {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -22,6 +23,66 @@ func notFiles() map[string]func(path string) error {
 		"a huge file":        func(path string) error { return truncated(path, 1<<40) },
 		"a file without end": func(path string) error { return os.Symlink("/proc/kmsg", path) },
 	}
+}
+
+// A neverRunning is a command that cannot be started, or ends at once.
+type neverRunning struct {
+	command string // with $CHILD for the child
+	process string // more keys of [process]
+}
+
+// neverRunnings are commands that are to be started again and again, but not all
+// the time.
+func neverRunnings() map[string]neverRunning {
+	return map[string]neverRunning{
+		"no such program":    {"/nonexistent", ""},
+		"not in PATH":        {"no-such-program-at-all", ""},
+		"a directory":        {"/etc", ""},
+		"not executable":     {"/etc/passwd", ""},
+		"no such directory":  {"$CHILD", `dir = "/nonexistent"`},
+		"pre_start fails":    {"$CHILD", `pre_start = "exit 1"`},
+		"pre_start hangs":    {"$CHILD", "pre_start = \"sleep 60\"\npre_start_timeout = \"20ms\""},
+		"pre_start misleads": {"$CHILD", `pre_start = "echo nonsense >>$KCONFD_START_FILE"`},
+		"it fails at once":   {"false", ""},
+		"it ends at once":    {"true", ""},
+		"a large argument":   {"$CHILD", `pre_start = "(printf 'arg '; head -c 200000 /dev/zero | tr '\\0' x; echo) >>$KCONFD_START_FILE"`},
+	}
+}
+
+// A badLine is what a ConfigMap has that becomes an argument and a variable
+// of the child. Many is how often.
+type badLine struct {
+	word string // in YAML
+	many int
+	want string // in the log
+}
+
+// badLines are what no kernel starts a program with.
+func badLines() map[string]badLine {
+	return map[string]badLine{
+		"a long word":  {strings.Repeat("x", 200_000), 1, "it has 20000[0-9] bytes, and the kernel takes 131071 at most"},
+		"just so long": {strings.Repeat("x", 131_072), 1, "it has 13107[0-9] bytes, and the kernel takes 131071 at most"},
+		"many words":   {strings.Repeat("x", 130_000), 70, "the arguments and the environment have 9[0-9]+ bytes, and the kernel takes [0-9]+ at most"},
+	}
+}
+
+// spoilt are what becomes of a program while it runs, so that it cannot be started again.
+func spoilt() map[string]func(path string) error {
+	return map[string]func(path string) error{
+		"removed":                     os.Remove,
+		"no longer to be run":         func(path string) error { return os.Chmod(path, 0o644) },
+		"a directory":                 func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o755)) },
+		"empty":                       func(path string) error { return replaced(path, "") },
+		"a text":                      func(path string) error { return replaced(path, "nothing to be run\n") },
+		"without interpreter":         func(path string) error { return replaced(path, "#!/nonexistent/sh\n") },
+		"an interpreter that is none": func(path string) error { return replaced(path, "#!/etc/passwd\n") },
+		"a link to nothing":           func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/nonexistent", path)) },
+	}
+}
+
+// replaced makes another program of that name; the one that runs is not touched.
+func replaced(path, content string) error {
+	return errors.Join(os.Remove(path), os.WriteFile(path, []byte(content), 0o755))
 }
 
 func listenAt(path string) error {

@@ -1,0 +1,125 @@
+package reload
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pidFile is what a pid file says, and how far it is to be believed.
+type pidFile struct {
+	pid   int
+	owner int // the uid that the file belongs to
+
+	// trusted is a file that nobody can have written but root or the user that
+	// kconfd runs as.
+	trusted bool
+}
+
+// maxPIDFile is how much of a pid file is read, in bytes.
+const maxPIDFile = 64
+
+// readPIDFile reads a file that holds one decimal process id, with white space around it. Links, FIFOs
+// and devices are not opened, and neither is a file that others than its owner may write to.
+func readPIDFile(path string) (pidFile, error) {
+	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return pidFile{}, err
+	}
+	defer dir.Close()
+	file, err := openRegularAt(dir, filepath.Base(path))
+	if err != nil {
+		return pidFile{}, err
+	}
+	defer file.Close()
+	p, err := originOf(dir, file)
+	if err != nil {
+		return pidFile{}, err
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxPIDFile))
+	if err != nil {
+		return pidFile{}, err
+	}
+	p.pid, err = parsePID(string(content))
+	return p, err
+}
+
+// openRegularAt opens a regular file of a directory for reading. What it is, is known before it is
+// opened: opening a FIFO may wait for ever, and opening a device may do anything.
+func openRegularAt(dir *os.File, name string) (*os.File, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: filepath.Join(dir.Name(), name), Err: err}
+	}
+	handle := os.NewFile(uintptr(fd), name)
+	defer handle.Close()
+	info, err := handle.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+}
+
+// originOf says who may have written a file of a directory.
+func originOf(dir, file *os.File) (pidFile, error) {
+	var in, is unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(dir.Fd()), &in), unix.Fstat(int(file.Fd()), &is)); err != nil {
+		return pidFile{}, err
+	}
+	others := uint32(0o002)
+	if os.Geteuid() == 0 {
+		others = 0o022 // others of the group would direct root's signals
+	}
+	private := in.Mode&0o022 == 0 || in.Mode&unix.S_ISVTX != 0
+	switch {
+	case is.Mode&others != 0:
+		return pidFile{}, fmt.Errorf("others than its owner may write to it (mode %04o)", is.Mode&0o777)
+	case is.Nlink != 1 && !private:
+		return pidFile{}, fmt.Errorf("it has %d names: it may be another program's", is.Nlink)
+	}
+	return pidFile{owner: int(is.Uid), trusted: private && isOurs(in.Uid) && isOurs(is.Uid)}, nil
+}
+
+// isOurs says whether a user could signal on its own whatever kconfd can.
+func isOurs(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
+
+func parsePID(content string) (int, error) {
+	text := strings.TrimSpace(content)
+	if text == "" {
+		return 0, errors.New("it is empty")
+	}
+	pid, err := strconv.ParseUint(text, 10, 31) // no sign, and a pid_t
+	switch {
+	case err != nil || pid == 0:
+		return 0, fmt.Errorf("it holds %q, which is not a process id", shorten(text))
+	case isKconfd(int(pid)):
+		return 0, fmt.Errorf("it holds %d, which is kconfd itself", pid)
+	}
+	return int(pid), nil
+}
+
+// mayName reports an error when the file must not direct a signal to p: whoever
+// can write the file would have kconfd signal what it cannot signal itself. User is
+// the one that the action names, or nil.
+func (f pidFile) mayName(p process, user *int) error {
+	if f.trusted || p.uid == f.owner || user != nil && p.uid == *user {
+		return nil
+	}
+	return &ForeignProcessError{fmt.Errorf("process %d is of user %d, and the file of user %d", p.pid, p.uid, f.owner)}
+}
+
+// A ForeignProcessError is a process that belongs to another user than it is
+// sure to belong to. Naming its user in the action allows it.
+type ForeignProcessError struct{ Err error }
+
+func (e *ForeignProcessError) Error() string { return e.Err.Error() + "; none was signalled" }
+func (e *ForeignProcessError) Unwrap() error { return e.Err }
