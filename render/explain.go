@@ -31,7 +31,7 @@ func (t *Template) known() []string {
 	for _, funcs := range t.funcs {
 		names = slices.AppendSeq(names, maps.Keys(funcs))
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return name == plainFunc })
+	return slices.DeleteFunc(names, func(name string) bool { return name[0] == '_' })
 }
 
 // explainParse adds to text/template's error the column, which it does not
@@ -76,6 +76,9 @@ func (t *Template) column(text, function string) int {
 // similar is the known word nearest to word, if it is near enough to be meant.
 func similar(word string, known []string) string {
 	best, least := "", 1+len(word)/3
+	if len(word) > 100 {
+		return "" // a word of any length takes as long for each that is known
+	}
 	for _, k := range known {
 		if d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(k), nil); d < least || (d == least && best != "" && k < best) {
 			best, least = k, d

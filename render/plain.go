@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"text/template"
 	"text/template/parse"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 // A plainLoop is a range whose body only prints fields of its elements:
@@ -133,12 +135,16 @@ func (t *Template) overDot(tree *parse.Tree, n *parse.RangeNode) (*template.Temp
 	loop.Pipe.Cmds = []*parse.CommandNode{{NodeType: parse.NodeCommand, Pos: dot.Pos, Args: []parse.Node{dot}}}
 	alone := tree.Copy()
 	alone.Root = &parse.ListNode{NodeType: parse.NodeList, Pos: n.Pos, Nodes: []parse.Node{loop}}
-	return t.empty(tree.Name).AddParseTree(tree.Name, alone)
+	standing, err := t.empty(tree.Name).AddParseTree(tree.Name, alone)
+	if err == nil {
+		t.meter.MountLoops(standing)
+	}
+	return standing, err
 }
 
 // callLoop is the function _loop.
 func (t *Template) callLoop(number int, list any) (string, error) {
-	if err := t.loops[number].run(t.current, list); err != nil {
+	if err := t.loops[number].run(t.meter, t.current, list); err != nil {
 		return "", &loopError{err}
 	}
 	return "", nil
@@ -153,13 +159,20 @@ type loopError struct {
 func (e *loopError) Error() string { return e.err.Error() }
 
 // run writes what the loop prints for list.
-func (p *plainLoop) run(out *bytes.Buffer, list any) error {
+func (p *plainLoop) run(m *limits.Meter, out *limits.Writer, list any) error {
 	v := reflect.ValueOf(list)
 	if v.Kind() != reflect.Slice || !p.fits(v.Type().Elem()) || hasNil(v) {
 		return p.loop.Execute(out, list)
 	}
+	if err := m.Iterate(v.Len()); err != nil {
+		return err
+	}
 	for i := range v.Len() {
-		p.print(out, reflect.Indirect(v.Index(i)))
+		before := out.Len()
+		p.print(&out.Buffer, reflect.Indirect(v.Index(i)))
+		if err := out.Wrote(out.Len() - before); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 // Source is a template as its author wrote it.
@@ -18,6 +20,7 @@ type Source struct {
 	Right    string            // delimiter; empty means }}
 	Partials map[string]string // texts for include and template, by name; same delimiters
 	Funcs    map[string]any    // beyond those of this package
+	Limits   limits.Limits     // of each run
 }
 
 // A Template is parsed and ready to run. It is used by one goroutine.
@@ -29,11 +32,11 @@ type Template struct {
 	calls    []Call
 	fields   map[string]bool
 	loops    []*plainLoop
+	meter    *limits.Meter
 
 	// Of the run.
-	out     bytes.Buffer
-	current *bytes.Buffer // out, or that of an include
-	depth   int           // of include and tpl
+	out     *limits.Writer
+	current *limits.Writer // out, or that of an include
 }
 
 // A HeldError is a render that a guard in the template withholds (required,
@@ -44,39 +47,54 @@ type HeldError struct {
 
 func (e *HeldError) Error() string { return e.Reason }
 
-// maxDepth of templates that include one another.
-const maxDepth = 200
-
-type depthError struct {
-	template string
-}
-
-func (e *depthError) Error() string {
-	return fmt.Sprintf("templates include one another more than %d deep, and again %q", maxDepth, e.template)
-}
-
 // Parse parses a template with its partials. Errors name the template, the
 // line and, where it is known, the column.
-func Parse(src Source) (*Template, error) {
-	t := &Template{name: src.Name, source: src}
-	t.funcs = []map[string]any{pure(), helm(), guards(), src.Funcs, {"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop}}
+func Parse(src Source) (t *Template, err error) {
+	defer recovered(&err)
+	t = &Template{name: src.Name, source: src, meter: limits.NewMeter(src.Limits)}
+	t.out = t.meter.Output()
+	t.funcs = t.functions()
 	t.template = t.empty(src.Name)
 	// In order: of two partials that define the same name, the last counts.
 	for _, name := range slices.Sorted(maps.Keys(src.Partials)) {
-		text := src.Partials[name]
-		if _, err := t.template.New(name).Parse(text); err != nil {
-			return nil, t.explainParse(err, text)
+		if err := t.parseInto(t.template.New(name), src.Partials[name]); err != nil {
+			return nil, err
 		}
 	}
 	// Last, so that a partial of the same name does not take its place.
-	if _, err := t.template.Parse(src.Text); err != nil {
-		return nil, t.explainParse(err, src.Text)
+	if err := t.parseInto(t.template, src.Text); err != nil {
+		return nil, err
 	}
 	t.calls, t.fields = t.readCalls(), t.readFields()
 	if err := t.checkIncludes(); err != nil {
 		return nil, err
 	}
-	return t, t.unroll()
+	if err := t.unroll(); err != nil {
+		return nil, err
+	}
+	t.watchValues(t.template.Templates())
+	t.meter.Mount(t.template.Templates()...)
+	return t, nil
+}
+
+// functions are all that there are, the last of a name counts.
+func (t *Template) functions() []map[string]any {
+	m := &maker{Meter: t.meter, sprig: pure(), regexps: map[string]*expression{}}
+	return []map[string]any{
+		measured(t.meter, m.sprig), t.meter.Builtins(), m.replaced(), measured(t.meter, guards()), t.source.Funcs,
+		{"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop},
+	}
+}
+
+// parseInto parses a text as the body of a template.
+func (t *Template) parseInto(into *template.Template, text string) error {
+	if err := t.meter.Nesting(into.Name(), text, t.source.Left, t.source.Right); err != nil {
+		return fmt.Errorf("parsing template: %w", err)
+	}
+	if _, err := into.Parse(text); err != nil {
+		return t.explainParse(err, text)
+	}
+	return nil
 }
 
 func (t *Template) empty(name string) *template.Template {
@@ -88,17 +106,19 @@ func (t *Template) empty(name string) *template.Template {
 }
 
 // Keep makes the bytes of the last Execute valid for ever.
-func (t *Template) Keep() { t.out = bytes.Buffer{} }
+func (t *Template) Keep() { t.out = t.meter.Output() }
 
 // Execute runs the template on data. The bytes are valid until the next call,
 // unless Keep comes before that.
 //
-// A [*HeldError] in the error's chain is a guard's doing; all other errors are
-// the template's or its data's.
-func (t *Template) Execute(data any) ([]byte, error) {
+// A [*HeldError] in the error's chain is a guard's doing, a [*limits.Error] says
+// that the run was ended; all other errors are the template's or its data's.
+func (t *Template) Execute(data any) (_ []byte, err error) {
+	defer recovered(&err)
 	t.out.Reset()
-	t.current, t.depth = &t.out, 0
-	if err := t.template.Execute(&t.out, data); err != nil {
+	t.current = t.out
+	t.meter.Start()
+	if err := t.template.Execute(t.out, data); err != nil {
 		return nil, fmt.Errorf("rendering %q: %w", t.name, trim(err))
 	}
 	if noValue := []byte("<no value>"); bytes.Contains(t.out.Bytes(), noValue) && !strings.Contains(t.source.Text, string(noValue)) {
@@ -106,6 +126,14 @@ func (t *Template) Execute(data any) ([]byte, error) {
 		return nil, fmt.Errorf("rendering %q: line %d of the output has %q: the template printed something that is not there", t.name, line, noValue)
 	}
 	return t.out.Bytes(), nil
+}
+
+// recovered makes an error of a panic, which text/template lets through outside
+// of functions.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = limits.Recovered(r)
+	}
 }
 
 // include is Helm's: the text that the named template gives.
@@ -117,30 +145,45 @@ func (t *Template) include(name string, data any) (string, error) {
 	return t.nested(defined, data)
 }
 
+// maxTpl is how large a text may be that is a template: parsed it takes a
+// hundred times that.
+const maxTpl = 1 << 20
+
 // tpl is Helm's: the text is a template itself.
 func (t *Template) tpl(text string, data any) (string, error) {
+	if len(text) > maxTpl {
+		return "", t.meter.Exceeded(limits.Value, fmt.Sprintf("a template of %d bytes", len(text)))
+	}
+	if err := t.meter.Spend(len(text)*64 + 1<<16); err != nil {
+		return "", err
+	}
 	parsed := t.empty("tpl")
 	for _, d := range t.template.Templates() {
 		if _, err := parsed.AddParseTree(d.Name(), d.Tree); err != nil {
 			return "", err
 		}
 	}
-	parsed, err := parsed.New("tpl").Parse(text)
-	if err != nil {
-		return "", t.explainParse(err, text)
+	parsed = parsed.New("tpl")
+	if err := t.parseInto(parsed, text); err != nil {
+		return "", err
 	}
+	own := slices.DeleteFunc(parsed.Templates(), func(d *template.Template) bool {
+		known := t.template.Lookup(d.Name())
+		return known != nil && known.Tree == d.Tree
+	})
+	t.watchValues(own)
+	defer t.meter.Mount(own...)()
 	return t.nested(parsed, data)
 }
 
 func (t *Template) nested(inner *template.Template, data any) (string, error) {
-	if t.depth++; t.depth > maxDepth {
-		return "", &depthError{inner.Name()}
-	}
 	outer := t.current
-	t.current = &bytes.Buffer{}
-	defer func() { t.current, t.depth = outer, t.depth-1 }()
-	err := inner.Execute(t.current, data)
-	return t.current.String(), err
+	t.current = t.meter.Inner()
+	defer func() { t.current = outer }()
+	if err := inner.Execute(t.current, data); err != nil {
+		return "", shortened(err)
+	}
+	return t.current.String(), nil
 }
 
 // trim takes off what text/template says before the place.
@@ -149,9 +192,9 @@ func trim(err error) error {
 	if errors.As(err, &loop) {
 		return trim(loop.err)
 	}
-	var deep *depthError
-	if errors.As(err, &deep) {
-		return deep // and not the 200 places where it happened
+	var over *limits.Error
+	if errors.As(err, &over) {
+		return atLimit(err, over)
 	}
 	var exec template.ExecError
 	var held *HeldError
@@ -160,9 +203,37 @@ func trim(err error) error {
 		return &placed{place + ": " + held.Reason, err} // the reason is meant for people
 	}
 	if errors.As(err, &exec) {
-		return &placed{strings.TrimPrefix(exec.Error(), "template: "), err}
+		return shortened(&placed{strings.TrimPrefix(exec.Error(), "template: "), err})
 	}
-	return err
+	return shortened(err)
+}
+
+// atLimit is a limit's error at the innermost place that is known, and not at
+// the 200 that led there.
+func atLimit(err error, over *limits.Error) error {
+	if over.Place != "" {
+		return over
+	}
+	innermost := err
+	var exec template.ExecError
+	for rest := err; errors.As(rest, &exec); rest = exec.Err {
+		innermost = exec
+	}
+	return shortened(&placed{strings.TrimPrefix(innermost.Error(), "template: "), over})
+}
+
+// maxError is how long the text of an error may be. It may quote data.
+const maxError = 4 << 10
+
+// shortened is err with a text of bounded length: each template that is run by
+// another repeats it.
+func shortened(err error) error {
+	text := err.Error()
+	if len(text) <= maxError {
+		return err
+	}
+	half := maxError / 2
+	return &placed{strings.ToValidUTF8(text[:half], "") + " … " + strings.ToValidUTF8(text[len(text)-half:], ""), err}
 }
 
 // placed is err in other words.

@@ -223,13 +223,14 @@ func TestIncludeDepth(t *testing.T) {
 		data any
 		last string
 	}{
-		"of itself":   {`{{define "a"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, "a"},
-		"in a circle": {`{{define "a"}}{{include "b" .}}{{end}}{{define "b"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, "a"},
-		"of tpl":      {`{{tpl . .}}`, `{{tpl . .}}`, "tpl"},
+		"of itself":   {`{{define "a"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, `main:1:14: templates within templates, and again "a"`},
+		"in a circle": {`{{define "a"}}{{include "b" .}}{{end}}{{define "b"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, `main:1:14: templates within templates, and again "a"`},
+		"of template": {`{{define "a"}}{{template "a" .}}{{end}}{{template "a" .}}`, nil, `main:1:14: templates within templates, and again "a"`},
+		"of tpl":      {`{{tpl . .}}`, `{{tpl . .}}`, `tpl:1:0: templates within templates, and again "tpl"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mustParse(t, Source{Name: "main", Text: test.text}).Execute(test.data)
-			want := fmt.Sprintf(`rendering "main": templates include one another more than 200 deep, and again %q`, test.last)
+			want := fmt.Sprintf(`rendering "main": %s: limit "depth" of 200 exceeded`, test.last)
 			if got := fmt.Sprint(err); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
@@ -358,7 +359,7 @@ func TestExecuteAfterAnError(t *testing.T) {
 				"_p":    `b{{required "x" .}}`,
 				"_deep": `c{{if .}}{{include "_deep" .}}{{end}}`,
 			}})
-			for range maxDepth + 1 {
+			for range 201 {
 				if _, err := parsed.Execute(test.bad); err == nil {
 					t.Fatal("got no error for bad data")
 				}
