@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 // A Reader answers one template's questions and records them. It is used by
@@ -19,8 +21,16 @@ type Reader struct {
 	pending  []Dependency
 	restored map[watchKey]time.Time // what was read from a snapshot, and how old that is
 	secrets  map[string]bool
+	alone    int  // of needs: those that are watched by themselves
+	over     bool // more was to be read than may be
 	ran      bool
 }
+
+// What one template may read: names may come from data, and each may be a watch.
+const (
+	maxReads = 10_000
+	maxAlone = 1_000 // objects and selectors that share no watch
+)
 
 // An IncompleteError is a run that read something that has not been listed.
 type IncompleteError struct {
@@ -76,7 +86,11 @@ func (w *Watcher) View(use func(*View)) {
 // finds as much as it can of what has to be watched.
 func (v *View) Run(r *Reader, execute func() error) error {
 	r.needs, r.pending, r.restored, r.secrets, r.ran = map[need]uint64{}, nil, nil, map[string]bool{}, true
+	r.alone, r.over = 0, false
 	err := execute()
+	if r.over {
+		return &limits.Error{Limit: limits.Reads, Of: fmt.Sprintf("%d, and %d with a watch each,", maxReads, maxAlone), What: "the template reads more"}
+	}
 	if len(r.pending) > 0 {
 		slices.SortFunc(r.pending, Dependency.compare)
 		return &IncompleteError{Pending: slices.Compact(r.pending)}
@@ -150,6 +164,9 @@ func (r *Reader) Close() {
 
 // feed is the watch that answers n, recorded as read; nil while there is none.
 func (r *Reader) feed(n need) *feed {
+	if !r.may(n) {
+		return nil
+	}
 	f := r.watcher.serving(n)
 	if f == nil {
 		r.needs[n] = 0
@@ -164,6 +181,18 @@ func (r *Reader) feed(n need) *feed {
 		r.restored[f.key] = f.restored
 	}
 	return f
+}
+
+// may says whether n may be read besides all that the run has read.
+func (r *Reader) may(n need) bool {
+	if _, known := r.needs[n]; known {
+		return true
+	}
+	if !n.sharable(kinds()) {
+		r.alone++
+	}
+	r.over = r.over || len(r.needs) >= maxReads || r.alone > maxAlone
+	return !r.over
 }
 
 func (r *Reader) namespace(given []string) (string, error) {

@@ -21,7 +21,7 @@ import (
 
 // snapshotFormat has another number whenever a view changes: what an older
 // kconfd did not note would be taken for empty.
-const snapshotFormat = "kconfd snapshot 1"
+const snapshotFormat = "kconfd snapshot 2"
 
 // A snapshotWatch is what is noted of a watch.
 type snapshotWatch struct {

@@ -425,7 +425,7 @@ func TestSnapshotFormatIsOfTheViews(t *testing.T) {
 	for _, v := range []any{snapshotWatch{}, snapshotObject[any]{}, Endpoint{}, Node{}, Pod{}, Service{}, StatefulSet{}} {
 		shape(&all, reflect.TypeOf(v))
 	}
-	want := map[string]string{"kconfd snapshot 1": "d5220c151578eed4"}
+	want := map[string]string{"kconfd snapshot 2": "90c5f2ec3e6f7e9a"}
 	got := fmt.Sprintf("%x", sha256.Sum256([]byte(all.String())))[:16]
 	if want[snapshotFormat] != got {
 		t.Errorf("views are not those of %q: give snapshotFormat another number, and that %q here", snapshotFormat, got)

@@ -10,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 // A Port of an endpoint, a service or a container.
@@ -93,7 +95,25 @@ type StatefulSet struct {
 	Replicas      int    // wanted
 	ReadyReplicas int
 	FirstOrdinal  int
-	PodNames      []string // of all the replicas wanted, in order
+}
+
+// maxPodNames is how many names a list of them may have. Replicas is a number
+// that anybody may have written.
+const maxPodNames = 100_000
+
+// PodNames are those of all the replicas wanted, in order.
+func (s *StatefulSet) PodNames() ([]string, error) {
+	if s.Replicas > maxPodNames {
+		return nil, &limits.Error{
+			Limit: limits.Elements, Of: strconv.Itoa(maxPodNames),
+			What: fmt.Sprintf("the names of %d replicas of StatefulSet %q", s.Replicas, s.Name),
+		}
+	}
+	names := make([]string, max(s.Replicas, 0))
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", s.Name, s.FirstOrdinal+i)
+	}
+	return names, nil
 }
 
 func portNamed(ports []Port, name string) (int32, error) {
@@ -258,9 +278,6 @@ func viewStatefulSet(o runtime.Object) (string, any) {
 	}
 	if s.Spec.Ordinals != nil {
 		v.FirstOrdinal = int(s.Spec.Ordinals.Start)
-	}
-	for i := range v.Replicas {
-		v.PodNames = append(v.PodNames, fmt.Sprintf("%s-%d", s.Name, v.FirstOrdinal+i))
 	}
 	return s.Name, v
 }

@@ -189,7 +189,6 @@ status: {replicas: 3, readyReplicas: 2}`,
 					Name: "pxc", Namespace: ns,
 					Labels: map[string]string{"app": "pxc"}, Annotations: map[string]string{"team": "shop"},
 					ServiceName: "pxc-headless", Replicas: 3, ReadyReplicas: 2, FirstOrdinal: 9,
-					PodNames: []string{"pxc-9", "pxc-10", "pxc-11"},
 				}
 			},
 		},
@@ -205,7 +204,7 @@ spec:
     spec: {containers: [{name: one, image: one}]}`,
 			read: func(r *Reader, _ string) (any, error) { return r.statefulSet("one") },
 			want: func(ns string) any {
-				return &StatefulSet{Name: "one", Namespace: ns, Replicas: 1, PodNames: []string{"one-0"}}
+				return &StatefulSet{Name: "one", Namespace: ns, Replicas: 1}
 			},
 		},
 		"a config map": {

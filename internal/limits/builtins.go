@@ -52,10 +52,13 @@ func (m *Meter) printer(factor int, print func(...any) string) func(...any) (str
 
 // print looks at a value that is about to be printed.
 func (m *Meter) print(v reflect.Value) (reflect.Value, error) {
-	if !v.IsValid() || !v.CanInterface() {
-		return v, nil
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Pointer, reflect.Interface:
+		if v.CanInterface() {
+			return v, m.Printable(v.Interface())
+		}
 	}
-	return v, m.Printable(v.Interface())
+	return v, nil
 }
 
 // result looks at what a method gave.

@@ -39,12 +39,8 @@ const (
 	Value      = "value"
 	Output     = "output"
 	Memory     = "memory"
+	Reads      = "reads" // of objects and selectors; not of Limits, the watcher has it
 )
-
-// Names are those of all limits.
-func Names() []string {
-	return []string{Depth, Time, Elements, Iterations, Value, Output, Memory}
-}
 
 // An Error is a limit that was exceeded.
 type Error struct {
