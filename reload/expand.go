@@ -8,6 +8,8 @@ import (
 	"text/template/parse"
 
 	"al.essio.dev/pkg/shellescape"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 // Expand fills in the {{ }} of the command: {{.src}} and whatever else is in data, with the functions of
@@ -45,38 +47,43 @@ func (c Command) Validate(data map[string]any, funcs template.FuncMap) error {
 	return expanded.check()
 }
 
-func parseCommand(text string, funcs template.FuncMap) (*template.Template, error) {
-	return template.New("command").Option("missingkey=error").Funcs(funcs).Parse(text)
+func parseCommand(m *limits.Meter, text string, funcs template.FuncMap) (*template.Template, error) {
+	if err := m.Nesting("command", text, "", ""); err != nil {
+		return nil, err
+	}
+	return template.New("command").Option("missingkey=error").Funcs(m.Builtins()).Funcs(funcs).Parse(text)
 }
 
 func expandWord(text string, data map[string]any, funcs template.FuncMap) (string, error) {
-	t, err := parseCommand(text, funcs)
+	m := limits.NewMeter(limits.Limits{})
+	t, err := parseCommand(m, text, funcs)
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	if err := t.Execute(&b, data); err != nil {
+	out := m.Output()
+	if err := m.Execute(t, out, data); err != nil {
 		return "", err
 	}
-	return b.String(), nil
+	return out.String(), nil
 }
 
 // quoteFunc is the name of the function through which every value of a shell command goes.
 const quoteFunc = "_quote"
 
 func expandShell(text string, data map[string]any, funcs template.FuncMap) (string, error) {
-	var out shellText
+	m := limits.NewMeter(limits.Limits{})
+	out := shellText{Writer: m.Output()}
 	withQuote := template.FuncMap{}
 	maps.Copy(withQuote, funcs)
 	withQuote[quoteFunc] = out.quoteValue
-	t, err := parseCommand(text, withQuote)
+	t, err := parseCommand(m, text, withQuote)
 	if err != nil {
 		return "", err
 	}
 	for _, defined := range t.Templates() {
 		quoteActions(defined.Root)
 	}
-	if err := t.Execute(&out, data); err != nil {
+	if err := m.Execute(t, &out, data); err != nil {
 		return "", err
 	}
 	return out.String(), nil
@@ -117,7 +124,7 @@ func quoteBranches(n *parse.BranchNode) {
 // A shellText is a shell command while it is being written. It keeps track of the quotes that are open,
 // because a value must be quoted differently in each of them.
 type shellText struct {
-	strings.Builder
+	*limits.Writer
 	open    byte // the quote that is open: ', " or 0
 	escaped bool // the last byte was a backslash that escapes the next
 	last    byte // the last byte
@@ -128,7 +135,7 @@ func (t *shellText) Write(p []byte) (int, error) {
 	for _, b := range p {
 		t.follow(b)
 	}
-	return t.Builder.Write(p)
+	return t.Writer.Write(p)
 }
 
 func (t *shellText) follow(b byte) {

@@ -50,7 +50,7 @@ func (e *HeldError) Error() string { return e.Reason }
 // Parse parses a template with its partials. Errors name the template, the
 // line and, where it is known, the column.
 func Parse(src Source) (t *Template, err error) {
-	defer recovered(&err)
+	defer limits.Recover(&err)
 	t = &Template{name: src.Name, source: src, meter: limits.NewMeter(src.Limits)}
 	t.out = t.meter.Output()
 	t.funcs = t.functions()
@@ -114,11 +114,12 @@ func (t *Template) Keep() { t.out = t.meter.Output() }
 // A [*HeldError] in the error's chain is a guard's doing, a [*limits.Error] says
 // that the run was ended; all other errors are the template's or its data's.
 func (t *Template) Execute(data any) (_ []byte, err error) {
-	defer recovered(&err)
+	defer limits.Recover(&err)
 	t.out.Reset()
 	t.current = t.out
 	t.meter.Start()
 	if err := t.template.Execute(t.out, data); err != nil {
+		t.Keep() // it may have grown large
 		return nil, fmt.Errorf("rendering %q: %w", t.name, trim(err))
 	}
 	if noValue := []byte("<no value>"); bytes.Contains(t.out.Bytes(), noValue) && !strings.Contains(t.source.Text, string(noValue)) {
@@ -126,14 +127,6 @@ func (t *Template) Execute(data any) (_ []byte, err error) {
 		return nil, fmt.Errorf("rendering %q: line %d of the output has %q: the template printed something that is not there", t.name, line, noValue)
 	}
 	return t.out.Bytes(), nil
-}
-
-// recovered makes an error of a panic, which text/template lets through outside
-// of functions.
-func recovered(err *error) {
-	if r := recover(); r != nil {
-		*err = limits.Recovered(r)
-	}
 }
 
 // include is Helm's: the text that the named template gives.

@@ -181,6 +181,9 @@ func (e *engine) renderLine() bool {
 	e.watcher.View(func(v *watcher.View) { _, c.lineErr = c.line.render(v) })
 	e.rendering.Store(false)
 	e.hideSecrets()
+	if over := limitOf(c.lineErr); over != nil {
+		e.meters.limit("command line", over.Limit)
+	}
 	if c.line.last != nil {
 		return true
 	}

@@ -14,6 +14,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/limits"
 	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
@@ -29,6 +30,7 @@ type groupConfig struct {
 	action    reload.Action
 	schedule  reload.Backoff // between attempts to check, write and act
 	guards    []guardConfig
+	limits    limits.Limits // of its templates
 	drift     driftPolicy
 
 	// What follows the action.

@@ -226,6 +226,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.rendering.Store(false)
 	e.hideSecrets()
 	for _, g := range groups {
+		e.countLimits(g, errs[g])
 		if err := errs[g]; err != nil {
 			if g.busy { // and waits; how that ends is known before what is next
 				g.dirty = true

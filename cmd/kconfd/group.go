@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/limits"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -45,6 +46,8 @@ type group struct {
 	backoff reload.Backoff
 	retry   time.Time // when to try again, zero when only news can help
 	reached bool      // the last failure was one of files that are live
+
+	over *limits.Error // the last limit that a template exceeded, once it is counted
 
 	old error // why what was read may be out of date; nil when it is not
 

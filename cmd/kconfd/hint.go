@@ -14,6 +14,7 @@ import (
 
 	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/gate"
+	"github.com/kconfd/kconfd/internal/limits"
 	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
@@ -53,6 +54,8 @@ func hint(err error) string {
 			return fmt.Sprintf("did you mean %q?", unknown.Similar)
 		}
 		return "the functions are listed in docs/reference.md"
+	case limitOf(err) != nil && limitOf(err).Limit != limits.Reads:
+		return "look for what makes the data or the template so large; where it has to be, raise the limit in [limits] of the resource file"
 	case errors.Is(err, watcher.ErrNoNamespace):
 		return "name another one with -namespace, or create it"
 	case errors.As(err, new(*safefs.PathError)):

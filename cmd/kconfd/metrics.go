@@ -67,6 +67,11 @@ func (m *meters) job(r result) {
 	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_applies_total{group=%q,outcome=%q}", r.job.of.name, outcome)).Inc()
 }
 
+// limit counts a render that was ended by a limit.
+func (m *meters) limit(group, limit string) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_render_limit_exceeded_total{group=%q,limit=%q}", group, limit)).Inc()
+}
+
 // took counts the time that a change, or the attempt at one, has taken.
 func (m *meters) took(c change) {
 	m.set.GetOrCreateFloatCounter(fmt.Sprintf("kconfd_apply_duration_seconds_total{group=%q}", c.Group)).Add(c.Duration)
@@ -169,6 +174,7 @@ func meanings() map[string]string {
 		"kconfd_group_stale":                          "1 while a watch that the group needs does not work, so that its data may be old.",
 		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
 		"kconfd_input_refused_total":                  "Input that is not used because it may mean harm, by where it comes from.",
+		"kconfd_render_limit_exceeded_total":          "Renders that were ended because a template took more than a limit allows.",
 		"kconfd_watches":                              "Watches on the cluster.",
 		"kconfd_watches_failing":                      "Watches that do not work at the moment.",
 		"kconfd_watches_unhealthy":                    "Watches that fail, have not listed yet, or have been silent for too long.",

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/limits"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -56,6 +57,8 @@ type processConfig struct {
 	forward []syscall.Signal  // what is passed on; nil for all that can be but SIGHUP
 
 	forwardHUP bool // SIGHUP too, rather than read the configuration again
+
+	limits limits.Limits // of the templates
 }
 
 // forwards says whether a signal is passed on to the command.
@@ -73,6 +76,7 @@ func (p *processConfig) forwards(s syscall.Signal) bool {
 // with what the flags say in its place.
 func processOf(f *flags, groups []groupConfig) (*processConfig, error) {
 	raw, from := rawProcess{}, ""
+	var ofGroup limits.Limits
 	for _, g := range groups {
 		if g.process == nil {
 			continue
@@ -80,14 +84,14 @@ func processOf(f *flags, groups []groupConfig) (*processConfig, error) {
 		if from != "" {
 			return nil, fmt.Errorf("%s and %s both have [process]", from, g.name)
 		}
-		raw, from = *g.process, g.name
+		raw, from, ofGroup = *g.process, g.name, g.limits
 	}
 	raw.overlay(f.process)
 	p, err := raw.parse()
 	if err != nil {
 		return nil, &usageError{err} // the file has been found good by itself
 	}
-	p.forwardHUP = f.forwardHUP
+	p.forwardHUP, p.limits = f.forwardHUP, ofGroup
 	return p, nil
 }
 
@@ -357,14 +361,14 @@ func newCommandLine(command []string, p *processConfig, w *watcher.Watcher) (*co
 func (l *commandLine) parse(p *processConfig) error {
 	l.names = slices.Sorted(maps.Keys(p.env))
 	for i, arg := range p.args {
-		t, err := render.Parse(render.Source{Name: fmt.Sprintf("args %d", i+1), Text: arg, Funcs: l.reader.Funcs()})
+		t, err := render.Parse(render.Source{Name: fmt.Sprintf("args %d", i+1), Text: arg, Funcs: l.reader.Funcs(), Limits: p.limits})
 		if err != nil {
 			return err
 		}
 		l.args = append(l.args, t)
 	}
 	for _, name := range l.names {
-		t, err := render.Parse(render.Source{Name: "env " + name, Text: p.env[name], Funcs: l.reader.Funcs()})
+		t, err := render.Parse(render.Source{Name: "env " + name, Text: p.env[name], Funcs: l.reader.Funcs(), Limits: p.limits})
 		if err != nil {
 			return err
 		}

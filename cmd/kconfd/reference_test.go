@@ -147,6 +147,7 @@ func TestReferenceNamesTheKeys(t *testing.T) {
 		"### `[process]`":    rawProcess{},
 		"### `[[guard]]`":    rawGuard{},
 		"### Rolling":        rawRolling{},
+		"### `[limits]`":     rawLimits{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			var documented, existing []string

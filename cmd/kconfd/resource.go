@@ -35,6 +35,7 @@ type rawFile[T any] struct {
 	Guards       []rawGuard     `toml:"guard" yaml:"guard"`
 	Reload       *rawReload     `toml:"reload" yaml:"reload"`
 	Process      *rawProcess    `toml:"process" yaml:"process"`
+	Limits       *rawLimits     `toml:"limits" yaml:"limits"`
 }
 
 type rawResource rawFile[[]rawTemplate]
@@ -102,7 +103,7 @@ func decodeResource(name string, content []byte) (*rawResource, error) {
 	}
 	var one rawFile[rawTemplate]
 	err := decode(content, &one, true)
-	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Drift, one.Values, []rawTemplate{one.Templates}, one.Guards, one.Reload, one.Process}, err
+	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Drift, one.Values, []rawTemplate{one.Templates}, one.Guards, one.Reload, one.Process, one.Limits}, err
 }
 
 func decodeTOML(content []byte, into any, strict bool) error {
@@ -173,11 +174,16 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 		}
 		g.quiet = &reload.Quiet{Min: quiet, Max: ceiling}
 	}
+	var err error
+	if g.limits, err = raw.Limits.parse(); err != nil {
+		return g, fmt.Errorf("[limits]: %w", err)
+	}
 	for i, t := range raw.Templates {
 		parsed, err := t.parse(templateDir)
 		if err != nil {
 			return g, fmt.Errorf("template %d%s: %w", i+1, t.name(), err)
 		}
+		parsed.source.Limits = g.limits
 		g.templates = append(g.templates, parsed)
 		if len(t.Keys) > 0 {
 			g.unused = append(g.unused, "keys")
@@ -186,7 +192,6 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 			g.unused = append(g.unused, "prefix")
 		}
 	}
-	var err error
 	if g.check, err = parseCommand("check_cmd", raw.CheckCmd, "check_timeout", raw.CheckTimeout); err != nil {
 		return g, err
 	}
@@ -220,6 +225,7 @@ func (raw *rawResource) parseAfterwards(g *groupConfig) (err error) {
 		if err != nil {
 			return fmt.Errorf("guard %d: %w", i+1, err)
 		}
+		parsed.source.Limits = g.limits
 		g.guards = append(g.guards, parsed)
 	}
 	if raw.Reload == nil {

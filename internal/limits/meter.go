@@ -2,8 +2,10 @@ package limits
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/metrics"
+	"text/template"
 	"time"
 )
 
@@ -33,6 +35,15 @@ func (m *Meter) Limits() Limits { return m.limits }
 // Start begins an execution.
 func (m *Meter) Start() {
 	*m = Meter{limits: m.limits, marks: m.marks, deadline: time.Now().Add(m.limits.Time), depth: -1, heap: -1}
+}
+
+// Execute runs a template that was parsed for this alone, with all that are
+// associated with it. What it prints is to reach a [Writer] of the meter.
+func (m *Meter) Execute(t *template.Template, out io.Writer, data any) (err error) {
+	defer Recover(&err)
+	m.Mount(t.Templates()...)
+	m.Start()
+	return t.Execute(out, data)
 }
 
 // workUnit is how much work is done between two looks at the clock, in bytes of

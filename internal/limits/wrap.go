@@ -288,11 +288,14 @@ func after[R any](g guard, r R) error {
 	return g.Spend(callCost)
 }
 
-// Recovered is the error of a panic, which text/template lets through where no
-// function of ours is at work.
-func Recovered(r any) error {
-	if err, ok := r.(error); ok {
-		return fmt.Errorf("panic: %w", err)
+// Recover is to be deferred: it makes an error of a panic, which text/template
+// lets through outside of functions.
+func Recover(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case error:
+		*err = fmt.Errorf("panic: %w", r)
+	default:
+		*err = fmt.Errorf("panic: %v", r)
 	}
-	return fmt.Errorf("panic: %v", r)
 }
