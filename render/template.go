@@ -193,7 +193,7 @@ func trim(err error) error {
 	var held *HeldError
 	if errors.As(err, &exec) && errors.As(err, &held) {
 		place, _, _ := strings.Cut(strings.TrimPrefix(exec.Error(), "template: "), ": executing ")
-		return &placed{place + ": " + held.Reason, err} // the reason is meant for people
+		return shortened(&placed{place + ": " + held.Reason, err}) // the reason is meant for people
 	}
 	if errors.As(err, &exec) {
 		return shortened(&placed{strings.TrimPrefix(exec.Error(), "template: "), err})
