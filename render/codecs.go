@@ -61,8 +61,29 @@ func structure(text string, separators ...string) int {
 	return n
 }
 
+// jsonText looks at a text before it is decoded.
 func (m *maker) jsonText(text string) error {
-	return m.Need(len(text) + jsonDecoded*structure(text, ",", ":", "[", "{"))
+	if err := m.Need(len(text) + jsonDecoded*structure(text, ",", ":", "[", "{")); err != nil {
+		return err
+	}
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		}
+		if depth > m.Limits().Depth {
+			return m.Exceeded(limits.Depth, "values within values")
+		}
+	}
+	return nil
 }
 
 // yamlText looks at a text before it is decoded. An alias costs a few bytes in

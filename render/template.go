@@ -145,7 +145,7 @@ const maxTpl = 1 << 20
 // tpl is Helm's: the text is a template itself.
 func (t *Template) tpl(text string, data any) (string, error) {
 	if len(text) > maxTpl {
-		return "", t.meter.Exceeded(limits.Value, fmt.Sprintf("a template of %d bytes", len(text)))
+		return "", &limits.Error{Limit: limits.Value, Of: limits.Size(maxTpl), What: fmt.Sprintf("a template of %d bytes", len(text))}
 	}
 	if err := t.meter.Spend(len(text)*64 + 1<<16); err != nil {
 		return "", err
@@ -212,7 +212,11 @@ func atLimit(err error, over *limits.Error) error {
 	for rest := err; errors.As(rest, &exec); rest = exec.Err {
 		innermost = exec
 	}
-	return shortened(&placed{strings.TrimPrefix(innermost.Error(), "template: "), over})
+	text := strings.TrimPrefix(innermost.Error(), "template: ")
+	if place, _, ours := strings.Cut(text, ": executing "); ours && strings.Contains(text, ">: error calling "+limits.PrintFunc+": ") {
+		text = place + ": " + over.Error()
+	}
+	return shortened(&placed{text, over})
 }
 
 // maxError is how long the text of an error may be. It may quote data.

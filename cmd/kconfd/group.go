@@ -286,6 +286,9 @@ func (t *groupTemplate) run(v *watcher.View, values map[string]any) {
 		t.content, err = t.template.Execute(map[string]any{"Values": cloneValues(values)})
 		return err
 	})
+	if over := limitOf(t.err); over != nil && over.Limit == limits.Reads {
+		t.err = fmt.Errorf("rendering %q: %w", t.config.source.Name, t.err)
+	}
 }
 
 // files are what the group wants on disk, once it has been rendered.

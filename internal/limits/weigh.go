@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"fmt"
 	"math"
 	"reflect"
 )
@@ -189,8 +188,6 @@ func (m *Meter) printed(args []any) (int, error) {
 // Printable fails when printing v would take more than a text may have, or
 // would never end.
 func (m *Meter) Printable(v any) error {
-	if _, err := m.size(v); err != nil {
-		return fmt.Errorf("printing a value: %w", err)
-	}
-	return nil
+	_, err := m.size(v)
+	return err
 }

@@ -272,3 +272,34 @@ func stateDirectories() map[string]stateDirectory {
 		"a file": {make: func(s *stage) error { return os.WriteFile(filepath.Join(s.dir, "st"), nil, 0o600) }, refused: true},
 	}
 }
+
+// hostileTemplates are templates that ask for more than there is when the data
+// say so. $n is a number, $s a text from a ConfigMap.
+func hostileTemplates() map[string]string {
+	const cycle = `{{ $d := dict "n" $n }}{{ if gt $n 1000 }}{{ $_ := set $d "d" $d }}{{ end }}`
+	return map[string]string{
+		"names of replicas":    `{{ (statefulSet "pxc").PodNames | join "," }}`,
+		"until":                `{{ until $n | len }}`,
+		"untilStep":            `{{ untilStep 0 $n 1 | len }}`,
+		"seq":                  `{{ seq $n }}`,
+		"range":                `{{ range $n }}x{{ end }}`,
+		"range, silent":        `{{ $x := 0 }}{{ range $n }}{{ $x = add $x 1 }}{{ end }}{{ $x }}`,
+		"ranges in ranges":     `{{ range until (min $n 10000 | int) }}{{ range until (min $n 10000 | int) }}x{{ end }}{{ end }}`,
+		"repeat":               `{{ repeat $n "x" }}`,
+		"indent":               `{{ indent $n "x" }}`,
+		"doubling":             `{{ $x := "x" }}{{ range until (min $n 60 | int) }}{{ $x = printf "%s%s" $x $x }}{{ end }}{{ $x }}`,
+		"a list in itself":     cycle + `{{ $d }}`,
+		"a list in itself, 2":  cycle + `{{ toYaml $d }}`,
+		"a list in itself, 3":  cycle + `{{ add 1 $d.n }}{{ if gt $n 1000 }}{{ int $d }}{{ end }}`,
+		"deep":                 `{{ $d := list $n }}{{ range until (min $n 100000 | int) }}{{ $d = list $d }}{{ end }}{{ $d }}`,
+		"tpl":                  `{{ tpl $s $s }} {{ $n }}`,
+		"include, template":    `{{ define "a" }}{{ if gt . 1000 }}{{ template "b" . }}{{ end }}{{ . }}{{ end }}{{ define "b" }}{{ include "a" . }}{{ end }}{{ template "a" $n }}`,
+		"template":             `{{ define "c" }}{{ if gt . 1000 }}{{ template "c" . }}{{ end }}{{ . }}{{ end }}{{ template "c" $n }}`,
+		"deep text":            `{{ $x := min $n 100000 | int }}{{ tpl (print (repeat $x "{{if 1}}") (repeat $x "{{end}}") $n) . }}`,
+		"deep JSON":            `{{ $x := min $n 100000 | int }}{{ fromJsonArray (print (repeat $x "[") $n (repeat $x "]")) }}`,
+		"deep YAML":            `{{ $x := min $n 9000 | int }}{{ fromYamlArray (print (repeat $x "[") $n (repeat $x "]")) }}`,
+		"a regular expression": `{{ $x := min $n 1000000 | int }}{{ regexReplaceAll "a.*b|a" (repeat $x "a") "c" | len }}`,
+		"passwords":            `{{ range until (sub (min $n 1000) 2 | int) }}{{ derivePassword 1 "long" (print $n) "b" "c" }}{{ end }}`,
+		"many reads":           `{{ range until (min $n 3000 | int) }}{{ lookup "v1" "ConfigMap" "default" (print "c" .) | len }}{{ end }}{{ $n }}`,
+	}
+}
