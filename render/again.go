@@ -63,12 +63,15 @@ func (t *Template) separators() string {
 	return signs.String()
 }
 
-// keyLines are what lines of the template's own text begin with, up to where a
-// value may follow. A line of a file that begins so shows no secret with it.
+// keyLines are what lines of the template's own text begin with, and what follows an
+// action in it, up to where a value may follow. A line of a file that begins so shows no secret with it.
 func (t *Template) keyLines() map[string]bool {
 	keys := map[string]bool{}
 	add := func(text string) {
-		for line := range strings.Lines(text) {
+		if t.source.Right != "" {
+			text = strings.ReplaceAll(text, t.source.Right, "\n")
+		}
+		for line := range strings.Lines(strings.ReplaceAll(text, "}}", "\n")) {
 			if key := keyOf(line); key != "" {
 				keys[strings.TrimLeft(key, " \t")] = true
 			}

@@ -29,7 +29,7 @@ func newShaper(named func(string) bool, signs string) *shaper {
 		number:  regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`), // as JSON has it
 		url:     regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)(?:([^\s/?#:]*)(?::([^\s/?#]*))?@)?([^\s]*)$`),
 		percent: regexp.MustCompile(`%[0-9A-Fa-f]{2}`),
-		keyed:   regexp.MustCompile(`^(\s*(?:- +)*(?:export +)?)("[^"]*"|'[^']*'|[^\s:="'#&*!|>%@\[\]{},-][^:=]*?)(\s*[:=]\s*)(.*)$`),
+		keyed:   regexp.MustCompile(`^(\s*(?:- +)*)("[^"]*"|'[^']*'|[^\s:="'#&*!|>%@\[\]{},-][^:=]*?)(\s*[:=]\s*)(.*)$`),
 		item:    regexp.MustCompile(`^(\s*(?:- +)+)(.*)$`), // of a YAML list
 	}
 }
@@ -60,7 +60,7 @@ func (s *shaper) value(v string, depth int) string {
 	case (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid([]byte(trimmed)):
 		return s.flow(v, depth)
 	case strings.Contains(v, "-----BEGIN "):
-		return pem(v)
+		return alphanumeric(v)
 	}
 	if plain, ok := decoded(trimmed); ok && len(plain) >= window {
 		return reencode(trimmed, s.value(plain, depth-1))
@@ -150,21 +150,8 @@ func otherEscape(e string) string {
 	return "%44"
 }
 
-// pem keeps the lines that say what the others are.
-func pem(v string) string {
-	var b strings.Builder
-	for line := range strings.Lines(v) {
-		if !strings.HasPrefix(strings.TrimSpace(line), "-----") {
-			line = alphanumeric(line)
-		}
-		b.WriteString(line)
-	}
-	return b.String()
-}
-
 // lines is for what has keys, as in YAML, TOML, or KEY=VALUE, and for what has
-// no structure at all. In front of a key there may be a dash or export; behind it
-// are a sign and the value.
+// no structure at all. Behind a key are a sign and the value.
 func (s *shaper) lines(v string, depth int) string {
 	var b strings.Builder
 	for line := range strings.Lines(v) {
@@ -197,9 +184,9 @@ func (s *shaper) unkeyed(line string, depth int) string {
 
 // key stays when the template names it.
 func (s *shaper) key(k string) string {
-	bare := strings.Trim(strings.TrimSpace(k), `"'`)
-	if bare == "" || s.named != nil && s.named(bare) {
-		return k
+	name := strings.TrimPrefix(strings.TrimSpace(k), "export ") // as shells have it
+	if bare := strings.Trim(name, `"'`); bare != "" && s.named != nil && s.named(bare) {
+		return alphanumeric(strings.TrimSuffix(k, name)) + name
 	}
 	return alphanumeric(k)
 }

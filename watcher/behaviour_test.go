@@ -820,7 +820,7 @@ func testTemplate(t *testing.T, w world) {
 		"pods":        {`{{range pods "app=web" "NS"}}{{.Ordinal}}{{end}}`, "0"},
 		"ready":       {`{{len (endpoints "web" "NS" | ready)}}`, "2"},
 		"secret":      {`{{(secret "sst").password}}`, "s3cret"},
-		"secretEnv":   {`{{secretEnv "NOT_SET" | default "unset"}}`, "unset"},
+		"secretEnv":   {`[{{secretEnv "NOT_SET"}}]`, "[]"},
 		"self":        {`{{self.Namespace}}`, ns},
 		"service":     {`{{with service "web"}}{{.Port "http"}}{{range .Endpoints}} {{.Pod}}{{end}}{{end}}`, "80 web-0 web-1"},
 		"services":    {`{{range services "app=web"}}{{.Name}}{{len .Endpoints}}{{end}}`, "web2"},
