@@ -279,8 +279,8 @@ func newWindows(marks []bool, text string, width int, fold func(byte) byte) *win
 	w := &windows{marks: marks, width: width, fold: fold, at: map[string][]int{}}
 	var folded []byte
 	for i := range len(text) {
-		if c := text[i]; c >= ' ' && c != 0x7f || c == '\n' || c == '\t' {
-			folded, w.origin = append(folded, fold(c)), append(w.origin, i)
+		if counts(text[i]) {
+			folded, w.origin = append(folded, fold(text[i])), append(w.origin, i)
 		}
 	}
 	for i := 0; i+width <= len(folded); i++ {
@@ -292,6 +292,9 @@ func newWindows(marks []bool, text string, width int, fold func(byte) byte) *win
 	return w
 }
 
+// counts says whether a byte is one that is printed.
+func counts(c byte) bool { return c >= ' ' && c != 0x7f || c == '\n' || c == '\t' }
+
 // find marks the pieces of a secret that are in the text.
 func (w *windows) find(secret string) {
 	if len(w.at) == 0 || len(secret) < w.width {
@@ -299,7 +302,9 @@ func (w *windows) find(secret string) {
 	}
 	w.buf = w.buf[:0]
 	for i := range len(secret) {
-		w.buf = append(w.buf, w.fold(secret[i]))
+		if counts(secret[i]) {
+			w.buf = append(w.buf, w.fold(secret[i]))
+		}
 	}
 	for i := 0; i+w.width <= len(w.buf); i++ {
 		piece := w.buf[i : i+w.width]

@@ -63,10 +63,10 @@ func (s *shaper) value(v string, depth int) string {
 		return alphanumeric(v)
 	}
 	if plain, ok := decoded(trimmed); ok && len(plain) >= window {
-		return reencode(trimmed, s.value(plain, depth-1))
+		return strings.Replace(v, trimmed, reencode(trimmed, s.value(plain, depth-1)), 1)
 	}
 	if m := s.url.FindStringSubmatch(trimmed); m != nil {
-		return s.otherURL(m)
+		return strings.Replace(v, trimmed, s.otherURL(m), 1)
 	}
 	return s.lines(v, depth)
 }
