@@ -188,7 +188,12 @@ func (s *shaper) key(k string) string {
 	if bare := strings.Trim(name, `"'`); bare != "" && s.named != nil && s.named(bare) {
 		return alphanumeric(strings.TrimSuffix(k, name)) + name
 	}
-	return alphanumeric(k)
+	return exchange(k, func(c byte) byte {
+		if strings.IndexByte("-_. \"'", c) >= 0 {
+			return c
+		}
+		return '_'
+	})
 }
 
 // scalar is a value in a line of a document.
@@ -388,7 +393,7 @@ func otherDigit(c byte, first bool) byte {
 // otherRune is a letter for a letter that takes as many bytes.
 func otherRune(r rune, as string) string {
 	if r == utf8.RuneError {
-		return string([]byte{as[0] ^ 1})
+		return string([]byte{'a' + as[0]%26}) // encoders write all such bytes alike
 	}
 	for _, other := range []rune{r ^ 1, r + 1, r - 1, r ^ 2, r ^ 4} {
 		if utf8.RuneLen(other) == len(as) && unicode.IsPrint(other) == unicode.IsPrint(r) && !unicode.IsSpace(other) {

@@ -385,7 +385,7 @@ func (e *engine) childStatus() *childStatus {
 		State:   string(now.State), Ready: now.State == reload.Running && now.Ready, Instance: now.Instance, Since: now.Since,
 	}
 	if refused := cmp.Or(now.Refused, e.child.lineErr); refused != nil && !waiting(refused) {
-		s.Refused = e.hider.text(refused.Error())
+		s.Refused = e.redactor.RedactOwn(refused.Error())
 	}
 	return s
 }

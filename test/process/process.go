@@ -102,6 +102,12 @@ func (p *Process) Stop(s syscall.Signal) {
 	}
 }
 
+// Signal sends the signal.
+func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Log is what it has written so far.
 func (p *Process) Log() string { return p.log.String() }
 
