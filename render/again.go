@@ -18,7 +18,10 @@ func (t *Template) Again(data any) ([]byte, error) {
 // StandIns gives for a secret another value of the same shape, for
 // [Template.Again].
 func (t *Template) StandIns() func(secret string) string {
-	return newShaper(t.names, t.separators()).standIn
+	if t.shaper == nil {
+		t.shaper = newShaper(t.names, t.separators())
+	}
+	return t.shaper.standIn
 }
 
 // names says whether a word stands in the template's text or in a partial.

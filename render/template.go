@@ -29,6 +29,7 @@ type Template struct {
 	calls    []Call
 	fields   map[string]bool
 	loops    []*plainLoop
+	shaper   *shaper // nil until a secret needs a stand-in
 
 	// Of the run.
 	out     bytes.Buffer
