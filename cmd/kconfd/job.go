@@ -66,7 +66,7 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 	g.takeOver()
 	jobCtx, cancel := context.WithCancelCause(ctx)
 	j := &job{
-		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted(),
+		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted() && !e.flags.noop,
 		turnstile: g.turnstile, ungated: e.child != nil && g.action.ForChild() && !e.child.started,
 		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
 		story: story{began: time.Now(), cause: g.shown.cause},

@@ -25,12 +25,12 @@ const (
 // secrets are those that were read last, and the last of those before.
 type secrets struct {
 	current, old []string // current is sorted, old has the newest first
-	pieces       []string
+	pieces, keep []string // of files; paths
 }
 
 // set replaces what was read last, and says whether that is new.
-func (s *secrets) set(current, pieces []string) bool {
-	if slices.Equal(s.current, current) && slices.Equal(s.pieces, pieces) {
+func (s *secrets) set(current, pieces, keep []string) bool {
+	if slices.Equal(s.current, current) && slices.Equal(s.pieces, pieces) && slices.Equal(s.keep, keep) {
 		return false
 	}
 	var gone []string
@@ -49,7 +49,7 @@ func (s *secrets) set(current, pieces []string) bool {
 		kept++
 	}
 	s.old = slices.Clone(s.old[:kept]) // lets go of the others
-	s.current, s.pieces = current, pieces
+	s.current, s.pieces, s.keep = current, pieces, keep
 	return true
 }
 
@@ -71,12 +71,14 @@ func (e *engine) hideSecrets() {
 			}
 		}
 	}
-	slices.Sort(current)
-	if !e.secrets.set(slices.Compact(current), slices.Compact(pieces)) {
+	if len(current)+len(e.secrets.current)+len(pieces) == 0 {
 		return
 	}
-	e.redactor.Set(e.secrets.all(), pieces, e.paths())
-	e.board.hide(e.redactor)
+	slices.Sort(current)
+	if e.secrets.set(slices.Compact(current), slices.Compact(pieces), e.paths()) {
+		e.redactor.Set(e.secrets.all(), e.secrets.pieces, e.secrets.keep)
+		e.board.hide(e.redactor)
+	}
 }
 
 // paths are those that stay in texts from which secrets are taken: the files, and
