@@ -270,6 +270,8 @@ func stateDirectories() map[string]stateDirectory {
 			return errors.Join(os.Mkdir(s.path("st"), 0o755), os.Chmod(s.path("st"), 0o777))
 		}},
 		"a file": {make: func(s *stage) error { return os.WriteFile(filepath.Join(s.dir, "st"), nil, 0o600) }, refused: true},
+	}
+}
 
 // derivedSecrets are what templates make of secrets.
 func derivedSecrets() map[string]string {

@@ -69,8 +69,8 @@ func secretObject(t *testing.T, values map[string]string) string {
 
 func (s *stage) dest(name string) string { return s.path("out-" + name) }
 
-// group adds a group of one template.
-func (s *stage) group(name, contents, rest string) {
+// addGroup adds a group of one template.
+func (s *stage) addGroup(name, contents, rest string) {
 	s.t.Helper()
 	s.write("templates/"+name+".tmpl", contents)
 	s.write("conf.d/"+name+".toml", fmt.Sprintf("[[template]]\nsrc = %q\ndest = %q\n%s", name+".tmpl", s.dest(name), rest))
@@ -114,7 +114,7 @@ func TestDerivedSecretsAreNotShown(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			s := keeping(t, secretValues())
 			for name, contents := range derivedSecrets() {
-				s.group(name, "public = yes\nkey = "+contents+"\n", "")
+				s.addGroup(name, "public = yes\nkey = "+contents+"\n", "")
 			}
 			p := s.start("-diff", "-listen", "127.0.0.1:0", "-log-level", "debug", "-log-format", format, "-wait", "0s")
 			written := func(want string) {
@@ -141,7 +141,7 @@ func TestDerivedSecretsAreNotShown(t *testing.T) {
 				shown = seen(t, addr)
 				return strings.Contains(shown, "-key = [redacted]") && strings.Contains(shown, " public = yes")
 			})
-			s.must(p.Signal(syscall.SIGTERM))
+			p.Signal(syscall.SIGTERM)
 			p.Wait()
 			if !strings.Contains(first, "+public = yes") || !strings.Contains(first, "+key = [redacted]") {
 				t.Errorf("the diffs do not show what is public:\n%s", first)
@@ -170,7 +170,7 @@ func TestTroubleWithSecretsIsNotShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := keeping(t, secretValues())
-			s.group("g", trouble.contents, strings.ReplaceAll(trouble.rest, "$DEST", s.dest("g")))
+			s.addGroup("g", trouble.contents, strings.ReplaceAll(trouble.rest, "$DEST", s.dest("g")))
 			p := s.start("-diff", "-listen", "127.0.0.1:0", "-log-level", "debug", "-wait", "0s")
 			addr := listening(p)
 			process.Await(t, "there is trouble", func() bool {
@@ -180,7 +180,7 @@ func TestTroubleWithSecretsIsNotShown(t *testing.T) {
 			})
 			shown := seen(t, addr)
 			p.AwaitLog(0, `not applied|held`)
-			s.must(p.Signal(syscall.SIGTERM))
+			p.Signal(syscall.SIGTERM)
 			p.Wait()
 			wantNoSecret(t, "a daemon", p.Log()+shown)
 			if !strings.Contains(p.Log(), trouble.want) {
@@ -200,8 +200,8 @@ func TestTroubleWithSecretsIsNotShown(t *testing.T) {
 // Names, labels, paths and kconfd's own words stay, whatever is a secret.
 func TestShortSecretsHideNoNames(t *testing.T) {
 	s := keeping(t, map[string]string{"a": "in", "b": "00", "c": "true", "d": "out-", "e": "written", "f": "default", "g": "kconfd", "h": "hostile", "i": "applied", "j": "group"})
-	s.group("in-00-true", "a = {{ (secret \"s\").a }}\nb = 1\n{{ range secret \"s\" }}{{ . }}\n{{ end }}", "check_cmd = \"false\"\n")
-	s.group("other", "a = {{ (secret \"s\").a }}\nb = 1\n{{ range secret \"s\" }}{{ . }}\n{{ end }}", "")
+	s.addGroup("in-00-true", "a = {{ (secret \"s\").a }}\nb = 1\n{{ range secret \"s\" }}{{ . }}\n{{ end }}", "check_cmd = \"false\"\n")
+	s.addGroup("other", "a = {{ (secret \"s\").a }}\nb = 1\n{{ range secret \"s\" }}{{ . }}\n{{ end }}", "")
 	p := s.start("-diff", "-listen", "127.0.0.1:0", "-wait", "0s")
 	addr := listening(p)
 	p.AwaitLog(0, `not applied`)
@@ -236,7 +236,7 @@ func TestSecretsInPlace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := keeping(t, secretValues())
-			s.group("g", `{{ (secret "s").password }}`, "write = \"inplace\"\n"+test.rest)
+			s.addGroup("g", `{{ (secret "s").password }}`, "write = \"inplace\"\n"+test.rest)
 			if test.mode != 0 {
 				s.must(os.WriteFile(s.dest("g"), []byte("old"), test.mode))
 				s.must(os.Chmod(s.dest("g"), test.mode))
@@ -254,7 +254,7 @@ func TestSecretsInPlace(t *testing.T) {
 // What is kept of secrets that have been rotated is bounded.
 func TestRotationsOfALargeSecret(t *testing.T) {
 	s := newStage(t)
-	s.group("g", `{{ (secret "s").value }}`, "")
+	s.addGroup("g", `{{ (secret "s").value }}`, "")
 	s.write("objects.yaml", secretObject(t, map[string]string{"value": large(0)}))
 	p := s.start("-wait", "0s", "-listen", "127.0.0.1:0")
 	process.Await(t, "the first one is written", func() bool { return strings.HasPrefix(s.read(s.dest("g")), large(0)[:20]) })

@@ -102,9 +102,6 @@ func (p *Process) Stop(s syscall.Signal) {
 	}
 }
 
-// Signal sends the signal.
-func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
-
 // PID is the process's number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
