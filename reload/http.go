@@ -141,17 +141,21 @@ func (a Action) accepts(code int) bool {
 
 func (a Action) statusError(resp *http.Response) error {
 	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
-		return fmt.Errorf("status %d: redirects to %s, which is not followed", resp.StatusCode, publicURL(location))
+		return fmt.Errorf("status %d: redirects to %s, which is not followed", resp.StatusCode, a.hide(publicURL(location)))
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, bodySize)) // whatever came before it broke off
-	said := string(body)
-	if a.Hide != nil {
-		said = a.Hide(said)
-	}
-	if text := shorten(said); text != "" {
+	if text := shorten(a.hide(string(body))); text != "" {
 		return fmt.Errorf("status %d: %s", resp.StatusCode, text)
 	}
 	return fmt.Errorf("status %d", resp.StatusCode)
+}
+
+// hide takes secrets out of what the server says.
+func (a Action) hide(said string) string {
+	if a.Hide == nil {
+		return said
+	}
+	return a.Hide(said)
 }
 
 // publicURL is a URL without what may be secret: user, password, query and fragment.

@@ -1,132 +1,164 @@
 package render
 
 import (
+	"encoding/base32"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-func TestRedactor(t *testing.T) {
+func redactor(secrets ...string) *Redactor {
+	r := &Redactor{}
+	r.Set(secrets, nil, []string{"/etc/rootpass/app.conf", "/etc/rootpass/"})
+	return r
+}
+
+func TestRedact(t *testing.T) {
 	const certificate = "-----BEGIN X-----\nMIIBszCC\n/+ab\"c\n-----END X-----\n"
 	for name, test := range map[string]struct {
-		secrets []string
-		text    string
-		want    string
+		secret string
+		text   string
+		want   string
 	}{
-		"none":                    {nil, "password=x", "password=x"},
-		"an empty one":            {[]string{""}, "password=x", "password=x"},
-		"of blanks":               {[]string{" \n\t"}, "a b\n\tc", "a b\n\tc"},
-		"plain":                   {[]string{"hunter2"}, "password=hunter2;", "password=[redacted];"},
-		"twice":                   {[]string{"hunter2"}, "hunter2 hunter2", "[redacted] [redacted]"},
-		"as a whole":              {[]string{"hunter2"}, "hunter2", "[redacted]"},
-		"not there":               {[]string{"hunter2"}, "hunter1", "hunter1"},
-		"blanks around it":        {[]string{" hunter2\n"}, "a: hunter2,", "a: [redacted],"},
-		"line by line":            {[]string{"one\ntwo\r\n\n three "}, "+ one\n+ two\n+ three\n+ four", "+ [redacted]\n+ [redacted]\n+ [redacted]\n+ four"},
-		"lines together":          {[]string{"one\ntwo"}, "a one\ntwo b", "a [redacted] b"},
-		"a certificate in a diff": {[]string{certificate}, "+" + strings.ReplaceAll(strings.TrimSpace(certificate), "\n", "\n+"), "+[redacted]\n+[redacted]\n+[redacted]\n+[redacted]"},
-		"base64":                  {[]string{"hunter2"}, "aHVudGVyMg==", "[redacted]"},
-		"base64 of lines":         {[]string{certificate}, "tls.crt: " + encode(certificate), "tls.crt: [redacted]"},
-		"base64 of a line":        {[]string{"one\ntwo"}, encode("two"), "[redacted]"},
-		"JSON":                    {[]string{`a"b\c<d>&`}, `{"p":"a\"b\\c\u003cd\u003e\u0026"}`, `{"p":"[redacted]"}`},
-		"JSON of lines":           {[]string{"one\ntwo"}, `{"p":"one\ntwo"}`, `{"p":"[redacted]"}`},
-		"raw JSON, or quoted":     {[]string{`a"b\c<d>&`}, `p = "a\"b\\c<d>&"`, `p = "[redacted]"`},
-		"quoted, not ASCII":       {[]string{"ä\"\x7f\xff"}, strconv.Quote("ä\"\x7f\xff"), `"[redacted]"`},
-		"quotes at its ends":      {[]string{`"x"`}, `\"x\" \x "`, `[redacted] \x "`},
-		"a quote":                 {[]string{`"`}, `\ \" "`, `\ \" "`},
-		"of a query":              {[]string{"a b/c&d"}, "?p=a+b%2Fc%26d&x", "?p=[redacted]&x"},
-		"of a path":               {[]string{"a b/c&d"}, "/a%20b%2Fc&d/x", "/[redacted]/x"},
-		"one in the other":        {[]string{"root", "rootpass"}, "root rootpass", "[redacted] [redacted]"},
-		"the longer one first":    {[]string{"rootpass", "root"}, "root rootpass", "[redacted] [redacted]"},
-		"one at the other's end":  {[]string{"toor", "passtoor"}, "toor passtoor", "[redacted] [redacted]"},
-		"overlapping":             {[]string{"pp", "password"}, "ppassword", "[redacted]"},
-		"overlapping itself":      {[]string{"abab"}, "xabababx", "x[redacted]x"},
-		"next to another":         {[]string{"ab", "cd"}, "abcd", "[redacted]"},
-		"one character":           {[]string{"x"}, "x=xx.yx", "x=xx.yx"},
-		"one of the mark's":       {[]string{"e", "hunter2"}, "hunter2 e", "[redacted] e"},
-		"like the mark":           {[]string{"[redacted]"}, "[redacted]", "[redacted]"},
-		"the same one twice":      {[]string{"abc", "abc"}, "abc", "[redacted]"},
+		"an empty one":         {"", "password=x", "password=x"},
+		"of blanks":            {" \n\t", "a b\n\tc", "a b\n\tc"},
+		"plain":                {"hunter2", "password=hunter2;", "password=[redacted];"},
+		"twice":                {"hunter2", "hunter2 hunter2", "[redacted] [redacted]"},
+		"not there":            {"hunter2", "huntsman", "huntsman"},
+		"a piece":              {"a-long-secret", "at g-secr of it", "at [redacted] of it"},
+		"upper case":           {"hunter2", "HUNTER2", "[redacted]"},
+		"backwards":            {"hunter2", "2retnuh", "[redacted]"},
+		"what is not printed":  {"hunter2", "hun\x1bter\x002", "[redacted]"},
+		"blanks around it":     {" hunter2\n", "a: hunter2,", "a: [redacted],"},
+		"lines of it":          {certificate, "+MIIBszCC\n+x", "+[redacted]\n+x"},
+		"a ruler of it":        {"a\n----------\nb", "----------", "----------"},
+		"base64":               {"hunter2", "aHVudGVyMg==", "[redacted]=="},
+		"base64 of a pair":     {"hunter2hunter2", "cm9vdDpodW50ZXIyaHVudGVyMg==", "cm9vdDp[redacted]=="},
+		"base64 for URLs":      {"\xfb\xff\xbehunter2", "-_--aHVudGVyMg", "[redacted]"},
+		"base32":               {"hunter2", base32.StdEncoding.EncodeToString([]byte("hunter2")), "[redacted]===="},
+		"hex":                  {"hunter2", hex.EncodeToString([]byte("hunter2")), "[redacted]"},
+		"JSON":                 {`a"b\c<d>&`, `{"p":"a\"b\\c\u003cd\u003e\u0026"}`, `{"p":"[redacted]"}`},
+		"of a query":           {"a b/c&d", "?p=a+b%2Fc%26d&x", "?p=[redacted]&x"},
+		"SQL":                  {"it's 'it'", "'it''s ''it'''", "'[redacted]'"},
+		"a leaf of JSON":       {`{"a":{"b":"hunter2\"hunter2"}}`, `is hunter2"hunter2`, `is [redacted]`},
+		"base64 in JSON":       {`{"auth":"` + encode("root:hunter2") + `"}`, "user root:hunter2", "user [redacted]"},
+		"a leaf of YAML":       {"a: \"hunter2\\thunter2\"\n", "is hunter2\thunter2", "is [redacted]"},
+		"a password of a URL":  {"pg://app:a%20b%20c@db/x", "is a b c", "is [redacted]"},
+		"short, as a word":     {"abcd", "abcd abcde xabcd", "[redacted] abcde xabcd"},
+		"short, in base64":     {"abcd", "is YWJjZA==", "is [redacted]"},
+		"too short":            {"in", "in 00 true in", "in 00 true in"},
+		"what all write":       {"true", "true, it is true", "true, it is true"},
+		"a path":               {"rootpass", "/etc/rootpass/app.conf: rootpass", "/etc/rootpass/app.conf: [redacted]"},
+		"next to a path":       {"rootpass", "/etc/rootpass/.app.conf123:1: rootpass", "/etc/rootpass/.app.conf123:1: [redacted]"},
+		"two user names in it": {"root:secret!", "root secret!", "[redacted] [redacted]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Redactor(test.secrets)(test.text); got != test.want {
+			if got := redactor(test.secret).Redact(test.text); got != test.want {
 				t.Errorf("got  %q\nwant %q", got, test.want)
 			}
 		})
 	}
 }
 
+// kconfd's own words, and the names in them, stay whatever the secrets are.
+func TestRedactOwn(t *testing.T) {
+	const text = `checking "/etc/rootpass/app.conf" of group "in": Secret "true" in namespace "default": command "a b": exit status 1: 00`
+	r := redactor("in", "00", "true", "default", "rootpass", "a b", "exit", "command-line")
+	if got := r.RedactOwn(text); got != text {
+		t.Errorf("got %q", got)
+	}
+	if got, want := redactor("Tr0ub4dor&3").RedactOwn("is Tr0ub4dor&3."), "is [redacted]."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Pieces of files are hidden like secrets.
+func TestRedactPieces(t *testing.T) {
+	r := &Redactor{}
+	r.Set(nil, []string{"c2VjcmV0\nabcd\n"}, nil)
+	if got, want := r.Redact("token c2VjcmV0 and abcd"), "token [redacted] and [redacted]"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// formsOf are the ways in which templates write a secret.
+// formsOf are ways in which programs write a secret, each with its length for a
+// byte of the secret.
 func formsOf(t *testing.T, secret string) []string {
 	t.Helper()
 	inJSON, err := json.Marshal(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside := func(quoted string) string { return quoted[1 : len(quoted)-1] }
 	return []string{
-		secret, inside(string(inJSON)), inside(strconv.Quote(secret)), inside(fmt.Sprintf("%q", secret)),
-		url.QueryEscape(secret), url.PathEscape(secret), encode(secret),
+		secret, strings.ToUpper(secret), strings.ToLower(secret), backwards(secret),
+		string(inJSON), strconv.Quote(secret), fmt.Sprintf("%q", secret),
+		url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret), strings.ReplaceAll(secret, "'", "''"),
+		encode(secret), encode("x" + secret), encode("xy" + secret + "z"), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+		base32.StdEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret)), fmt.Sprintf("%X", secret),
 	}
 }
 
-// survives says whether s is in what a Redactor left.
-func survives(redactedText, s string) bool {
-	for _, rest := range strings.Split(redactedText, Redacted) {
-		if strings.Contains(rest, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// Protects secrets, in whatever form and wherever they stand: none survives,
-// and of text without a secret nothing is lost.
-func FuzzRedactor(f *testing.F) {
+// Protects secrets, in whatever form and wherever they stand: no piece of six bytes
+// survives, and of text without a secret nothing is lost.
+func FuzzRedaction(f *testing.F) {
 	f.Add("hunter2", "root", "password=")
-	f.Add("pp", "password", "p")
-	f.Add(`a"b\`, "<&>", `\`)
-	f.Add("a", "[redacted]", "aa")
-	f.Add("ä\xff\x00", " b ", "%")
-	f.Add("one\ntwo", "two\nthree", "\n")
+	f.Add(`a"b\c"d\e`, "<&>", `\`)
+	f.Add("Tr0ub4dor&3-horse", "admin", "'")
+	f.Add("ä\xff\x00äääää", " b ", "%")
+	f.Add("one\ntwothree", "two\nthree", "\n")
+	f.Add(`{"auths":{"reg.example":{"password":"JsonInnerPass99"}}}`, "k: {a: [x, 'itsYamlPass']}", "auth ")
+	f.Add("postgresql://app:Hunter2Hunter2@db:5432/app?sslpassword=Other-1", "a=b", "dsn ")
+	f.Add("aaaaaaaaaa", "ababababab", "ab")
 	f.Fuzz(func(t *testing.T, one, two, text string) {
-		hide := Redactor([]string{one, two})
-		var all []string
-		for _, secret := range []string{strings.TrimSpace(one), strings.TrimSpace(two)} {
-			if len(secret) >= shortest {
-				all = append(all, formsOf(t, secret)...)
+		if len(one)+len(two)+len(text) > 4096 {
+			return
+		}
+		r := redactor(one, two)
+		for _, secret := range []string{one, two} {
+			for _, form := range formsOf(t, secret) {
+				got := r.Redact(text + " " + form + " " + text)
+				wantNoWindow(t, got, secret)
+				if plain := text + form; len(printed(secret)) >= 2*window && !isBlank([]byte(secret)) && !strings.Contains(plain, Redacted) && strings.Contains(got, form) {
+					t.Fatalf("%q of the secret %q is in %q", form, secret, got)
+				}
 			}
 		}
-		got := hide(text + strings.Join(all, text) + strings.Join(all, "") + text)
-		for _, form := range all {
-			if survives(got, form) {
-				t.Fatalf("%q of the secrets %q and %q is in %q", form, one, two, got)
-			}
-		}
-		if harmless := strings.Repeat("\n", 1+len(text)); hide(harmless) != harmless {
-			t.Errorf("a text without a secret became %q", hide(harmless))
+		if harmless := strings.Repeat("\n", 1+len(text)); r.Redact(harmless) != harmless {
+			t.Errorf("a text without a secret became %q", r.Redact(harmless))
 		}
 	})
 }
 
-// Protects secrets of several lines, which a diff shows one by one behind a
-// sign and a template indents.
-func FuzzRedactorOfLines(f *testing.F) {
-	f.Add("one\ntwo", "+  ")
-	f.Add("a\r\n\r\n b\n", "-")
-	f.Add("\n\n{\n  \"k\": \"v\"\n}\n", "")
-	f.Add("x", "x")
-	f.Fuzz(func(t *testing.T, secret, indent string) {
-		lines := strings.Split(secret, "\n")
-		got := Redactor([]string{secret})(indent + strings.Join(lines, "\n"+indent))
-		for _, line := range lines {
-			if line = strings.TrimSpace(line); len(line) >= shortest && survives(got, line) {
-				t.Fatalf("the line %q of the secret %q is in %q", line, secret, got)
+// wantNoWindow fails when a piece of a secret is in a text, in any case, apart from
+// blanks and rulers.
+func wantNoWindow(t *testing.T, text, secret string) {
+	t.Helper()
+	secret = printed(secret)
+	for _, rest := range strings.Split(printed(text), Redacted) {
+		for i := 0; i+window <= len(secret); i++ {
+			piece := secret[i : i+window]
+			if !isBlank([]byte(piece)) && strings.Contains(rest, piece) {
+				t.Fatalf("%q of the secret %q is in %q", piece, secret, text)
 			}
 		}
-	})
+	}
+}
+
+// printed is a text without the bytes that are not.
+func printed(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if counts(s[i]) {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
 }

@@ -739,8 +739,8 @@ func testSecrets(t *testing.T, w world) {
 		want []string
 	}{
 		"secret":                 {func(r *Reader) (any, error) { return r.secret("one") }, []string{"s3cret", "sst"}},
-		"lookup of one":          {func(r *Reader) (any, error) { return r.lookup("v1", "Secret", ns, "two") }, []string{"dDBrZW4=", "t0ken"}},
-		"lookup of all":          {func(r *Reader) (any, error) { return r.lookup("v1", "Secret", ns, "") }, []string{"c3N0", "czNjcmV0", "dDBrZW4=", "s3cret", "sst", "t0ken"}},
+		"lookup of one":          {func(r *Reader) (any, error) { return r.lookup("v1", "Secret", ns, "two") }, []string{"t0ken"}},
+		"lookup of all":          {func(r *Reader) (any, error) { return r.lookup("v1", "Secret", ns, "") }, []string{"s3cret", "sst", "t0ken"}},
 		"nothing that is secret": {func(r *Reader) (any, error) { return r.configMap("settings") }, nil},
 	}
 	for name, test := range tests {
@@ -820,6 +820,7 @@ func testTemplate(t *testing.T, w world) {
 		"pods":        {`{{range pods "app=web" "NS"}}{{.Ordinal}}{{end}}`, "0"},
 		"ready":       {`{{len (endpoints "web" "NS" | ready)}}`, "2"},
 		"secret":      {`{{(secret "sst").password}}`, "s3cret"},
+		"secretEnv":   {`[{{secretEnv "NOT_SET"}}]`, "[]"},
 		"self":        {`{{self.Namespace}}`, ns},
 		"service":     {`{{with service "web"}}{{.Port "http"}}{{range .Endpoints}} {{.Pod}}{{end}}{{end}}`, "80 web-0 web-1"},
 		"services":    {`{{range services "app=web"}}{{.Name}}{{len .Endpoints}}{{end}}`, "web2"},

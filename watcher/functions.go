@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,6 +33,7 @@ func (r *Reader) Funcs() map[string]any {
 		"pods":        r.pods,
 		"ready":       ready,
 		"secret":      r.secret,
+		"secretEnv":   r.secretEnv,
 		"self":        r.self,
 		"service":     r.service,
 		"services":    r.services,
@@ -134,10 +136,20 @@ func (r *Reader) secret(name string, namespace ...string) (map[string]string, er
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range *data {
-		r.secrets[v] = true
+	hidden := make(map[string]string, len(*data))
+	for k, v := range *data {
+		hidden[k] = r.hidden(v)
 	}
-	return maps.Clone(*data), nil
+	return hidden, nil
+}
+
+// secretEnv is a variable of the environment whose value is secret.
+func (r *Reader) secretEnv(name string) string {
+	r.private = true
+	if value := os.Getenv(name); value != "" {
+		return r.hidden(value)
+	}
+	return ""
 }
 
 // lookup is Helm's: one object, or with an empty name a map whose items are
@@ -176,19 +188,38 @@ func sorted(records map[string]*record) []*record {
 }
 
 // given is a copy of the object that lookup found. The values of a Secret are
-// noted.
+// noted, also in the annotation in which kubectl keeps a copy of them.
 func (r *Reader) given(found *record) map[string]any {
 	o := found.view.(*unstructured.Unstructured).DeepCopy()
-	if o.GetAPIVersion() == "v1" && o.GetKind() == kindSecret {
-		data, _, _ := unstructured.NestedStringMap(o.Object, "data")
-		for _, v := range data {
-			r.secrets[v] = true
-			if plain, err := base64.StdEncoding.DecodeString(v); err == nil {
-				r.secrets[string(plain)] = true
-			}
-		}
+	if o.GetAPIVersion() != "v1" || o.GetKind() != kindSecret {
+		return o.Object
+	}
+	data, _, _ := unstructured.NestedMap(o.Object, "data")
+	for k, v := range data {
+		data[k] = r.hiddenData(v)
+	}
+	if data != nil {
+		o.Object["data"] = data
+	}
+	annotations := o.GetAnnotations()
+	if copied, ok := annotations[corev1.LastAppliedConfigAnnotation]; ok {
+		annotations[corev1.LastAppliedConfigAnnotation] = r.hidden(copied)
+		o.SetAnnotations(annotations)
 	}
 	return o.Object
+}
+
+// hiddenData is hidden for base64, as a Secret has it.
+func (r *Reader) hiddenData(v any) any {
+	text, ok := v.(string)
+	if !ok {
+		return v
+	}
+	plain, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return r.hidden(text)
+	}
+	return base64.StdEncoding.EncodeToString([]byte(r.hidden(string(plain))))
 }
 
 // Self is the pod that kconfd runs in. Its name comes from the environment

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -175,7 +176,7 @@ func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKe
 	placed := append(bytes.Repeat([]byte("\n"), first-1), doc...)
 	var fields map[string]any
 	if err := yaml.Unmarshal(placed, &fields, exactNumbers); err != nil {
-		return err
+		return withoutValues(err, doc)
 	}
 	if err := utiljson.ConvertMapNumbers(fields, 0); err != nil {
 		return err
@@ -190,6 +191,16 @@ func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKe
 		})
 	}
 	return m.add(o, objects)
+}
+
+// withoutValues takes what the decoder quotes out of its error about a document
+// that may be a Secret.
+func withoutValues(err error, doc []byte) error {
+	if !bytes.Contains(doc, []byte(kindSecret)) {
+		return err
+	}
+	quoted := regexp.MustCompile("'[^']*'|`[^`]*`|\"[^\"]*\"")
+	return errors.New(quoted.ReplaceAllString(err.Error(), "[redacted]"))
 }
 
 // exactNumbers leaves it to ConvertMapNumbers what a number is: a whole one, as

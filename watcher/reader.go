@@ -23,7 +23,12 @@ type Reader struct {
 	secrets  map[string]bool
 	alone    int  // of needs: those that are watched by themselves
 	over     bool // more was to be read than may be
+	private  bool // something secret was asked for
 	ran      bool
+
+	// While the run is repeated with stand-ins for secrets.
+	standIn func(secret string) string // nil otherwise
+	missed  bool                       // it asked for something that has not been listed
 }
 
 // What one template may read: names may come from data, and each may be a watch.
@@ -85,7 +90,8 @@ func (w *Watcher) View(use func(*View)) {
 // Functions give empty values for what is not complete yet, so that one run
 // finds as much as it can of what has to be watched.
 func (v *View) Run(r *Reader, execute func() error) error {
-	r.needs, r.pending, r.restored, r.secrets, r.ran = map[need]uint64{}, nil, nil, map[string]bool{}, true
+	r.needs, r.pending, r.restored, r.ran = map[need]uint64{}, nil, nil, true
+	r.secrets, r.private = map[string]bool{}, false
 	r.alone, r.over = 0, false
 	err := execute()
 	if r.over {
@@ -97,6 +103,22 @@ func (v *View) Run(r *Reader, execute func() error) error {
 	}
 	return err
 }
+
+// Repeat calls execute once more after [View.Run], with what standIn gives in the
+// place of each secret. Nothing is recorded: what is read now begins no watch. When
+// that would be needed, there is an error.
+func (v *View) Repeat(r *Reader, standIn func(secret string) string, execute func() error) error {
+	r.standIn, r.missed = standIn, false
+	defer func() { r.standIn = nil }()
+	if err := execute(); err != nil || !r.missed {
+		return err
+	}
+	return errors.New("with other secrets it reads what has not been listed")
+}
+
+// ReadSecret says whether the last run read a Secret, or asked for one, or read a
+// variable that is secret.
+func (v *View) ReadSecret(r *Reader) bool { return r.private }
 
 // Stale says whether another run could come out differently from the last: it
 // never ran, something it read has changed, or all that it was waiting for has
@@ -136,22 +158,28 @@ func (r *Reader) Dependencies() []Dependency {
 	return slices.Compact(all)
 }
 
-// Secrets are the values of the Secrets that the last run read; they must not
-// be shown to anyone.
+// Secrets are the values of the Secrets and of the secret variables that the last
+// run read; they must not be shown to anyone.
 func (r *Reader) Secrets() []string {
 	r.watcher.mu.Lock()
 	defer r.watcher.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.secrets))
 }
 
-// ReadSecret says whether the last run read a Secret.
+// ReadSecret is [View.ReadSecret] outside of a view.
 func (r *Reader) ReadSecret() bool {
-	for _, d := range r.Dependencies() {
-		if d.Kind == kindSecret {
-			return true
-		}
+	r.watcher.mu.Lock()
+	defer r.watcher.mu.Unlock()
+	return r.private
+}
+
+// hidden notes a secret, and gives it, or its stand-in while a run is repeated.
+func (r *Reader) hidden(secret string) string {
+	if r.standIn != nil {
+		return r.standIn(secret)
 	}
-	return false
+	r.secrets[secret] = true
+	return secret
 }
 
 // Close ends the watches that only r needed, after the grace time.
@@ -164,10 +192,15 @@ func (r *Reader) Close() {
 
 // feed is the watch that answers n, recorded as read; nil while there is none.
 func (r *Reader) feed(n need) *feed {
+	f := r.watcher.serving(n)
+	if r.standIn != nil {
+		r.missed = r.missed || f == nil
+		return f
+	}
 	if !r.may(n) {
 		return nil
 	}
-	f := r.watcher.serving(n)
+	r.private = r.private || n.Kind == kindSecret
 	if f == nil {
 		r.needs[n] = 0
 		r.pending = append(r.pending, n.Dependency)

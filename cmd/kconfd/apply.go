@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -30,6 +29,9 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 		return err
 	}
 	defer batch.Discard()
+	if err := exposed(batch); err != nil {
+		return err
+	}
 	changed := slices.ContainsFunc(batch.Files, func(f *render.Staged) bool { return !f.InSync() })
 	rewritten := slices.ContainsFunc(batch.Files, (*render.Staged).Rewritten)
 	e.step("staged")
@@ -90,8 +92,8 @@ func (e *engine) check(ctx context.Context, j *job, batch *render.Batch) error {
 	staged := map[string]string{}
 	for _, f := range batch.Files {
 		staged[f.Dest] = f.Path
-		if err := galera.Guard(f.Content); err != nil {
-			return fmt.Errorf("refusing %q: %w", f.Dest, err)
+		if err := e.refuseContent(f); err != nil {
+			return err
 		}
 	}
 	if e.flags.syncOnly {
@@ -121,7 +123,7 @@ func (e *engine) runCommand(ctx context.Context, c reload.Command, data map[stri
 	if err != nil {
 		return err
 	}
-	c.Hide = e.hider.text
+	c.Hide = e.redactor.Redact
 	return c.Run(ctx)
 }
 
@@ -189,9 +191,12 @@ func (e *engine) plan(_ context.Context, j *job) error {
 		return err
 	}
 	defer batch.Discard()
+	if err := exposed(batch); err != nil {
+		return err
+	}
 	for _, f := range batch.Files {
-		if err := galera.Guard(f.Content); err != nil {
-			return fmt.Errorf("refusing %q: %w", f.Dest, err)
+		if err := e.refuseContent(f); err != nil {
+			return err
 		}
 		if !f.InSync() {
 			e.log.Info("would write", "file", f.Dest, "bytes", len(f.Content))
@@ -204,12 +209,12 @@ func (e *engine) plan(_ context.Context, j *job) error {
 }
 
 func (e *engine) printDiff(j *job, batch *render.Batch) error {
-	for _, f := range batch.Files {
+	for i, f := range batch.Files {
 		diff, err := f.Diff()
 		if err != nil {
 			return err
 		}
-		if _, err := io.WriteString(e.out, hideDiff(diff, f.Content, f.MayBeSecret() && !j.known, e.hider.text)); err != nil {
+		if _, err := io.WriteString(e.out, e.redactDiff(diff, f, j.before[i], j.masks[i], j.known)); err != nil {
 			return err
 		}
 	}

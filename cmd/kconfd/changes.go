@@ -124,19 +124,19 @@ func (e *engine) sketch(j *job, batch *render.Batch) {
 	if e.listener == nil {
 		return
 	}
-	for _, f := range batch.Files {
+	for i, f := range batch.Files {
 		if !f.Rewritten() {
 			continue
 		}
 		j.story.files = append(j.story.files, f.Dest)
 		if len(j.story.diff) < maxDiff {
-			j.story.diff = shorten(j.story.diff + e.diffOf(j, f))
+			j.story.diff = shorten(j.story.diff + e.diffOf(j, i, f))
 		}
 	}
 }
 
 // diffOf is how a file changes, as far as it may be shown to whoever looks.
-func (e *engine) diffOf(j *job, f *render.Staged) string {
+func (e *engine) diffOf(j *job, i int, f *render.Staged) string {
 	info, err := os.Stat(f.Dest)
 	switch {
 	case forOwner(f):
@@ -148,7 +148,7 @@ func (e *engine) diffOf(j *job, f *render.Staged) string {
 	if err != nil {
 		return withoutLines(f, "cannot be read")
 	}
-	return hideDiff(diff, f.Content, f.MayBeSecret() && !j.known, e.hider.text)
+	return e.redactDiff(diff, f, j.before[i], j.masks[i], j.known)
 }
 
 // forOwner says whether a file is nobody else's business though its template
@@ -177,11 +177,11 @@ func (e *engine) record(r result, now time.Time) {
 		return
 	}
 	c := change{
-		Time: now, Group: e.hider.text(g.name), Outcome: r.outcome(), Trigger: j.story.cause,
+		Time: now, Group: g.name, Outcome: r.outcome(), Trigger: j.story.cause,
 		Duration: now.Sub(j.story.began).Seconds(), Files: append([]string{}, j.story.files...), Diff: j.story.diff, Times: 1,
 	}
 	if r.err != nil {
-		c.Reason = e.hider.text(r.err.Error())
+		c.Reason = e.redactor.RedactOwn(r.err.Error())
 	} else {
 		g.shown.applied = now
 		e.tellApplied(g, c)
@@ -217,9 +217,9 @@ func (b *board) latest() []change {
 }
 
 // hide hides secrets that have become known in the changes of before.
-func (b *board) hide(hide func(string) string) {
+func (b *board) hide(r *render.Redactor) {
 	for i := range b.changes {
-		b.changes[i].Diff, b.changes[i].Reason = hide(b.changes[i].Diff), hide(b.changes[i].Reason)
+		b.changes[i].Diff, b.changes[i].Reason = redactLines(b.changes[i].Diff, r), r.RedactOwn(b.changes[i].Reason)
 	}
 }
 

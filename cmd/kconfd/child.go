@@ -159,7 +159,7 @@ func (e *engine) answerOrders() {
 	if len(c.waiting) == 0 || !e.renderLine() {
 		return
 	}
-	instance := c.instance(c.line.last, e.hider.text)
+	instance := c.instance(c.line.last, e.redactor.Redact)
 	var refused *reload.LineError
 	switch {
 	case errors.As(c.lineErr, &refused):

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kconfd/kconfd/gate"
+	"github.com/kconfd/kconfd/render"
 )
 
 // runClaim is `kconfd claim`: it ends with 0 for the first caller ever, with 1
@@ -22,7 +23,7 @@ func runClaim(ctx context.Context, args []string, s streams) error {
 	if c == nil || err != nil {
 		return err
 	}
-	newLogger(s.err, c.flags, &hider{}) // for what client-go says
+	newLogger(s.err, c.flags, &render.Redactor{}) // for what client-go says
 	claimed, err := c.make(ctx)
 	var by *signalled
 	switch {

@@ -83,8 +83,8 @@ func (f *flags) begin(ctx context.Context, s streams) (*engine, error) {
 
 // newEngine is an engine with the configuration that the flags name.
 func (f *flags) newEngine(s streams) (*engine, error) {
-	hide := &hider{}
-	log := newLogger(s.err, f, hide)
+	redactor := &render.Redactor{}
+	log := newLogger(s.err, f, redactor)
 	configs, err := load(f)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newEngine(f, log, w, hide)
+	e := newEngine(f, log, w, redactor)
 	e.out = s.out
 	if !f.hasChild() {
 		e.signals = catchSignals() // before anything is begun that they should not cut off
@@ -227,7 +227,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	}
 	err := e.untilEnd(ctx, &actors)
 	if e.child != nil {
-		return e.hider.error(e.child.result())
+		return redactError(e.child.result(), e.redactor)
 	}
 	if late := unseen(); late != nil {
 		err = late
@@ -236,7 +236,7 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	if errors.As(err, &by) {
 		return by.exit(f.onetime)
 	}
-	return e.hider.error(err)
+	return redactError(err, e.redactor)
 }
 
 // caught are the signals to kconfd that nobody has heeded yet.

@@ -55,7 +55,7 @@ func (k *daemon) awaitBusy() {
 
 // benchEngine is an engine for its jobs only, which nothing runs.
 func benchEngine(log slog.Handler) *engine {
-	return newEngine(&flags{}, slog.New(log), watcher.NewOffline(), &hider{})
+	return newEngine(&flags{}, slog.New(log), watcher.NewOffline(), &render.Redactor{})
 }
 
 // jobOn is a job that wants the content in a file.

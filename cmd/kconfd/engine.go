@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -26,16 +25,16 @@ import (
 // and write them and tell the process. It is the same for -onetime, which ends
 // it when every group is applied, and for the daemon.
 type engine struct {
-	flags   *flags
-	log     *slog.Logger
-	watcher *watcher.Watcher
-	hider   *hider
-	apply   func(context.Context, *job) error // what becomes of rendered files
-	signals caught                            // without a child
-	hup     <-chan struct{}                   // read the configuration again
-	meters  *meters
-	out     io.Writer         // for diffs
-	step    func(name string) // called at each step of the way to disk and process
+	flags    *flags
+	log      *slog.Logger
+	watcher  *watcher.Watcher
+	redactor *render.Redactor
+	apply    func(context.Context, *job) error // what becomes of rendered files
+	signals  caught                            // without a child
+	hup      <-chan struct{}                   // read the configuration again
+	meters   *meters
+	out      io.Writer         // for diffs
+	step     func(name string) // called at each step of the way to disk and process
 
 	listener net.Listener     // for HTTP; nil without -listen
 	events   *events.Recorder // nil without -events
@@ -58,17 +57,17 @@ type engine struct {
 	results chan result
 	phases  chan phase
 	asks    chan ask
-	late    bool            // the time for first data has passed
-	jobs    int             // under way, also those of groups that are gone
-	secrets map[string]bool // all that were ever read: the old ones are secret too
+	late    bool // the time for first data has passed
+	jobs    int  // under way, also those of groups that are gone
+	secrets secrets
 	config  *watcher.Files
 	targets *watcher.Files
 	refused string // why the configuration on disk is not in use
 	absent  string // the file for want of which it is not
 }
 
-func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, hide *hider) *engine {
-	e := &engine{flags: f, log: log, watcher: w, hider: hide, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}, secrets: map[string]bool{}}
+func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, redactor *render.Redactor) *engine {
+	e := &engine{flags: f, log: log, watcher: w, redactor: redactor, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}}
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -82,7 +81,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
 	defer e.closeGates()
-	e.child.takeOver(e.flags.args, e.hider.text)
+	e.child.takeOver(e.flags.args, e.redactor.Redact)
 	deadline := time.After(e.flags.timeout)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -400,18 +399,4 @@ func (e *engine) readers() []*watcher.Reader {
 		readers = append(readers, e.child.line.reader)
 	}
 	return readers
-}
-
-// hideSecrets tells the log which values to hide.
-func (e *engine) hideSecrets() {
-	known := len(e.secrets)
-	for _, r := range e.readers() {
-		for _, s := range r.Secrets() {
-			e.secrets[s] = true
-		}
-	}
-	if len(e.secrets) > known {
-		e.hider.know(render.Redactor(slices.Collect(maps.Keys(e.secrets))))
-		e.board.hide(e.hider.text)
-	}
 }

@@ -80,12 +80,12 @@ func (is glimpse) trouble() string {
 func (e *engine) tellEvents(g *group, was, is glimpse) {
 	switch reason := is.trouble(); {
 	case reason != "" && reason != was.trouble():
-		e.event(events.Warning, reason, g.name+": "+is.reason)
+		e.event(events.Warning, reason, g.name+": "+e.redactor.RedactOwn(is.reason))
 	case was.trouble() != "" && is.word == stateApplied && !g.shown.told:
 		e.event(events.Normal, reasonApplied, g.name+": in order again")
 	}
 	if is.stale != "" && was.stale == "" {
-		e.event(events.Warning, reasonStale, g.name+": "+is.stale)
+		e.event(events.Warning, reasonStale, g.name+": "+e.redactor.RedactOwn(is.stale))
 	}
 }
 
@@ -103,5 +103,5 @@ func (e *engine) tellApplied(g *group, c change) {
 }
 
 func (e *engine) event(kind events.Kind, reason, message string) {
-	e.events.Record(kind, reason, e.hider.text(message))
+	e.events.Record(kind, reason, message)
 }

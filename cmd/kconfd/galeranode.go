@@ -15,6 +15,7 @@ import (
 
 	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/galera"
+	"github.com/kconfd/kconfd/render"
 )
 
 const defaultDefaultsFile = "/etc/mysql/my.cnf"
@@ -104,7 +105,7 @@ func (c *galeraCall) record() (*galera.Store, error) {
 
 func (c *galeraCall) node(s streams) galera.NodeCommand {
 	return galera.NodeCommand{
-		File: c.file, Server: c.server, Pod: podIdentity(), Log: newLogger(logOf(s), c.flags, &hider{}), Store: c.store,
+		File: c.file, Server: c.server, Pod: podIdentity(), Log: newLogger(logOf(s), c.flags, &render.Redactor{}), Store: c.store,
 	}
 }
 
@@ -216,7 +217,7 @@ func runGaleraBootstrap(ctx context.Context, args []string, s streams) error {
 	if c.from == "" {
 		return &usageError{errors.New("want the node to begin with: -from NODE")}
 	}
-	newLogger(s.err, c.flags, &hider{}) // for what client-go says
+	newLogger(s.err, c.flags, &render.Redactor{}) // for what client-go says
 	store, err := c.record()
 	if err != nil {
 		return err
@@ -247,7 +248,7 @@ func runGaleraStatus(ctx context.Context, args []string, s streams) error {
 	if c == nil {
 		return err
 	}
-	newLogger(s.err, c.flags, &hider{}) // for what client-go says
+	newLogger(s.err, c.flags, &render.Redactor{}) // for what client-go says
 	store, err := c.record()
 	if err != nil {
 		return err

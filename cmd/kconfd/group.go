@@ -90,6 +90,8 @@ type groupTemplate struct {
 	reader   *watcher.Reader
 	content  []byte // nil when the last run did not come to an end
 	err      error
+	mask     *render.Mask                        // of the content; nil when it has no secrets
+	live     *render.Mask                        // of what this process has written
 	news     map[watcher.Dependency]watcher.News // the last that there were
 }
 
@@ -281,13 +283,49 @@ func (g *group) release(now time.Time) time.Time {
 }
 
 func (t *groupTemplate) run(v *watcher.View, values map[string]any) {
-	t.content = nil
+	t.content, t.mask = nil, nil
+	began := time.Now()
 	t.err = v.Run(t.reader, func() (err error) {
-		t.content, err = t.template.Execute(map[string]any{"Values": cloneValues(values)})
+		t.content, err = t.template.Execute(templateData(values))
 		return err
 	})
 	if over := limitOf(t.err); over != nil && over.Limit == limits.Reads {
 		t.err = fmt.Errorf("rendering %q: %w", t.config.source.Name, t.err)
+	}
+	var incomplete *watcher.IncompleteError
+	if v.ReadSecret(t.reader) && !errors.As(t.err, &incomplete) {
+		t.prove(v, values, time.Since(began))
+	}
+}
+
+func templateData(values map[string]any) map[string]any {
+	return map[string]any{"Values": cloneValues(values)}
+}
+
+// slowest is how long a template that reads a secret may take to be run again.
+const slowest = time.Second
+
+// prove finds out what of the content, or of the error, is the same with other
+// secrets. All else may stem from a secret.
+func (t *groupTemplate) prove(v *watcher.View, values map[string]any, took time.Duration) {
+	var other []byte
+	otherErr := errors.New("not run again")
+	again := took <= slowest && len(t.content) <= render.MaxProof
+	if again {
+		otherErr = v.Repeat(t.reader, t.template.StandIns(), func() (err error) {
+			other, err = t.template.Again(templateData(values))
+			return err
+		})
+	}
+	switch {
+	case t.err == nil && otherErr == nil:
+		t.mask = t.template.Mask(t.content, other)
+	case t.err == nil:
+		t.mask = t.template.Mask(t.content, nil)
+	case again:
+		t.err = t.template.RedactError(t.err, otherErr)
+	default:
+		t.err = t.template.RedactError(t.err, nil)
 	}
 }
 

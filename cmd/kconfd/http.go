@@ -33,7 +33,7 @@ func (e *engine) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		word := "ok"
 		switch {
 		case s.Err != nil:
-			word = "failing: " + e.hider.text(s.Err.Error())
+			word = "failing: " + e.redactor.RedactOwn(s.Err.Error())
 		case !s.Listed:
 			word = "not listed yet"
 		case !s.Healthy(now):

@@ -17,6 +17,9 @@ type job struct {
 	owed  bool          // tell the process even when no file changes
 	known bool          // what is live was rendered by this process
 
+	masks  []*render.Mask // of the files, which of their lines stem from secrets; nil for those of which none does
+	before []*render.Mask // of what is live
+
 	ledger *ledger // the group's, which is the job's while it runs
 
 	turnstile *turnstile // to the gate; nil without one
@@ -63,10 +66,13 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 	g.takeOver()
 	jobCtx, cancel := context.WithCancelCause(ctx)
 	j := &job{
-		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted(),
+		of: g, group: &g.groupConfig, files: files, owed: g.owed, known: g.settled && !g.drifted() && !e.flags.noop,
 		turnstile: g.turnstile, ungated: e.child != nil && g.action.ForChild() && !e.child.started,
 		ledger: g.ledger, counts: g.counts(), life: ctx, cancel: cancel, last: g.told,
 		story: story{began: time.Now(), cause: g.shown.cause},
+	}
+	for _, t := range g.templates {
+		j.masks, j.before = append(j.masks, t.mask), append(j.before, t.live)
 	}
 	if files == nil {
 		j.counts = g.applied // what is live is not what has been counted
@@ -111,6 +117,7 @@ func (e *engine) settle(r result, now time.Time) {
 		}
 	}
 	g.onDisk = j.onDisk
+	g.noteLive(r)
 	e.meters.job(r)
 	if !e.follows(g) {
 		g.giveUp()

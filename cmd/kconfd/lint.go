@@ -56,10 +56,8 @@ func (g *group) lint() []string {
 		if _, err := os.Stat(filepath.Dir(dest)); err != nil {
 			warn("the directory of %q does not exist here", dest)
 		}
-		if mode := t.config.file.Mode; mode&0o004 != 0 && t.template.Calls("secret") {
-			warn("%q has secrets, and everybody may read it with mode %04o", dest, mode)
-		}
 	}
+	warnings = append(warnings, g.lintSecrets()...)
 	if len(g.templates) > 1 && g.check != nil && !mentions(*g.check, "staged") {
 		warn("check_cmd does not name {{staged \"DEST\"}}: it checks the files that are live, not those that are to be")
 	}

@@ -10,17 +10,18 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
 )
 
 // newLogger is the one stream of messages, those of libraries folded in. What it
-// prints goes through hide, which knows the secrets read so far.
-func newLogger(w io.Writer, f *flags, hide *hider) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.logLevel, ReplaceAttr: hide.attr}
+// prints goes through the redactor, which knows the secrets that were read.
+func newLogger(w io.Writer, f *flags, redactor *render.Redactor) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.logLevel, ReplaceAttr: redactAttr(redactor)}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if f.logFormat == "json" {
 		handler = slog.NewJSONHandler(w, options)
 	}
-	others := slog.New(quieter{handler})
+	others := slog.New(quieter{handler, redactor})
 	klog.SetSlogLogger(others)
 	slog.SetDefault(others) // also of the log package, which net/http uses
 	return slog.New(handler)
@@ -30,6 +31,7 @@ func newLogger(w io.Writer, f *flags, hide *hider) *slog.Logger {
 // matters of it comes back as an error and is told once, by who asked for it.
 type quieter struct {
 	slog.Handler
+	redactor *render.Redactor
 }
 
 func (q quieter) Enabled(ctx context.Context, _ slog.Level) bool {
@@ -41,15 +43,25 @@ func (q quieter) Handle(ctx context.Context, r slog.Record) error {
 	if !q.Enabled(ctx, r.Level) {
 		return nil
 	}
-	r.Level = slog.LevelDebug
-	return q.Handler.Handle(ctx, r)
+	redacted := slog.NewRecord(r.Time, slog.LevelDebug, q.redactor.Redact(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		redacted.AddAttrs(redactForeign(a, q.redactor))
+		return true
+	})
+	return q.Handler.Handle(ctx, redacted)
 }
 
 func (q quieter) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quieter{q.Handler.WithAttrs(attrs)}
+	var redacted []slog.Attr
+	for _, a := range attrs {
+		redacted = append(redacted, redactForeign(a, q.redactor))
+	}
+	return quieter{q.Handler.WithAttrs(redacted), q.redactor}
 }
 
-func (q quieter) WithGroup(name string) slog.Handler { return quieter{q.Handler.WithGroup(name)} }
+func (q quieter) WithGroup(name string) slog.Handler {
+	return quieter{q.Handler.WithGroup(name), q.redactor}
+}
 
 // outputOf is what a failed command printed, where that is more than the one
 // line that its error shows.

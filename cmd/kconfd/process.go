@@ -399,8 +399,9 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 	})
 	if err == nil {
 		l.last = r
+		return r, nil
 	}
-	return r, err
+	return r, redactRun(v, l.reader, err)
 }
 
 // execute runs the template of an argument, or of a variable, which has a prefix.
@@ -408,7 +409,7 @@ func (l *commandLine) render(v *watcher.View) (*rendered, error) {
 func execute(t *render.Template, name, prefix string) (string, error) {
 	text, err := t.Execute(nil)
 	if err != nil {
-		return "", err
+		return "", &runError{t, err}
 	}
 	word := prefix + string(text)
 	if err := reload.CheckWord(word); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/kconfd/kconfd/docs"
 	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -278,7 +279,7 @@ func TestReferenceNamesTheStates(t *testing.T) {
 
 // The paths in the reference are served.
 func TestReferenceNamesThePaths(t *testing.T) {
-	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &hider{})
+	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &render.Redactor{})
 	handler := e.handler().(*http.ServeMux)
 	for _, row := range section(t, "## Seeing what happens") {
 		path := docs.Names(row[0])[0]

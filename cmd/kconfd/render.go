@@ -91,15 +91,16 @@ func (t *groupTemplate) named(name string) bool {
 // print shows the files that were chosen, in their order.
 func (p *printer) print(e *engine, out io.Writer) (differs bool, err error) {
 	var files []render.File
+	var masks []*render.Mask
 	for _, g := range e.groups {
 		for i, f := range g.files() {
 			if len(p.only) == 0 || slices.ContainsFunc(p.only, g.templates[i].named) {
-				files = append(files, f)
+				files, masks = append(files, f), append(masks, g.templates[i].mask)
 			}
 		}
 	}
 	if p.diff {
-		return p.printDiffs(e, files, out)
+		return p.printDiffs(e, files, masks, out)
 	}
 	for _, f := range files {
 		if len(files) > 1 {
@@ -112,19 +113,19 @@ func (p *printer) print(e *engine, out io.Writer) (differs bool, err error) {
 	return false, nil
 }
 
-func (p *printer) printDiffs(e *engine, files []render.File, out io.Writer) (differs bool, err error) {
+func (p *printer) printDiffs(e *engine, files []render.File, masks []*render.Mask, out io.Writer) (differs bool, err error) {
 	batch, err := render.Plan(files)
 	if err != nil {
 		return false, err
 	}
 	defer batch.Discard()
-	for _, f := range batch.Files {
+	for i, f := range batch.Files {
 		differs = differs || f.Rewritten()
 		diff, err := f.Diff()
 		if err != nil {
 			return differs, err
 		}
-		if _, err := io.WriteString(out, hideDiff(diff, f.Content, f.MayBeSecret(), e.hider.text)); err != nil {
+		if _, err := io.WriteString(out, e.redactDiff(diff, f, nil, masks[i], false)); err != nil {
 			return differs, err
 		}
 	}

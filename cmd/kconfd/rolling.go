@@ -332,7 +332,7 @@ func (e *engine) awaitPrecondition(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	command.Hide = e.hider.text
+	command.Hide = e.redactor.Redact
 	err = command.Await(limited)
 	switch {
 	case err == nil:
@@ -362,7 +362,7 @@ func (e *engine) endTurn(j *job, err error) {
 	case j.life.Err() != nil, !j.wrote && !j.owed:
 		err = t.forget(e.briefly(j)) // nothing has been done
 	default:
-		err = t.fail(e.briefly(j), e.hider.text(err.Error()))
+		err = t.fail(e.briefly(j), e.redactor.RedactOwn(err.Error()))
 	}
 	if err != nil {
 		e.log.Warn("the turn could not be given back yet", "group", j.group.name, "err", err)

@@ -2,116 +2,244 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
-	"sync/atomic"
 
+	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/watcher"
 )
 
-// hider hides secrets. Its zero value knows none.
-type hider struct {
-	hide atomic.Pointer[func(string) string]
+const (
+	// maxOldSecrets and maxOldBytes bound what is kept of secrets that are read no
+	// more: a process may still print them, and no file has them.
+	maxOldSecrets = 64
+	maxOldBytes   = 1 << 20
+)
+
+// secrets are those that were read last, and the last of those before.
+type secrets struct {
+	current, old []string // current is sorted, old has the newest first
+	pieces, keep []string // of files; paths
 }
 
-// know replaces what is to be hidden.
-func (h *hider) know(hide func(string) string) { h.hide.Store(&hide) }
-
-func (h *hider) text(s string) string {
-	if hide := h.hide.Load(); hide != nil {
-		return (*hide)(s)
+// set replaces what was read last, and says whether that is new.
+func (s *secrets) set(current, pieces, keep []string) bool {
+	if slices.Equal(s.current, current) && slices.Equal(s.pieces, pieces) && slices.Equal(s.keep, keep) {
+		return false
 	}
-	return s
-}
-
-func (h *hider) attr(groups []string, a slog.Attr) slog.Attr {
-	if own := a.Key == slog.MessageKey || a.Key == slog.LevelKey || a.Key == slog.TimeKey; own && len(groups) == 0 {
-		return a // kconfd's own words
-	}
-	switch v := a.Value.Resolve(); v.Kind() {
-	case slog.KindString:
-		a.Value = slog.StringValue(h.text(v.String()))
-	case slog.KindAny:
-		if err, ok := v.Any().(error); ok {
-			a.Value = slog.StringValue(h.text(err.Error()))
+	var gone []string
+	for _, before := range s.current {
+		if _, still := slices.BinarySearch(current, before); !still {
+			gone = append(gone, before)
 		}
 	}
-	return a
-}
-
-// error is err with the secrets hidden in its text.
-func (h *hider) error(err error) error {
-	if err == nil {
-		return nil
+	s.old = slices.DeleteFunc(append(gone, s.old...), func(old string) bool {
+		_, again := slices.BinarySearch(current, old)
+		return again
+	})
+	size, kept := 0, 0
+	for kept < min(len(s.old), maxOldSecrets) && size+len(s.old[kept]) <= maxOldBytes {
+		size += len(s.old[kept])
+		kept++
 	}
-	return &hiddenError{err, h}
+	s.old = slices.Clone(s.old[:kept]) // lets go of the others
+	s.current, s.pieces, s.keep = current, pieces, keep
+	return true
 }
 
-type hiddenError struct {
-	err   error
-	hider *hider
-}
+// all are the secrets to be hidden.
+func (s *secrets) all() []string { return slices.Concat(s.current, s.old) }
 
-func (e *hiddenError) Error() string { return e.hider.text(e.err.Error()) }
-func (e *hiddenError) Unwrap() error { return e.err }
-
-// hideIn hides in a text the secrets that are hidden in err's own.
-func hideIn(text string, err error) string {
-	var hidden *hiddenError
-	if errors.As(err, &hidden) {
-		return hidden.hider.text(text)
+// hideSecrets has what was read last hidden from now on.
+func (e *engine) hideSecrets() {
+	var current, pieces []string
+	for _, r := range e.readers() {
+		current = append(current, r.Secrets()...)
 	}
-	return text
+	for _, g := range e.groups {
+		for _, t := range g.templates {
+			for _, m := range []*render.Mask{t.mask, t.live} {
+				if p := m.Pieces(); p != "" {
+					pieces = append(pieces, p)
+				}
+			}
+		}
+	}
+	if len(current)+len(e.secrets.current)+len(pieces) == 0 {
+		return
+	}
+	slices.Sort(current)
+	if e.secrets.set(slices.Compact(current), slices.Compact(pieces), e.paths()) {
+		e.redactor.Set(e.secrets.all(), e.secrets.pieces, e.secrets.keep)
+		e.board.hide(e.redactor)
+	}
 }
 
-// hideDiff hides the secrets in a diff: those that are known, and those that may
-// have been there before. A file that is for its owner only, and that somebody
-// else or an earlier kconfd wrote, may have secrets that this one never read: of
-// a line that goes, no more is shown than the key that it shares with a line of
-// the new content, or than stands before the secret in one.
-func hideDiff(diff string, content []byte, private bool, hide func(string) string) string {
-	lines := strings.SplitAfter(hide(string(content)), "\n")
+// paths are those that stay in texts from which secrets are taken: the files, and
+// the directories in which the candidates are.
+func (e *engine) paths() []string {
+	var paths []string
+	for _, dest := range e.dests() {
+		paths = append(paths, dest)
+		if dir := filepath.Dir(dest); len(dir) > 1 {
+			paths = append(paths, dir+"/")
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// redactDiff is how a file changes, as far as it may be shown. Known says that
+// this process has rendered what is live.
+func (e *engine) redactDiff(diff string, f *render.Staged, before, after *render.Mask, known bool) string {
+	redacted := render.FileDiff{
+		Unified: diff, Content: f.Content, Before: before, After: after,
+		Open: known || after == nil && !f.MayBeSecret(),
+	}.Redacted()
+	return redactLines(redacted, e.redactor)
+}
+
+// redactLines takes whole secrets out of the lines of a diff: what is no secret in
+// one file may be one in another.
+func redactLines(diff string, r *render.Redactor) string {
 	var out strings.Builder
-	header := 2
-	for line := range strings.Lines(hide(diff)) {
-		if header--; header < 0 {
-			line = hideRemoved(line, lines, private)
+	for line := range strings.Lines(diff) {
+		if !strings.HasPrefix(line, "@@") && !strings.HasPrefix(line, "--- ") && !strings.HasPrefix(line, "+++ ") {
+			line = r.RedactOwn(line)
 		}
 		out.WriteString(line)
 	}
 	return out.String()
 }
 
-// hideRemoved hides the end of a removed line that may have a secret, given the
-// lines of the new content.
-func hideRemoved(line string, lines []string, private bool) string {
-	removed, ok := strings.CutPrefix(line, "-")
-	if !ok {
-		return line
+// refuseContent is galera's guard. It quotes what it does not like.
+func (e *engine) refuseContent(f *render.Staged) error {
+	err := galera.Guard(f.Content)
+	if err == nil {
+		return nil
 	}
-	for _, l := range lines {
-		if start, _, secret := strings.Cut(l, render.Redacted); secret && strings.HasPrefix(removed, start) {
-			return "-" + start + render.Redacted + "\n"
-		}
-	}
-	if !private || strings.TrimSpace(removed) == "" {
-		return line
-	}
-	key := keyOf(removed)
-	for _, l := range lines {
-		if key != "" && strings.HasPrefix(l, key) {
-			return "-" + key + render.Redacted + "\n"
-		}
-	}
-	return "-" + render.Redacted + "\n" // what looks like a key may be the secret's own beginning
+	return fmt.Errorf("refusing %q: %s", f.Dest, e.redactor.Redact(err.Error()))
 }
 
-// keyOf is what a line begins with, up to the first sign that a value follows.
-func keyOf(line string) string {
-	word := strings.TrimLeft(line, " \t")
-	end := strings.IndexAny(word, "=:\"' \t")
-	if end <= 0 {
-		return ""
+// A runError is the error of a template that was run without data.
+type runError struct {
+	template *render.Template
+	err      error
+}
+
+func (e *runError) Error() string { return e.err.Error() }
+func (e *runError) Unwrap() error { return e.err }
+
+// redactRun takes secrets out of the error of a run, if it is a template's.
+func redactRun(v *watcher.View, r *watcher.Reader, err error) error {
+	var failed *runError
+	if !v.ReadSecret(r) || !errors.As(err, &failed) {
+		return err
 	}
-	return line[:len(line)-len(word)+end+1]
+	return failed.template.RedactError(failed.err, v.Repeat(r, failed.template.StandIns(), func() error {
+		_, err := failed.template.Again(nil)
+		return err
+	}))
+}
+
+// exposed refuses to write secrets into a file that others may have open already: a
+// program that reads it keeps on reading when the mode is taken away.
+func exposed(batch *render.Batch) error {
+	for _, f := range batch.Files {
+		if !f.Private || !f.InPlace || !f.Rewritten() {
+			continue
+		}
+		info, err := os.Stat(f.Dest)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it gets the right mode at once
+		}
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if f.Mode != 0 {
+			want = f.Mode
+		}
+		if now := info.Mode().Perm(); now&^want&0o066 != 0 {
+			return fmt.Errorf("writing %q in place: it would have a secret, and mode %04o is open to other users: give the file mode %04o first, or set mode", f.Dest, now, want)
+		}
+	}
+	return nil
+}
+
+// noteLive notes of which files the job has become the live one.
+func (g *group) noteLive(r result) {
+	var back *rolledBackError
+	if !r.job.live || errors.As(r.err, &back) || len(r.job.masks) != len(g.templates) {
+		return
+	}
+	for i, t := range g.templates {
+		t.live = r.job.masks[i]
+	}
+}
+
+// redactAttr takes secrets out of an attribute of the log. Names, paths and
+// kconfd's own words stay.
+func redactAttr(r *render.Redactor) func(groups []string, a slog.Attr) slog.Attr {
+	return func(groups []string, a slog.Attr) slog.Attr {
+		v := a.Value.Resolve()
+		err, isError := v.Any().(error)
+		switch {
+		case a.Key == "line": // of another program
+			a.Value = slog.StringValue(r.Redact(v.String()))
+		case isError:
+			a.Value = slog.StringValue(r.RedactOwn(err.Error()))
+		case v.Kind() == slog.KindString && slices.Contains([]string{"err", "output", "reason", "why", "hint"}, a.Key):
+			a.Value = slog.StringValue(r.RedactOwn(v.String()))
+		}
+		return a
+	}
+}
+
+// redactForeign takes secrets out of all that another library says.
+func redactForeign(a slog.Attr, r *render.Redactor) slog.Attr {
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(r.Redact(v.String()))
+	case slog.KindGroup:
+		var attrs []slog.Attr
+		for _, inner := range v.Group() {
+			attrs = append(attrs, redactForeign(inner, r))
+		}
+		a.Value = slog.GroupValue(attrs...)
+	case slog.KindAny:
+		a.Value = slog.StringValue(r.Redact(fmt.Sprintf("%+v", v.Any())))
+	}
+	return a
+}
+
+// redactError is err with the secrets hidden in its text.
+func redactError(err error, r *render.Redactor) error {
+	if err == nil {
+		return nil
+	}
+	return &redactedError{err, r}
+}
+
+type redactedError struct {
+	err      error
+	redactor *render.Redactor
+}
+
+func (e *redactedError) Error() string { return e.redactor.RedactOwn(e.err.Error()) }
+func (e *redactedError) Unwrap() error { return e.err }
+
+// hideIn hides in a text the secrets that are hidden in err's own.
+func hideIn(text string, err error) string {
+	var redacted *redactedError
+	if errors.As(err, &redacted) {
+		return redacted.redactor.RedactOwn(text)
+	}
+	return text
 }

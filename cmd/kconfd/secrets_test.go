@@ -1,14 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/render"
 )
 
 // secretOf is a manifest of the Secret that these tests read.
@@ -182,4 +188,68 @@ func TestSecretsOfTheCommand(t *testing.T) {
 		t.Errorf("want the secret hidden in the log and in the error:\n%s", log)
 	}
 	wantHidden(t, k.log.String(), "exit status 1: two", "status 1: two blanks")
+}
+
+// Of secrets that are read no more, the newest are remembered, up to a number and a size.
+func TestOldSecrets(t *testing.T) {
+	var s secrets
+	for n := range 3 * maxOldSecrets {
+		if !s.set([]string{fmt.Sprintf("secret-%04d", n)}, nil, nil) {
+			t.Fatal("a new secret is nothing new")
+		}
+	}
+	if last := 3*maxOldSecrets - 1; s.set([]string{fmt.Sprintf("secret-%04d", last)}, nil, nil) {
+		t.Error("the same secret is new")
+	}
+	if got, want := s.old[0], fmt.Sprintf("secret-%04d", 3*maxOldSecrets-2); len(s.old) != maxOldSecrets || got != want {
+		t.Errorf("got %d old secrets, the newest %q, want %d and %q", len(s.old), got, maxOldSecrets, want)
+	}
+	for n := range 5 {
+		s.set([]string{strings.Repeat(fmt.Sprint(n), maxOldBytes/2)}, nil, nil)
+	}
+	size := 0
+	for _, old := range s.old {
+		size += len(old)
+	}
+	if size > maxOldBytes || len(s.old) != 2 {
+		t.Errorf("got %d old secrets of %d bytes, want 2 of %d at most", len(s.old), size, maxOldBytes)
+	}
+	s.set([]string{s.old[0]}, nil, nil)
+	if slices.Contains(s.old, s.current[0]) {
+		t.Error("a secret that is read again is old")
+	}
+}
+
+// What client-go and net/http say is of others, and so is what the child says: all
+// of it is searched for secrets. In kconfd's own messages names stay.
+func TestSecretsInTheLog(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var out strings.Builder
+		var r render.Redactor
+		r.Set([]string{"hunter2hunter2", "group", "in"}, nil, nil)
+		log := newLogger(&out, &flags{logFormat: format, logLevel: slog.LevelDebug}, &r)
+		slog.Default().With("with", "hunter2hun").WithGroup("g").Error("said ter2hunter", "err", errors.New("hunter2"), "any", []string{"hunter2"}, slog.Group("in", "x", "hunter2"))
+		log.Debug("child says", "line", "STATUS=nter2hunt")
+		log.Info("written", "group", "in", "file", "/etc/group", "err", errors.New("of hunter2hunter2 in group"))
+		wantHidden(t, out.String(), "hunter", "nter2h", "ter2hu")
+		for _, want := range []string{"/etc/group", "of [redacted] in group", "STATUS=[redacted]", "said [redacted]"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: %q is not in:\n%s", format, want, out.String())
+			}
+		}
+	}
+	newLogger(io.Discard, &flags{}, &render.Redactor{}) // for the other tests
+}
+
+// The command line's templates are compared as those of files are.
+func TestSecretsInErrorsOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, map[string]string{
+		"objects.yaml":       secretOf("Tr0ub4dor&3"),
+		"conf/conf.d/a.toml": "[process]\nargs = ['{{ fail (printf \"not %s\" ((secret \"db\").value | upper)) }}']\n",
+	})
+	k := startIn(d, "--", "true")
+	k.awaitLog(`cannot be rendered.*not \[redacted\]`)
+	k.end(syscall.SIGTERM)
+	wantHidden(t, k.log.String(), "TR0UB4")
 }

@@ -311,7 +311,7 @@ const glance = 5 * time.Second
 func (e *engine) status(now time.Time) *status {
 	s := &status{
 		Time: now, Version: version, Name: podName(), Namespace: e.watcher.Namespace(), Started: e.board.started,
-		Ready: e.child.ready(), Noop: e.flags.noop, Refused: e.hider.text(e.refused),
+		Ready: e.child.ready(), Noop: e.flags.noop, Refused: e.redactor.RedactOwn(e.refused),
 		Groups: []groupStatus{}, Child: e.childStatus(), Watches: e.watchStatus(now), Changes: e.board.latest(),
 	}
 	for _, g := range e.groups {
@@ -347,8 +347,8 @@ func (e *engine) groupStatus(g *group, now time.Time) groupStatus {
 		reason = e.explain(g).Error()
 	}
 	s := groupStatus{
-		Name: e.hider.text(g.name), State: word, Reason: e.hider.text(reason), Since: g.shown.since, NextTry: g.retry, Working: g.busy,
-		Stale: e.hider.text(g.outdated()), Applied: g.shown.applied, Action: e.hider.text(g.action.String()),
+		Name: g.name, State: word, Reason: e.redactor.RedactOwn(reason), Since: g.shown.since, NextTry: g.retry, Working: g.busy,
+		Stale: e.redactor.RedactOwn(g.outdated()), Applied: g.shown.applied, Action: g.action.String(),
 		Files: []fileStatus{}, Gate: g.gate(),
 	}
 	for _, t := range g.templates {
@@ -385,7 +385,7 @@ func (e *engine) childStatus() *childStatus {
 		State:   string(now.State), Ready: now.State == reload.Running && now.Ready, Instance: now.Instance, Since: now.Since,
 	}
 	if refused := cmp.Or(now.Refused, e.child.lineErr); refused != nil && !waiting(refused) {
-		s.Refused = e.hider.text(refused.Error())
+		s.Refused = e.redactor.RedactOwn(refused.Error())
 	}
 	return s
 }
@@ -397,7 +397,7 @@ func (e *engine) watchStatus(now time.Time) []watchStatus {
 			Name: w.Watch.String(), Healthy: w.Healthy(now), Listed: w.Listed, Objects: w.Objects, Progress: w.Progress,
 		}
 		if w.Err != nil {
-			s.Error = e.hider.text(w.Err.Error())
+			s.Error = e.redactor.RedactOwn(w.Err.Error())
 		}
 		all = append(all, s)
 	}

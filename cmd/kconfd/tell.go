@@ -131,7 +131,7 @@ func (e *engine) act(j *job, back bool) (err error) {
 			return err
 		}
 	}
-	action.Hide, action.Command.Hide = e.hider.text, e.hider.text
+	action.Hide, action.Command.Hide = e.redactor.Redact, e.redactor.Redact
 	if err := action.Do(j.life); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (e *engine) verify(ctx context.Context, j *job, ended <-chan struct{}) erro
 	if err != nil {
 		return err
 	}
-	command.Hide = e.hider.text
+	command.Hide = e.redactor.Redact
 	err = command.Await(ctx)
 	switch cause := context.Cause(ctx); {
 	case err == nil:

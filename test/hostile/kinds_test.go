@@ -303,3 +303,65 @@ func hostileTemplates() map[string]string {
 		"many reads":           `{{ range until (min $n 3000 | int) }}{{ lookup "v1" "ConfigMap" "default" (print "c" .) | len }}{{ end }}{{ $n }}`,
 	}
 }
+
+// derivedSecrets are what templates make of secrets.
+func derivedSecrets() map[string]string {
+	const s = `{{ $s := secret "s" }}`
+	return map[string]string{
+		"plain":     s + `{{ $s.password }}`,
+		"upper":     s + `{{ $s.password | upper }}`,
+		"trunc":     s + `{{ $s.password | trunc 8 }}`,
+		"tail":      s + `{{ trimPrefix "Tr0" $s.password }}`,
+		"split":     s + `{{ index (splitList "&" $s.password) 0 }}`,
+		"basic":     s + `{{ printf "%s:%s" $s.username $s.password | b64enc }}`,
+		"unpadded":  s + `{{ $s.password | b64enc | trimAll "=" }}`,
+		"url64":     s + `{{ $s.password | b64enc | replace "+" "-" }}`,
+		"base32":    s + `{{ $s.password | b32enc }}`,
+		"hex":       s + `{{ printf "%x" $s.password }}`,
+		"codes":     s + `{{ range splitList "" $s.password }}{{ printf "%d " (index . 0) }}{{ end }}`,
+		"letters":   s + "{{ range splitList \"\" $s.password }}\n  key = {{ . }}{{ end }}",
+		"reversed":  s + `{{ range splitList "" $s.password | reverse }}{{ . }}{{ end }}`,
+		"sql":       s + `'{{ $s.quote | replace "'" "''" }}'`,
+		"squote":    s + `{{ $s.quote | squote }}`,
+		"yaml":      s + `{{ dict "k" $s.quote | toYaml }}`,
+		"json":      s + `{{ toJson $s }}`,
+		"inner":     s + `{{ (index (fromJson (index $s "config.json")).auths "reg.example").password }}`,
+		"inneryaml": s + `{{ (fromYaml (index $s "config.yaml")).db.password }}`,
+		"userinfo":  s + `{{ (urlParse $s.uri).userinfo }}`,
+		"dsn":       s + `{{ regexFind "://[^@]+" $s.uri }}`,
+		"query":     s + `{{ urlquery $s.password }}`,
+		"regex":     s + `{{ regexFind "[a-z0-9]+&" $s.password }}`,
+		"sum":       s + `{{ add $s.digits 0 }}`,
+		"lookup":    `{{ (lookup "v1" "Secret" "default" "s").data.password }}`,
+		"decoded":   `{{ (lookup "v1" "Secret" "default" "s").data.password | b64dec | lower }}`,
+		"tpl":       s + `{{ tpl "{{ .password | lower }}" $s }}`,
+		"include":   s + `{{ define "p" }}{{ .password | title }}{{ end }}{{ include "p" $s }}`,
+		"nindent":   s + `|{{ $s.password | nindent 4 }}`,
+	}
+}
+
+// secretTrouble are errors and commands that have a secret in what they say.
+func secretTrouble() map[string]struct{ contents, rest, want string } {
+	const s = `{{ $s := secret "s" }}`
+	basic := s + `token = {{ printf "%s:%s" $s.username $s.password | b64enc }}` + "\nuser = {{ $s.username | upper }}\n"
+	return map[string]struct{ contents, rest, want string }{
+		"urlParse":                     {s + `{{ urlParse (printf "http://[%s" $s.password) }}`, "", "urlParse"},
+		"fromYaml":                     {s + `{{ fromYaml (printf "a: *%s" $s.username) }}`, "", "fromYaml"},
+		"fromJson":                     {s + `{{ fromJson $s.password }}`, "", "fromJson"},
+		"toDate":                       {s + `{{ mustToDate "2006-01-02" $s.password }}`, "", "[redacted]"},
+		"regexp":                       {s + `{{ mustRegexMatch (printf "(%s" $s.password) "x" }}`, "", "regexp"},
+		"fail":                         {s + `{{ fail (printf "the password %s is bad" $s.password) }}`, "", "the password [redacted] is bad"},
+		"required":                     {s + `{{ required (printf "not with %s" ($s.password | upper)) "" }}`, "", "not with [redacted]"},
+		"an index":                     {s + `{{ index (fromJson (index $s "config.json")) $s.password $s.username }}`, "", "index"},
+		"no template":                  {s + `{{ include (print $s.password) . }}`, "", "include"},
+		"a name":                       {s + `{{ (configMap $s.password).x }}`, "", "[redacted]"},
+		"tpl":                          {s + `{{ tpl (printf "{{ %s }}" $s.password) . }}`, "", "tpl"},
+		"a check that prints the file": {basic, "check_cmd = \"cat {{.src}}; false\"\n", "[redacted]"},
+		"a check that decodes":         {basic, "check_cmd = \"sed -n 's/token = //p' {{.src}} | base64 -d; false\"\n", "[redacted]"},
+		"a check that prints in hex":   {basic, "check_cmd = \"sed -n 's/token = //p' {{.src}} | base64 -d | od -An -tx1 | tr -d ' '; false\"\n", "[redacted]"},
+		"a check that turns around":    {basic, "check_cmd = \"rev {{.src}}; false\"\n", "[redacted]"},
+		"a check that prints the end":  {basic, "check_cmd = \"tail -c 12 {{.src}}; false\"\n", "checking"},
+		"a check of the group":         {basic, "[reload]\naction = \"exec\"\ncommand = \"cat $DEST; false\"\n", ""},
+		"a verification":               {basic, "[reload]\naction = \"exec\"\ncommand = \"true\"\nverify_cmd = \"cat $DEST; false\"\nverify_timeout = \"300ms\"\n", ""},
+	}
+}

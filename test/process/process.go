@@ -102,6 +102,9 @@ func (p *Process) Stop(s syscall.Signal) {
 	}
 }
 
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Log is what it has written so far.
 func (p *Process) Log() string { return p.log.String() }
 

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kconfd/kconfd/render"
+	"github.com/kconfd/kconfd/watcher"
+)
+
+// lintSecrets is where secrets can be seen that need not be, and which files
+// anybody may change.
+func (g *group) lintSecrets() []string {
+	var warnings []string
+	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	for _, t := range g.templates {
+		dest, mode := t.config.file.Dest, t.config.file.Mode
+		if mode&0o004 != 0 && readsSecret(t.template) {
+			warn("%q has secrets, and everybody may read it with mode %04o", dest, mode)
+		}
+		if mode&0o002 != 0 {
+			warn("everybody may write %q with mode %04o", dest, mode)
+		}
+		for _, name := range secretLooking(t.template) {
+			warn("%q reads the variable %s with env: with secretEnv it is hidden, and the file is for its owner only", dest, name)
+		}
+	}
+	if g.process != nil {
+		warnings = append(warnings, lintProcess(g.process)...)
+	}
+	return warnings
+}
+
+// lintProcess is lintSecrets for a command line, which every user of the machine
+// can see.
+func lintProcess(raw *rawProcess) []string {
+	p, err := raw.parse()
+	if err != nil {
+		return nil // it has been refused
+	}
+	line, err := newCommandLine(nil, p, watcher.NewOffline())
+	if err != nil {
+		return nil
+	}
+	var warnings []string
+	for i, t := range line.args {
+		if readsSecret(t) || len(secretLooking(t)) > 0 {
+			warnings = append(warnings, fmt.Sprintf("[process] args %d has a secret, which other users see in the list of processes: give it in env or in a file", i+1))
+		}
+	}
+	for i, t := range line.values {
+		for _, name := range secretLooking(t) {
+			warnings = append(warnings, fmt.Sprintf("[process] env %s reads the variable %s with env: with secretEnv it is hidden", line.names[i], name))
+		}
+	}
+	return warnings
+}
+
+// readsSecret says whether a template calls for secrets, as far as its text tells.
+func readsSecret(t *render.Template) bool {
+	return slices.ContainsFunc(t.AllCalls(), func(c render.Call) bool {
+		switch c.Function {
+		case "secret", "secretEnv":
+			return true
+		case "lookup":
+			return len(c.Args) > 1 && c.Args[1] != nil && *c.Args[1] == "Secret"
+		}
+		return false
+	})
+}
+
+// secretLooking are the variables that a template reads with env, and whose names
+// say that they are secret.
+func secretLooking(t *render.Template) []string {
+	var names []string
+	for _, c := range t.AllCalls() {
+		if c.Function == "env" && len(c.Args) > 0 && c.Args[0] != nil && soundsSecret(*c.Args[0]) {
+			names = append(names, *c.Args[0])
+		}
+	}
+	return names
+}
+
+// soundsSecret says whether a variable is called as those are that hold secrets.
+func soundsSecret(name string) bool {
+	name = strings.ToUpper(name)
+	has := func(word string) bool { return strings.Contains(name, word) }
+	ends := func(end string) bool { return strings.HasSuffix(name, end) }
+	switch {
+	case slices.ContainsFunc([]string{"_FILE", "_PATH", "_DIR", "_NAME", "_URL", "_TTL"}, ends):
+		return false // where it is, or what it is called
+	case slices.ContainsFunc([]string{"PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL"}, has):
+		return true
+	}
+	return slices.ContainsFunc([]string{"_KEY", "APIKEY", "_PASS", "_PWD", "_PW"}, ends) || name == "KEY"
+}
