@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kconfd/kconfd/internal/limits"
+	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -81,7 +82,7 @@ func TestLimitsOfTheCommandLine(t *testing.T) {
 
 // A limit that was exceeded is counted once for each run.
 func TestLimitsAreCounted(t *testing.T) {
-	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &hider{})
+	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &render.Redactor{})
 	g := &group{groupConfig: groupConfig{name: "g"}}
 	first, second := &limits.Error{Limit: limits.Depth}, &limits.Error{Limit: limits.Depth}
 	for _, err := range []error{nil, os.ErrNotExist, first, first, second} {
