@@ -16,7 +16,7 @@ import (
 
 // A process is what /proc says about one at one moment.
 type process struct {
-	pid, parent, group, session int
+	pid, parent, group int
 	zombie                      bool
 	start                       uint64 // in ticks since the machine's; with pid it identifies a process
 }
@@ -43,7 +43,7 @@ func (p *Process) members() []process {
 	family := map[int]bool{p.root.pid: true}
 	patience := time.Now().Add(environWait)
 	for pid, other := range all {
-		family[pid] = other.group == p.root.pid || other.session == p.root.pid ||
+		family[pid] = other.group == p.root.pid ||
 			outside[other.parent] && other.start >= p.root.start && p.marks(other, patience)
 	}
 	addDescendants(family, all)
@@ -150,10 +150,9 @@ func parseStat(pid int, stat string) (process, error) {
 	p := process{pid: pid}
 	// A first thread that has ended looks like a zombie while others live.
 	p.zombie = fields[0] == "X" || fields[0] == "Z" && fields[threadsField] <= "1"
-	var errs [4]error
+	var errs [3]error
 	p.parent, errs[0] = strconv.Atoi(fields[1])
 	p.group, errs[1] = strconv.Atoi(fields[2])
-	p.session, errs[2] = strconv.Atoi(fields[3])
-	p.start, errs[3] = strconv.ParseUint(fields[startField], 10, 64)
+	p.start, errs[2] = strconv.ParseUint(fields[startField], 10, 64)
 	return p, errors.Join(errs[:]...)
 }

@@ -39,15 +39,15 @@ type Process struct {
 	seen map[process]bool // orphans, and whether they have the mark
 }
 
-// Start starts cmd as the leader of a session and a process group of its own. The
-// caller calls Wait once, after Done is closed or End has returned.
+// Start starts cmd as the leader of a process group of its own. The caller calls
+// Wait once, after Done is closed or End has returned. A Pdeathsig of cmd is sent
+// when this process ends, rather than one of its threads.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, mark: rand.Text(), ended: make(chan struct{}), seen: map[process]bool{}}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setpgid = true, false
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Setpgid = true
 	cmd.Env = marked(cmd.Environ(), p.mark)
 	started := make(chan error)
 	go func() { // until the program ends
@@ -69,8 +69,8 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	return p, <-started
 }
 
-// awaitEnd leaves the program as a zombie, so that its process id, which is also
-// that of its group and session, is not given to another process before Wait.
+// awaitEnd leaves the program as a zombie: its process id, which is also that of
+// its group, is not given to another process before Wait.
 func (p *Process) awaitEnd() {
 	for {
 		err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, (*unix.Siginfo)(unsafe.Pointer(&p.info)), unix.WEXITED|unix.WNOWAIT, nil)
@@ -155,13 +155,23 @@ func (p *Process) hasEnded() bool {
 	}
 }
 
-// Run runs cmd until it ends by itself or ctx ends. All that it started is ended
-// then, with SIGKILL. The error is that of [exec.Cmd.Run].
+// Bind has the kernel send SIGKILL to cmd when this process ends.
+func Bind(cmd *exec.Cmd) *exec.Cmd {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	return cmd
+}
+
+// Run runs cmd, which it binds, until it ends by itself or ctx ends. All that it
+// started is ended then, with SIGKILL. The error is that of [exec.Cmd.Run], or the
+// cause of ctx's end when that came before the start.
 func Run(ctx context.Context, cmd *exec.Cmd) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	p, err := Start(cmd)
+	p, err := Start(Bind(cmd))
 	if err != nil {
 		return err
 	}
