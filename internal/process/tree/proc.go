@@ -17,8 +17,8 @@ import (
 // A process is what /proc says about one at one moment.
 type process struct {
 	pid, parent, group int
-	zombie                      bool
-	start                       uint64 // in ticks since the machine's; with pid it identifies a process
+	zombie             bool
+	start              uint64 // in ticks since the machine's; with pid it identifies a process
 }
 
 // signal sends a signal, unless the process id is another process's by now.
