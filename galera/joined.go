@@ -178,7 +178,7 @@ func (j *Joined) serves() bool {
 // serves clients and has a position.
 func (j *Joined) state(ctx context.Context) serverState {
 	if j.settings.StatusFile != "" {
-		s, err := readStatus(ctx, j.settings.StatusFile)
+		s, err := j.settings.readStatus(ctx)
 		if err != nil {
 			return stateUnknown
 		}

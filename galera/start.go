@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -402,16 +402,35 @@ func (s *Start) say(level slog.Level, text string) {
 // makeDataDir makes the directory for a server that joins from nothing: in a new
 // volume it is not there.
 func (s *Start) makeDataDir() error {
-	if err := os.Mkdir(s.settings.DataDir, 0o700); errors.Is(err, fs.ErrExist) {
+	if exists(s.settings.DataDir) {
 		return nil
-	} else if err != nil {
-		return err
 	}
-	o, err := FirstBoot{DefaultsFile: s.File}.owner()
+	server, err := serverAccount(s.File)
 	if err != nil {
 		return err
 	}
-	return o.take(s.settings.DataDir)
+	beside, err := accountBeside(s.settings.DataDir, server)
+	if err != nil {
+		return err
+	}
+	err = beside.do(func() error { return os.Mkdir(s.settings.DataDir, 0o700) })
+	if err != nil || beside == server {
+		return err
+	}
+	return server.take(s.settings.DataDir)
+}
+
+// removeStatusFile removes what an earlier server said.
+func (s *Start) removeStatusFile() error {
+	if s.settings.StatusFile == "" {
+		return nil
+	}
+	dir, name := filepath.Split(s.settings.StatusFile)
+	a, err := accountIn(filepath.Clean(dir), s.File)
+	if err != nil {
+		return err
+	}
+	return a.do(func() error { return removeFiles(dir, name) })
 }
 
 // carryOut prepares the data directory and writes the arguments.
@@ -427,7 +446,7 @@ func (s *Start) carryOut(d decision) error {
 	if err := s.dir.remove(stale...); err != nil {
 		return err
 	}
-	if err := os.Remove(s.settings.StatusFile); s.settings.StatusFile != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.removeStatusFile(); err != nil {
 		return err
 	}
 	var args []string

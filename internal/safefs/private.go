@@ -54,3 +54,13 @@ func OpenNearest(path string, trust Trust) (*Dir, error) {
 		path = filepath.Dir(path)
 	}
 }
+
+// OpenDir opens a directory in the directory. Anything else, a link to one
+// included, is an error.
+func (d *Dir) OpenDir(name string) (*Dir, error) {
+	fd, err := openat(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, d.fail("open", name, err)
+	}
+	return newDir(fd, d.Path(name))
+}
