@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,16 +48,14 @@ func readOptions(file string) ([]Option, error) {
 }
 
 // refuseIncludes returns an error when a file that the text includes, directly or
-// not, is one that the server would wait for or read without end. Of other errors
-// the server itself has more to say.
+// not, is one that the server would wait for or read without end. Of one that is
+// not there, or may not be read, the server itself has more to say.
 func refuseIncludes(file string, text []byte) error {
 	_, err := (&includes{}).follow(text, 0)
-	var notRegular *safefs.TypeError
-	var tooLarge *safefs.SizeError
-	if errors.As(err, &notRegular) || errors.As(err, &tooLarge) || errors.Is(err, errTooManyIncludes) {
-		return fmt.Errorf("%q includes: %w", file, err)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("what %q includes: %w", file, err)
 }
 
 var errTooManyIncludes = fmt.Errorf("more than %d files, or %d bytes in them", maxOptionFiles, maxOptionBytes)

@@ -120,12 +120,15 @@ func (c *claimCall) print(claimed gate.Claimed, s streams) error {
 	return err
 }
 
-// untilSignal gives a context that SIGTERM and SIGINT end, with a [signalled] as
-// its cause, until stop is called.
+// untilSignal gives a context that SIGTERM, SIGINT and SIGHUP end, with a
+// [signalled] as its cause, until stop is called. Under nohup SIGHUP stays ignored.
 func untilSignal(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(term, syscall.SIGHUP)
+	}
 	go func() { // until stop
 		select {
 		case s := <-term:

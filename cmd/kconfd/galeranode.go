@@ -15,6 +15,7 @@ import (
 
 	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/galera"
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 const defaultDefaultsFile = "/etc/mysql/my.cnf"
@@ -173,7 +174,7 @@ func runGaleraStart(ctx context.Context, args []string, s streams) error {
 	if path == "" {
 		return &usageError{errors.New("KCONFD_START_FILE is not set: this is for pre_start")}
 	}
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	out, err := openStartFile(path)
 	if err != nil {
 		return fmt.Errorf("opening the file in KCONFD_START_FILE: %w", err)
 	}
@@ -182,6 +183,23 @@ func runGaleraStart(ctx context.Context, args []string, s streams) error {
 	defer stop()
 	start := &galera.Start{NodeCommand: c.node(s), Out: out, LastExit: os.Getenv("KCONFD_LAST_EXIT")}
 	return exitBySignal(ctx, start.Run(ctx))
+}
+
+// openStartFile opens a regular file, and does not wait for one that is none.
+func openStartFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &safefs.TypeError{Path: path, Mode: info.Mode()}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // runGaleraJoined is `kconfd galera joined`.
