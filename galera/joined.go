@@ -82,13 +82,13 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 			j.failure = err.Error()
 			j.Log.Warn("the record is not up to date", "err", err)
 		}
-		pause := watchEvery
+		wait := watchEvery
 		if err != nil && !outdated(err) {
-			pause = 4 * watchEvery
+			wait = 4 * watchEvery
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
 	}
 }

@@ -20,6 +20,10 @@ const (
 
 	// lookEvery is how often the record and the peers are looked at while a start waits.
 	lookEvery = 500 * time.Millisecond
+
+	// conflictPause is how long at most somebody waits who has read a record that was
+	// written at the same time.
+	conflictPause = 50 * time.Millisecond
 )
 
 // A disk is the data directory of a server that does not run.
@@ -198,7 +202,7 @@ func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Du
 	case ctx.Err() != nil:
 		return d, false, 0, fmt.Errorf("waiting for the start: %w", context.Cause(ctx))
 	case outdated(err):
-		return d, false, rand.N(50 * time.Millisecond), nil
+		return d, false, rand.N(conflictPause), nil
 	case transient(err) && s.mayStartAlone() && time.Since(s.begun) >= s.reach:
 		s.Log.Warn("the API server is away", "err", err)
 		return aloneDecision(), true, 0, nil

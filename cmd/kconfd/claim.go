@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -116,8 +118,16 @@ func (c *claimCall) print(claimed gate.Claimed, s streams) error {
 	if claimed.Won {
 		word = "won by"
 	}
-	_, err := fmt.Fprintf(s.out, "%s: %s %s at %s\n", c.name, word, claimed.First, claimed.Since.UTC().Format(time.RFC3339))
+	_, err := fmt.Fprintf(s.out, "%s: %s %s at %s\n", c.name, word, oneWord(claimed.First), claimed.Since.UTC().Format(time.RFC3339))
 	return err
+}
+
+// oneWord is a text that somebody else wrote, quoted where it is not plain.
+func oneWord(text string) string {
+	if quoted := strconv.Quote(text); quoted != `"`+text+`"` || strings.Contains(text, " ") {
+		return quoted
+	}
+	return text
 }
 
 // untilSignal gives a context that SIGTERM, SIGINT and SIGHUP end, with a

@@ -44,7 +44,7 @@ func (c *galeraCall) nodeFlags(set *flag.FlagSet) {
 
 func (c *galeraCall) joinedFlags(set *flag.FlagSet) {
 	c.nodeFlags(set)
-	set.DurationVar(&c.withoutPrimary, "without-primary", time.Minute, "")
+	durationFlag(set, &c.withoutPrimary, "without-primary", time.Minute)
 }
 
 // recordFlags are those of the commands for people.
@@ -207,6 +207,9 @@ func runGaleraJoined(ctx context.Context, args []string, s streams) error {
 	c, err := parseGalera(ctx, "joined", args, s, (*galeraCall).joinedFlags)
 	if c == nil {
 		return err
+	}
+	if c.withoutPrimary <= 0 {
+		return &usageError{fmt.Errorf("-without-primary: want a positive duration, not %s", c.withoutPrimary)}
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
