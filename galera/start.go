@@ -371,6 +371,7 @@ func (s *Start) mark() error {
 // note tells people in the record for what the node waits.
 func (s *Start) note(ctx context.Context, old *stored, reason string) error {
 	own := old.Nodes[s.settings.Node]
+	reason = cut(reason)
 	if own.Waits == reason {
 		return nil
 	}
