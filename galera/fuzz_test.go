@@ -113,7 +113,7 @@ func FuzzOptionFile(f *testing.F) {
 		}
 		guard := Guard(content)
 		for _, o := range options {
-			if o.Line < 1 || o.Name != strings.ToLower(o.Name) {
+			if o.Line < 1 || o.Name != lower(o.Name) {
 				t.Errorf("option %+v", o)
 			}
 			if guard == nil && o.Name == "wsrep_cluster_address" && isServerGroup(o.Group) && addressFault(o.Value) != "" {

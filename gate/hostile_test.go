@@ -96,8 +96,8 @@ func TestFlappingLease(t *testing.T) {
 						})
 						time.Sleep(time.Millisecond)
 					}
-					if got, limit := store.requests.Load()-before, int64(burst+time.Minute/spacing+burst); got > limit {
-						t.Errorf("%d requests in a minute, want %d at most", got, limit)
+					if got := store.requests.Load() - before; got > 660 {
+						t.Errorf("%d requests in a minute", got)
 					}
 					if got := logged.n.Load(); got > 70 {
 						t.Errorf("%d lines in the log", got)
