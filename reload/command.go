@@ -185,6 +185,24 @@ func waitOrStop(ctx context.Context, process *tree.Process, grace time.Duration)
 	return fmt.Errorf("stopped: %w", cause)
 }
 
+// stopGroup ends a process group: politely, and after the grace for good.
+func stopGroup(pgid int, grace time.Duration) {
+	_ = syscall.Kill(-pgid, syscall.SIGTERM) // fails when it is gone already
+	if groupGone(pgid, grace) {
+		return
+	}
+	_ = syscall.Kill(-pgid, syscall.SIGKILL)
+	groupGone(pgid, killWait)
+}
+
+// groupGone waits until a process group is gone, or the limit has passed. The whole group is waited
+// for, not only its leader: a shell dies of SIGTERM at once, the program it runs may need its grace.
+func groupGone(pgid int, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return untilGone(ctx, pgid) == nil
+}
+
 // A CommandError tells why a command failed. Its text is one line.
 type CommandError struct {
 	Command  Command
