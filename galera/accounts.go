@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // accounts are what the environment asks the first boot for.
@@ -60,6 +62,9 @@ func readAccounts(lookup func(string) (string, bool)) (accounts, error) {
 	return a, errors.Join(e.problems...)
 }
 
+// maxSecretFile is how large the file with a value may be, in bytes.
+const maxSecretFile = 64 << 10
+
 // environment reads variables, and collects what is wrong with them.
 type environment struct {
 	lookup   func(string) (string, bool)
@@ -75,7 +80,7 @@ func (e *environment) text(name string) string {
 	case value != "" && file != "":
 		e.problems = append(e.problems, fmt.Errorf("%s and %s_FILE are both set", name, name))
 	case file != "":
-		content, err := os.ReadFile(file)
+		content, err := safefs.ReadFile(file, maxSecretFile)
 		if err != nil {
 			e.problems = append(e.problems, fmt.Errorf("%s_FILE: %w", name, err))
 		}

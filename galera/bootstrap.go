@@ -3,6 +3,7 @@ package galera
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -36,6 +37,9 @@ func Bootstrap(ctx context.Context, store *Store, from, by string, force bool) (
 		}
 		if _, err = store.put(ctx, old, r); err == nil || !outdated(err) {
 			return told, err
+		}
+		if err := pause(ctx, rand.N(conflictPause)); err != nil {
+			return nil, err
 		}
 	}
 }

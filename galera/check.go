@@ -60,125 +60,152 @@ type Check struct {
 //     wsrep_node_address, server_id and datadir.
 //
 // Nothing is started and nothing of the cluster is touched; it takes about 50 ms.
-// Files that the file includes are seen by the server only. No secret of the file
-// is in the error. When ctx ends, so does Run, with ctx's error.
+// Files that the file includes are seen by the server only, but for their kind and
+// size: see [ReadSettings]. No secret of the file is in the error. When ctx ends, so
+// does Run, with ctx's error.
 func (c Check) Run(ctx context.Context) error {
 	if c.In != "" {
 		if _, err := os.Stat(c.In); !errors.Is(err, fs.ErrNotExist) {
 			return c.runIncluded(ctx)
 		}
 	}
-	e, err := c.examine(ctx)
-	if err != nil {
-		return fmt.Errorf("checking %q: %w", c.File, err)
-	}
-	if len(e.problems) > 0 {
-		return fmt.Errorf("checking %q:\n%w", c.File, errors.Join(e.problems...))
+	if err := c.runAlone(ctx); err != nil {
+		return fmt.Errorf("checking %q:%w", c.File, err)
 	}
 	return nil
+}
+
+// runAlone checks the file without one that includes it.
+func (c Check) runAlone(ctx context.Context) error {
+	e, text, err := c.look()
+	if err != nil {
+		return fmt.Errorf(" %w", err)
+	}
+	if err := refuseIncludes(c.File, text); err != nil {
+		return fmt.Errorf(" %w", err)
+	}
+	if len(bytes.TrimSpace(text)) > 0 {
+		if err := c.examine(ctx, e, c.File, text); err != nil {
+			return fmt.Errorf(" %w", err)
+		}
+	}
+	return e.all()
 }
 
 // runIncluded checks the bytes of the file, and the file that includes it with this
 // one in its place.
 func (c Check) runIncluded(ctx context.Context) error {
-	content, err := os.ReadFile(c.File)
+	e, text, err := c.look()
 	if err != nil {
 		return fmt.Errorf("checking %q: %w", c.File, err)
 	}
-	e := &examination{options: ParseOptions(content)}
-	e.hide()
-	e.checkBytes(content)
-	e.checkGuard(content)
-	if err := e.checkMode(c.File); err != nil {
-		return fmt.Errorf("checking %q: %w", c.File, err)
+	e.checkGuard(text)
+	if err := e.all(); err != nil {
+		return fmt.Errorf("checking %q:%w", c.File, err)
 	}
-	if len(e.problems) > 0 {
-		return fmt.Errorf("checking %q:\n%w", c.File, errors.Join(e.problems...))
+	if err := c.runWhole(ctx, text); err != nil {
+		return fmt.Errorf("checking %q in %q:%w", c.File, c.In, err)
 	}
-	whole, err := c.includer()
+	return nil
+}
+
+// runWhole checks the file that includes the one whose text is given.
+func (c Check) runWhole(ctx context.Context, text []byte) error {
+	onDisk, err := c.includer(c.File)
+	if err == nil {
+		err = refuseIncludes(c.In, onDisk)
+	}
 	if err != nil {
-		return fmt.Errorf("checking %q in %q: %w", c.File, c.In, err)
+		return fmt.Errorf(" %w", err)
 	}
-	defer os.Remove(whole)
-	e, err = Check{File: whole, NodeAddress: c.NodeAddress, Server: c.Server}.examine(ctx)
+	whole, err := c.includer(inherited(1))
 	if err != nil {
-		return fmt.Errorf("checking %q in %q: %w", c.File, c.In, err)
+		return fmt.Errorf(" %w", err)
+	}
+	// In memory, where nothing is left over when this process is killed.
+	file, err1 := namelessFile("my.cnf", string(whole))
+	candidate, err2 := namelessFile("candidate.cnf", string(text))
+	defer file.Close()
+	defer candidate.Close()
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf(" %w", err)
+	}
+	e := newExamination(whole)
+	e.checkBytes(whole)
+	if err := c.examine(ctx, e, inherited(0), whole, file, candidate); err != nil {
+		return fmt.Errorf(" %w", err)
 	}
 	for i := range e.problems {
 		// The lines are those of the other file.
 		e.problems[i] = errors.New(strings.TrimPrefix(e.problems[i].Error(), fmt.Sprintf("line %d: ", e.lines[i])))
 	}
-	if len(e.problems) > 0 {
-		return fmt.Errorf("checking %q in %q:\n%w", c.File, c.In, errors.Join(e.problems...))
-	}
-	return nil
+	return e.all()
 }
 
-// includer writes a copy of In that includes File where In includes Dest. The server
-// that reads it is run by this user.
-func (c Check) includer() (path string, err error) {
-	content, err := os.ReadFile(c.In)
+// includer is the text of In with another file in the place of Dest.
+func (c Check) includer(file string) ([]byte, error) {
+	content, err := readOptionFile(c.In)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	candidate, err := filepath.Abs(c.File)
-	if err != nil {
-		return "", err
+	if file, err = filepath.Abs(file); err != nil {
+		return nil, err
 	}
-	var text strings.Builder
+	var text bytes.Buffer
 	found := false
 	for line := range strings.Lines(string(content)) {
-		if file, ok := strings.CutPrefix(trimLeft(line), "!include "); ok && filepath.Clean(strings.TrimSpace(file)) == filepath.Clean(c.Dest) {
-			line, found = "!include "+candidate+"\n", true
+		if included, ok := strings.CutPrefix(trimLeft(line), "!include "); ok && filepath.Clean(strings.TrimSpace(included)) == filepath.Clean(c.Dest) {
+			line, found = "!include "+file+"\n", true
 		}
 		text.WriteString(line)
 	}
 	if !found {
-		return "", fmt.Errorf("it does not include %q", c.Dest)
+		return nil, fmt.Errorf("it does not include %q", c.Dest)
 	}
-	copied, err := os.CreateTemp("", "kconfd-*.cnf")
-	if err != nil {
-		return "", err
-	}
-	_, err = copied.WriteString(text.String())
-	if err := errors.Join(err, copied.Close()); err != nil {
-		_ = os.Remove(copied.Name()) // the first error counts
-		return "", err
-	}
-	return copied.Name(), nil
+	return text.Bytes(), nil
 }
 
-// examine runs the whole chain. Its error means that the file could not be judged.
-func (c Check) examine(ctx context.Context) (*examination, error) {
-	content, err := os.ReadFile(c.File)
+// look reads the file, and examines its bytes and its mode.
+func (c Check) look() (*examination, []byte, error) {
+	text, err := readOptionFile(c.File)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	e := &examination{options: ParseOptions(content)}
-	e.hide()
-	e.checkBytes(content)
-	if err := e.checkMode(c.File); err != nil {
-		return nil, err
+	info, err := os.Stat(c.File)
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(bytes.TrimSpace(content)) == 0 {
-		return e, nil
-	}
+	e := newExamination(text)
+	e.checkBytes(text)
+	e.checkMode(info.Mode().Perm())
+	return e, text, nil
+}
+
+// examine asks the server about a file, whose text is given, and goes on with the
+// answer. Its error means that the file could not be judged.
+func (c Check) examine(ctx context.Context, e *examination, file string, text []byte, open ...*os.File) error {
 	server, err := findServer(c.Server)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	e.answer, err = ask(ctx, server, c.File)
+	e.answer, err = ask(ctx, server, file, text, open...)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if len(open) > 0 {
+		names := strings.NewReplacer(inherited(0), c.In, inherited(1), c.File)
+		for i, message := range e.answer.messages {
+			e.answer.messages[i] = names.Replace(message)
+		}
 	}
 	e.keepServerGroups()
-	e.checkGuard(content)
+	e.checkGuard(text)
 	e.checkNodeAddress(c.NodeAddress)
 	e.checkWsrep(server)
 	e.checkProviderOptions()
 	e.checkMessages(filepath.Base(server))
 	e.compare()
-	return e, nil
+	return nil
 }
 
 // examination is a file, what the server says about it, and what was found.
@@ -188,6 +215,20 @@ type examination struct {
 	secrets  []string
 	problems []error
 	lines    []int // of the problems; 0 where there is none
+}
+
+func newExamination(text []byte) *examination {
+	e := &examination{options: ParseOptions(text)}
+	e.hide()
+	return e
+}
+
+// all is an error that lists the problems, each on a line of its own.
+func (e *examination) all() error {
+	if len(e.problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("\n%w", errors.Join(e.problems...))
 }
 
 // add notes a problem, with the line of the file unless line is 0. Secrets are
@@ -271,15 +312,10 @@ func (e *examination) checkEnd(content string) {
 }
 
 // checkMode looks for what makes the server pass over the file, with a warning.
-func (e *examination) checkMode(file string) error {
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
+func (e *examination) checkMode(mode fs.FileMode) {
+	if mode&0o002 != 0 {
+		e.add(0, "everybody may write the file (mode %04o): the server ignores it", mode)
 	}
-	if info.Mode().Perm()&0o002 != 0 {
-		e.add(0, "everybody may write the file (mode %04o): the server ignores it", info.Mode().Perm())
-	}
-	return nil
 }
 
 // keepServerGroups drops the options that the server at hand does not read.

@@ -148,7 +148,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			content := strings.ReplaceAll(test.content, otherDatadir, write(t, "[mysqld]\ndatadir=/nonexistent/other\n"))
 			file := write(t, content)
-			if alone, err := ask(t.Context(), "/usr/sbin/mariadbd", file); err != nil || alone.exit != test.exit {
+			if alone, err := ask(t.Context(), "/usr/sbin/mariadbd", file, []byte(content)); err != nil || alone.exit != test.exit {
 				t.Errorf("the server alone: exit code %d, error %v; want %d", alone.exit, err, test.exit)
 			}
 			got := problems(t, Check{File: file}.Run(t.Context()), file)

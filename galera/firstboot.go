@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // FirstBoot makes the data directory of the node that founds a cluster: the system
@@ -30,6 +29,9 @@ type FirstBoot struct {
 
 	// Environment finds a variable, as os.LookupEnv does, which nil means.
 	Environment func(name string) (string, bool)
+
+	server account // the option file's user
+	beside account // who works in the directory that has the data directory
 }
 
 // Run makes the data directory, which takes about a second. Whenever it is broken
@@ -51,6 +53,9 @@ type FirstBoot struct {
 //
 // The server gets the passwords as hashes, over a file that has no name. They are
 // on no command line, in no environment of another process, and in no error.
+//
+// Where this process is root, the programs run as the option file's user. So does
+// what is done in directories which that user may write to.
 func (b FirstBoot) Run(ctx context.Context) error {
 	if err := b.run(ctx); err != nil {
 		return fmt.Errorf("first boot of %q: %w", b.DataDir, err)
@@ -63,39 +68,99 @@ func (b FirstBoot) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if resolved, err := filepath.EvalSymlinks(b.DataDir); err == nil {
-		b.DataDir = resolved
+	if err := b.resolve(); err != nil {
+		return err
 	}
 	mode, err := b.checkTarget()
 	if err != nil {
 		return err
 	}
-	o, err := b.owner()
-	if err != nil {
-		return err
-	}
 	next := b.next()
-	err = errors.Join(os.RemoveAll(next), os.RemoveAll(b.passwordFile()))
-	if err != nil {
-		return fmt.Errorf("removing what an earlier one left: %w", err)
-	}
-	if err := b.makeNext(next, o); err != nil {
+	if err := b.makeNext(next); err != nil {
 		return err
 	}
 	if b.Install == "" && isMySQL(b.Server) {
-		err = b.initialize(ctx, next, o, a)
+		err = b.initialize(ctx, next, a)
 	} else {
-		err = b.install(ctx, next, o, a.statements(true))
+		err = b.install(ctx, next, a.statements(true))
 	}
 	if err != nil {
 		return err
 	}
 	if a.random {
-		if err := os.WriteFile(b.passwordFile(), []byte(a.rootPassword+"\n"), 0o600); err != nil {
+		if err := b.writePassword(a.rootPassword); err != nil {
 			return err
 		}
 	}
-	return b.commit(next, o, mode)
+	return b.commit(next, mode)
+}
+
+// resolve finds out who the server's user is, and what the data directory's path
+// leads to.
+func (b *FirstBoot) resolve() (err error) {
+	if b.server, err = serverAccount(b.DefaultsFile); err != nil {
+		return err
+	}
+	if b.beside, err = accountBeside(b.DataDir, b.server); err != nil {
+		return err
+	}
+	volume := filepath.Dir(filepath.Clean(b.DataDir))
+	if err := b.beside.do(func() error { return os.MkdirAll(volume, 0o755) }); err != nil {
+		return err
+	}
+	dir, name, err := safefs.Locate(b.DataDir, safefs.Checked)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if resolved := dir.RealPath(name); resolved != b.DataDir {
+		b.DataDir = resolved
+		b.beside, err = accountBeside(b.DataDir, b.server)
+	}
+	return err
+}
+
+// accountBeside is as whom to make and rename what is beside a data directory: as
+// the server's user where others than root may do so, too.
+func accountBeside(dataDir string, server account) (account, error) {
+	dir, err := safefs.OpenNearest(filepath.Dir(filepath.Clean(dataDir)), safefs.Checked)
+	if err != nil {
+		return account{}, err
+	}
+	defer dir.Close()
+	if dir.Private() {
+		return account{}, nil
+	}
+	return server, nil
+}
+
+// writePassword makes the file of the random password, which this process's user
+// alone may read.
+func (b FirstBoot) writePassword(password string) error {
+	dir, name, err := safefs.LocateEntry(b.passwordFile(), safefs.Checked)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	file, err := dir.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(password + "\n")
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// removeOld removes what an earlier first boot left.
+func (b FirstBoot) removeOld(next string) error {
+	dir, name, err := safefs.LocateEntry(b.passwordFile(), safefs.Checked)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return b.beside.do(func() error { return os.RemoveAll(next) })
 }
 
 // next is where the data directory is made.
@@ -106,17 +171,23 @@ func (b FirstBoot) passwordFile() string { return filepath.Clean(b.DataDir) + ".
 // checkTarget fails unless a directory can be renamed to the data directory, and
 // gives the permissions it is to have.
 func (b FirstBoot) checkTarget() (fs.FileMode, error) {
-	// A volume of another image has its data at the top, and is not empty for that.
-	if volume := filepath.Dir(filepath.Clean(b.DataDir)); exists(filepath.Join(volume, "ibdata1")) {
-		return 0, fmt.Errorf("there is a database beside it, in %q: move that into the data directory, or away", volume)
+	volume, name, err := safefs.LocateEntry(b.DataDir, safefs.Checked)
+	if err != nil {
+		return 0, err
 	}
-	info, err := os.Stat(b.DataDir)
+	defer volume.Close()
+	// A volume of another image has its data at the top, and is not empty for that.
+	if _, err := volume.Lstat("ibdata1"); err == nil {
+		return 0, fmt.Errorf("there is a database beside it, in %q: move that into the data directory, or away", filepath.Dir(b.DataDir))
+	}
+	dir, err := volume.OpenDir(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0o700, nil
 	}
 	if err != nil {
 		return 0, err
 	}
+	defer dir.Close()
 	mounted, err := isMountPoint(b.DataDir)
 	if err != nil {
 		return 0, err
@@ -124,21 +195,31 @@ func (b FirstBoot) checkTarget() (fs.FileMode, error) {
 	if mounted {
 		return 0, errors.New("it is a mount point, which nothing can be renamed to: the data directory has to be a directory inside of the volume")
 	}
-	entries, err := os.ReadDir(b.DataDir)
+	stat, err := dir.Lstat(".")
 	if err != nil {
 		return 0, err
 	}
-	for _, entry := range entries {
-		if !leftByGalera(entry.Name()) {
-			return 0, fmt.Errorf("the directory is not empty: it has %q", entry.Name())
+	return stat.Mode.Perm(), removeGaleras(dir)
+}
+
+// removeGaleras empties a directory of what a server without data leaves. It fails
+// when there is more.
+func removeGaleras(dir *safefs.Dir) error {
+	names, err := dir.Names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !leftByGalera(name) {
+			return fmt.Errorf("the directory is not empty: it has %q", name)
 		}
 	}
-	for _, entry := range entries {
-		if err := os.Remove(filepath.Join(b.DataDir, entry.Name())); err != nil {
-			return 0, err
+	for _, name := range names {
+		if err := dir.Remove(name); err != nil {
+			return err
 		}
 	}
-	return info.Mode().Perm(), nil
+	return nil
 }
 
 // leftByGalera says whether the file is one that a server without data leaves,
@@ -158,7 +239,7 @@ func isMountPoint(path string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := os.ReadFile("/proc/self/mountinfo") // the kernel's
 	if err != nil {
 		return false, err
 	}
@@ -173,19 +254,21 @@ func isMountPoint(path string) (bool, error) {
 }
 
 // makeNext makes the directory for the server's user.
-func (b FirstBoot) makeNext(next string, o owner) error {
-	if err := os.MkdirAll(filepath.Dir(next), 0o755); err != nil {
-		return err
+func (b FirstBoot) makeNext(next string) error {
+	if err := b.removeOld(next); err != nil {
+		return fmt.Errorf("removing what an earlier one left: %w", err)
 	}
-	err := os.Mkdir(next, 0o700)
-	if err != nil {
+	if err := b.beside.do(func() error { return os.Mkdir(next, 0o700) }); err != nil {
 		return fmt.Errorf("%w (the data directory has to be a directory inside of the volume, and the volume writable)", err)
 	}
-	return o.take(next)
+	if b.beside == b.server {
+		return nil
+	}
+	return b.server.take(next)
 }
 
 // install runs the installation with the statements behind its own.
-func (b FirstBoot) install(ctx context.Context, next string, o owner, statements string) error {
+func (b FirstBoot) install(ctx context.Context, next, statements string) error {
 	program := b.Install
 	if program == "" {
 		program = "mariadb-install-db"
@@ -195,8 +278,11 @@ func (b FirstBoot) install(ctx context.Context, next string, o owner, statements
 		return err
 	}
 	defer sql.Close()
-	cmd := b.child(ctx, program,
-		"--defaults-file="+b.DefaultsFile, "--datadir="+next, "--user="+o.name, "--force",
+	if err := b.give(sql); err != nil {
+		return err
+	}
+	cmd := b.child(program,
+		"--defaults-file="+b.DefaultsFile, "--datadir="+next, "--user=", "--force",
 		"--skip-test-db", "--auth-root-authentication-method=socket", "--auth-root-socket-user=root",
 		"--wsrep-on=OFF", "--wsrep-status-file=", "--extra-file=/proc/self/fd/3")
 	cmd.ExtraFiles = []*os.File{sql}
@@ -207,10 +293,18 @@ func (b FirstBoot) install(ctx context.Context, next string, o owner, statements
 		}
 		cmd.Env = append(cmd.Env, "MYSQLD_BOOTSTRAP="+server)
 	}
-	if err := cmd.Run(); err != nil {
+	if err := runProgram(ctx, cmd); err != nil {
 		return b.failed(ctx, cmd, err)
 	}
 	return nil
+}
+
+// give lets the server's user, and nobody else, open a file again.
+func (b FirstBoot) give(file *os.File) error {
+	if b.server.credential() == nil {
+		return nil
+	}
+	return file.Chown(b.server.uid, b.server.gid)
 }
 
 // childEnvironment is the little that the programs need. The variables with
@@ -226,14 +320,16 @@ func childEnvironment() []string {
 }
 
 // namelessFile is a file in memory, which ends with the last process that has it
-// open. The name is for those who look into /proc.
+// open. The name is for those who look into /proc. It is nil with an error, and may be
+// closed then.
 func namelessFile(name, content string) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("making a file in memory: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
-	if _, err := file.WriteString(content); err != nil {
+	_, err = file.WriteString(content)
+	if err = errors.Join(err, file.Chmod(0o600)); err != nil { // a server ignores what everybody may write
 		file.Close()
 		return nil, fmt.Errorf("writing a file in memory: %w", err)
 	}
@@ -253,23 +349,19 @@ func complaints(output string) []string {
 }
 
 // commit gives the finished directory its name, when all of it is on the disk.
-func (b FirstBoot) commit(next string, o owner, mode fs.FileMode) error {
-	err := filepath.WalkDir(next, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return o.take(path) // the installation writes some files itself
+func (b FirstBoot) commit(next string, mode fs.FileMode) error {
+	err := b.server.do(func() error {
+		return errors.Join(os.Chmod(next, mode), syncFileSystem(next))
 	})
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Chmod(next, mode), syncFileSystem(next)); err != nil {
-		return err
-	}
-	if err := unix.Rename(next, b.DataDir); err != nil { // os.Rename takes no directory's place
-		return fmt.Errorf("renaming %q: %w", next, err)
-	}
-	return syncDir(filepath.Dir(b.DataDir))
+	return b.beside.do(func() error {
+		if err := unix.Rename(next, b.DataDir); err != nil { // os.Rename takes no directory's place
+			return fmt.Errorf("renaming %q: %w", next, err)
+		}
+		return syncDir(filepath.Dir(b.DataDir))
+	})
 }
 
 // syncFileSystem waits until all that was written to the directory's file system
@@ -293,43 +385,4 @@ func syncDir(dir string) error {
 	}
 	defer file.Close()
 	return file.Sync()
-}
-
-// owner is the user that the server becomes when root starts it. Without a name,
-// nobody becomes anybody.
-type owner struct {
-	name     string
-	uid, gid int
-}
-
-// owner is the user of the option file. Who is not root cannot give files away,
-// and the server does not heed the option either.
-func (b FirstBoot) owner() (owner, error) {
-	if os.Geteuid() != 0 {
-		return owner{}, nil
-	}
-	content, err := os.ReadFile(b.DefaultsFile)
-	if err != nil {
-		return owner{}, err
-	}
-	options := slices.DeleteFunc(ParseOptions(content), func(o Option) bool { return !isServerGroup(o.Group) })
-	option, found := lastOf(options, "user")
-	if !found || option.Value == "" {
-		return owner{}, fmt.Errorf("%q sets no user, and the server does not run as root", b.DefaultsFile)
-	}
-	u, err := user.Lookup(option.Value)
-	if err != nil {
-		return owner{}, fmt.Errorf("%q: user %q: %w", b.DefaultsFile, option.Value, err)
-	}
-	uid, err1 := strconv.Atoi(u.Uid)
-	gid, err2 := strconv.Atoi(u.Gid)
-	return owner{option.Value, uid, gid}, errors.Join(err1, err2)
-}
-
-// take makes the file the owner's.
-func (o owner) take(path string) error {
-	if o.name == "" {
-		return nil
-	}
-	return os.Lchown(path, o.uid, o.gid)
 }

@@ -38,7 +38,7 @@ func (h Health) Ready(ctx context.Context) (ready bool, why string, err error) {
 	if err != nil {
 		return false, "", err
 	}
-	status, err := readStatus(ctx, settings.statusPath())
+	status, err := settings.readStatus(ctx)
 	if err != nil {
 		return false, err.Error(), nil
 	}
@@ -60,7 +60,7 @@ func (s Settings) isWhole(own status) (whole bool, why string, err error) {
 	if own.State != stateSynced {
 		return false, own.String(), nil
 	}
-	_, view := dataDir{path: s.DataDir}.lastView()
+	_, view := dataDir{path: s.DataDir, file: s.File}.lastView()
 	if view == nil {
 		return false, gvwstateName + " does not say who is in the cluster", nil
 	}
@@ -107,7 +107,7 @@ func (h Health) Alive(ctx context.Context) (alive bool, why string, err error) {
 	if !open {
 		return true, fmt.Sprintf("the server does not listen at port %d yet", settings.Port), nil
 	}
-	status, err := readStatus(ctx, settings.statusPath())
+	status, err := settings.readStatus(ctx)
 	if err != nil {
 		return true, err.Error(), nil
 	}

@@ -1,10 +1,10 @@
 package galera
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +27,7 @@ func isMySQL(server string) bool {
 // tables, and then runs without Galera and without a network until a client has made
 // the accounts. The steps are those of Percona's own image. They were tried with a
 // MariaDB that makes its tables in another way, not with Percona's server.
-func (b FirstBoot) initialize(ctx context.Context, next string, o owner, a accounts) error {
+func (b FirstBoot) initialize(ctx context.Context, next string, a accounts) error {
 	if a.transferUser != "" && a.transferWords == "" {
 		return errors.New("WSREP_SST_USER without WSREP_SST_PASSWORD is for MariaDB")
 	}
@@ -35,50 +35,55 @@ func (b FirstBoot) initialize(ctx context.Context, next string, o owner, a accou
 	if err != nil {
 		return err
 	}
-	run, err := os.MkdirTemp("", "kconfd-init-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(run)
-	if err := o.take(run); err != nil {
-		return err
-	}
 	arguments := []string{"--defaults-file=" + b.DefaultsFile, "--datadir=" + next, "--wsrep-provider=none"}
-	tables := b.child(ctx, server, append(arguments, "--initialize-insecure")...)
-	if err := tables.Run(); err != nil {
+	tables := b.child(server, append(arguments, "--initialize-insecure")...)
+	if err := runProgram(ctx, tables); err != nil {
 		return b.failed(ctx, tables, err)
 	}
+	temporary := b.child(server, append(arguments, "--skip-networking", "--loose-mysqlx=OFF",
+		"--socket="+temporarySocket, "--pid-file="+temporaryPID)...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	socket := filepath.Join(run, "socket")
-	temporary := b.child(ctx, server, append(arguments, "--skip-networking", "--loose-mysqlx=OFF",
-		"--socket="+socket, "--pid-file="+filepath.Join(run, "pid"))...)
-	if err := temporary.Start(); err != nil {
-		return err
-	}
 	ended := make(chan error, 1)
-	go func() { ended <- temporary.Wait() }() // until the server ends
-	if err := b.makeAccounts(ctx, socket, ended, a); err != nil {
+	go func() { ended <- runProgram(ctx, temporary) }() // until the server ends
+	if err := b.makeAccounts(ctx, next, ended, a); err != nil {
 		cancel()
 		<-ended
 		return err
 	}
-	if err := temporary.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := temporary.Process.Signal(syscall.SIGTERM); err != nil { // it has answered, so it was started
 		return err
 	}
 	if err := <-ended; err != nil {
 		return b.failed(ctx, temporary, err)
 	}
+	return b.server.do(func() error { return removeFiles(next, temporarySocket, temporarySocket+".lock", temporaryPID) })
+}
+
+// Files of the server that runs for the accounts, in its data directory: a path to
+// the socket could be too long, and elsewhere they would stay when all is killed.
+const (
+	temporarySocket = "kconfd.sock"
+	temporaryPID    = "kconfd.pid"
+)
+
+func removeFiles(dir string, names ...string) error {
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 
-// makeAccounts waits until the server behind the socket answers, and runs the
+// makeAccounts waits until the server in the data directory answers, and runs the
 // statements.
-func (b FirstBoot) makeAccounts(ctx context.Context, socket string, ended chan error, a accounts) error {
+func (b FirstBoot) makeAccounts(ctx context.Context, dir string, ended chan error, a accounts) error {
 	client := func(statements string) error {
-		cmd := b.child(ctx, "mysql", "--no-defaults", "--protocol=socket", "--socket="+socket, "--user=root", "--default-character-set=utf8mb4")
+		cmd := b.child("mysql", "--no-defaults", "--protocol=socket", "--socket="+temporarySocket, "--user=root", "--default-character-set=utf8mb4")
+		cmd.Dir = dir
 		cmd.Stdin = strings.NewReader(statements)
-		if err := cmd.Run(); err != nil {
+		if err := runProgram(ctx, cmd); err != nil {
 			return b.failed(ctx, cmd, err)
 		}
 		return nil
@@ -102,15 +107,13 @@ func (b FirstBoot) makeAccounts(ctx context.Context, socket string, ended chan e
 	}
 }
 
-// child is a command of the first boot. Its output is in its Stdout, a buffer. When
-// ctx ends, it is killed with its process group.
-func (b FirstBoot) child(ctx context.Context, program string, arguments ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program, arguments...)
+// child is a command of the first boot, which is run as the server's user. The end
+// of its output is in its Stdout, a tail.
+func (b FirstBoot) child(program string, arguments ...string) *exec.Cmd {
+	cmd := exec.Command(program, arguments...)
 	cmd.Env = childEnvironment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	output := &bytes.Buffer{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: b.server.credential()}
+	output := &tail{}
 	cmd.Stdout, cmd.Stderr = output, output
 	return cmd
 }
@@ -120,6 +123,6 @@ func (b FirstBoot) failed(ctx context.Context, cmd *exec.Cmd, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("running %q: %w", cmd.Args[0], ctx.Err())
 	}
-	output := cmd.Stdout.(*bytes.Buffer).String()
+	output := cmd.Stdout.(*tail).String()
 	return fmt.Errorf("running %q: %w\n%s", cmd.Args[0], err, strings.Join(complaints(output), "\n"))
 }

@@ -82,13 +82,13 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 			j.failure = err.Error()
 			j.Log.Warn("the record is not up to date", "err", err)
 		}
-		pause := watchEvery
+		wait := watchEvery
 		if err != nil && !outdated(err) {
-			pause = 4 * watchEvery
+			wait = 4 * watchEvery
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
 	}
 }
@@ -178,7 +178,7 @@ func (j *Joined) serves() bool {
 // serves clients and has a position.
 func (j *Joined) state(ctx context.Context) serverState {
 	if j.settings.StatusFile != "" {
-		s, err := readStatus(ctx, j.settings.StatusFile)
+		s, err := j.settings.readStatus(ctx)
 		if err != nil {
 			return stateUnknown
 		}

@@ -32,7 +32,7 @@ func TestReadStatus(t *testing.T) {
 			if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := readStatus(t.Context(), file)
+			got, err := Settings{StatusFile: file}.readStatus(t.Context())
 			if got.State != test.want || (err == nil) != (test.want != stateUnknown) {
 				t.Errorf("got %q, %v, want %q", got.State, err, test.want)
 			}

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -27,6 +26,10 @@ const (
 	gvwstateName = "gvwstate.dat"
 
 	noUUID = "00000000-0000-0000-0000-000000000000"
+
+	// maxStateFile is how large the files may be in which the server says where it is,
+	// in bytes. They have some hundreds.
+	maxStateFile = 1 << 20
 )
 
 // local is what is in a data directory.
@@ -56,8 +59,15 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 		return local{}, err
 	}
 	_, members := d.lastView()
-	l := local{data: NoData, safe: state.safe, marked: exists(d.join(markerName)), view: len(members)}
-	tables := exists(d.join("mysql"))
+	marked, err := d.has(markerName)
+	if err != nil {
+		return local{}, err
+	}
+	tables, err := d.has("mysql")
+	if err != nil {
+		return local{}, err
+	}
+	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members)}
 	switch {
 	case state.none, state.found && !tables:
 		l.data = Partial
@@ -70,6 +80,24 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 		}
 	}
 	return l, err
+}
+
+// do calls f with the rights to files of the directory's user, where that is
+// another than this process's: see [account].
+func (d dataDir) do(f func() error) error {
+	a, err := accountIn(d.path, d.file)
+	if err != nil {
+		return err
+	}
+	return a.do(f)
+}
+
+// has says whether there is something of that name in the directory.
+func (d dataDir) has(name string) (found bool, err error) {
+	return found, d.do(func() error {
+		found = exists(d.join(name))
+		return nil
+	})
 }
 
 func exists(path string) bool {
@@ -86,15 +114,21 @@ type grastate struct {
 }
 
 func (d dataDir) grastate() (grastate, error) {
-	content, err := os.ReadFile(d.join(grastateName))
+	content, err := readIn(d.join(grastateName), d.file, maxStateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return grastate{}, nil
 	}
 	if err != nil {
 		return grastate{}, err
 	}
+	return parseGrastate(string(content)), nil
+}
+
+// parseGrastate reads what the server, and Galera, write into the file. What is not
+// there, or is none, is as in a file that a power cut erased.
+func parseGrastate(content string) grastate {
 	values := map[string]string{}
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(content) {
 		if key, value, ok := strings.Cut(line, ":"); ok {
 			values[key] = strings.TrimSpace(value)
 		}
@@ -104,20 +138,34 @@ func (d dataDir) grastate() (grastate, error) {
 	if g.position.UUID == noUUID {
 		g.position.UUID, g.none = "", true
 	}
-	if g.position.Seqno, err = strconv.ParseInt(values["seqno"], 10, 64); err != nil {
-		g.position.Seqno = -1
+	if g.position.UUID != "" && !isUUID(g.position.UUID) {
+		g.position.UUID = ""
 	}
-	return g, nil
+	seqno, err := strconv.ParseInt(values["seqno"], 10, 64)
+	if err != nil || seqno < 0 {
+		seqno = -1
+	}
+	g.position.Seqno = seqno
+	return g
+}
+
+// isUUID says whether the text is one as Galera writes it.
+func isUUID(text string) bool {
+	return regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`).MatchString(text)
 }
 
 // lastView is the last view: what the node was called in it, and who was in it. A server has
 // another name there after each start.
 func (d dataDir) lastView() (me string, members []string) {
-	content, err := os.ReadFile(d.join(gvwstateName))
+	content, err := readIn(d.join(gvwstateName), d.file, maxStateFile)
 	if err != nil {
 		return "", nil
 	}
-	for _, match := range regexp.MustCompile(`(?m)^(my_uuid|member): (\S+)`).FindAllStringSubmatch(string(content), -1) {
+	return parseView(string(content))
+}
+
+func parseView(content string) (me string, members []string) {
+	for _, match := range regexp.MustCompile(`(?m)^(my_uuid|member): (\S{1,64})(?:\s|$)`).FindAllStringSubmatch(content, -1) {
 		if match[1] == "member" {
 			members = append(members, match[2])
 		} else {
@@ -151,17 +199,19 @@ func (d dataDir) recover(ctx context.Context) (Position, error) {
 	if err != nil {
 		return Position{}, err
 	}
-	cmd := exec.CommandContext(ctx, server, "--defaults-file="+d.file, "--wsrep-recover", "--disable-log-error")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	if uid, gid := d.owner(); uid != 0 && os.Geteuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	a, err := accountIn(d.path, d.file)
+	if err != nil {
+		return Position{}, err
 	}
-	out, err := cmd.CombinedOutput()
+	cmd := exec.Command(server, "--defaults-file="+d.file, "--wsrep-recover", "--disable-log-error")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential()}
+	output := &tail{}
+	cmd.Stdout, cmd.Stderr = output, output
+	err = runProgram(ctx, cmd)
 	if ctx.Err() != nil {
 		return Position{}, context.Cause(ctx)
 	}
+	out := []byte(output.String())
 	match := regexp.MustCompile(`WSREP: Recovered position: ?([0-9a-fA-F-]{36}):(-?\d+)`).FindSubmatch(out)
 	if err != nil || match == nil {
 		return Position{}, fmt.Errorf("asking %q for the position of %q: %w", server, d.path, errors.Join(err, lastLines(out)))
@@ -180,16 +230,6 @@ func lastLines(out []byte) error {
 	return fmt.Errorf("it says:\n%s", bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }
 
-// owner is that of the directory, -1 where that is not known.
-func (d dataDir) owner() (uid, gid int) {
-	info, err := os.Stat(d.path)
-	if err != nil {
-		return -1, -1
-	}
-	stat := info.Sys().(*syscall.Stat_t)
-	return int(stat.Uid), int(stat.Gid)
-}
-
 // mark writes the marker, before it can become true. A directory without data has none: it
 // has to be empty for who fills it, and nothing is started from it without the
 // record.
@@ -199,33 +239,18 @@ func (d dataDir) mark() error {
 
 // write puts a file into the directory, whole and for good.
 func (d dataDir) write(name string, content []byte) error {
-	file, err := renameio.NewPendingFile(d.join(name), renameio.WithPermissions(0o660))
-	if err != nil {
-		return err
-	}
-	defer file.Cleanup() // what it is good for after CloseAtomicallyReplace, it does not touch
-	if uid, gid := d.owner(); os.Geteuid() == 0 {
-		if err := file.Chown(uid, gid); err != nil {
+	return d.do(func() error {
+		err := renameio.WriteFile(d.join(name), content, 0o660, renameio.WithTempDir(d.path))
+		if err != nil {
 			return err
 		}
-	}
-	if _, err := file.Write(content); err != nil {
-		return err
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return err
-	}
-	return d.sync()
+		return d.sync()
+	})
 }
 
 // remove takes files away for good.
 func (d dataDir) remove(names ...string) error {
-	for _, name := range names {
-		if err := os.Remove(d.join(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return d.sync()
+	return d.do(func() error { return errors.Join(removeFiles(d.path, names...), d.sync()) })
 }
 
 // sync makes what was renamed and removed last.
@@ -243,7 +268,7 @@ func (d dataDir) sync() error {
 
 // allowBootstrap makes the server accept to be the first.
 func (d dataDir) allowBootstrap() error {
-	content, err := os.ReadFile(d.join(grastateName))
+	content, err := readIn(d.join(grastateName), d.file, maxStateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

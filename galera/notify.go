@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // A Notification is what a server tells its wsrep_notify_cmd.
@@ -45,7 +47,7 @@ func (n Notification) Write(dir string) error {
 
 func (n Notification) write(path string, server process) error {
 	now := notified{Server: server}
-	if content, err := os.ReadFile(path); err == nil && n.Primary == "" {
+	if content, err := safefs.ReadFile(path, maxStateFile); err == nil && n.Primary == "" {
 		var before notified
 		if json.Unmarshal(content, &before) == nil && before.Server == server {
 			now.Primary = before.Primary

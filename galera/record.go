@@ -185,7 +185,7 @@ func parseRecord(data map[string]string) (*Record, error) {
 		return nil, ErrNoRecord
 	}
 	r := newRecord("")
-	if err := json.Unmarshal([]byte(text), &r.General); err != nil {
+	if err := unmarshal(text, &r.General); err != nil {
 		return nil, fmt.Errorf("key %q: %w", clusterKey, err)
 	}
 	if r.Version != recordVersion {
@@ -197,19 +197,21 @@ func parseRecord(data map[string]string) (*Record, error) {
 			continue
 		}
 		var n Node
-		if err := json.Unmarshal([]byte(text), &n); err != nil {
+		if err := unmarshal(text, &n); err != nil {
 			return nil, fmt.Errorf("key %q: %w", key, err)
 		}
-		if !slices.Contains([]State{Offered, Stopped, Joining, Bootstrapping, Synced}, n.State) {
-			return nil, fmt.Errorf("key %q: no state is %q", key, n.State)
-		}
+		n.Waits = cut(n.Waits)
 		r.Nodes[name] = n
 	}
-	return r, nil
+	return r, r.check()
 }
 
-// into writes the record into the data of a ConfigMap.
+// into writes the record into the data of a ConfigMap. One that could not be read
+// is not written.
 func (r *Record) into(data map[string]string) error {
+	if err := r.check(); err != nil {
+		return fmt.Errorf("writing a record that is not valid: %w", err)
+	}
 	maps.DeleteFunc(data, func(key, _ string) bool { return strings.HasPrefix(key, nodePrefix) })
 	values := map[string]any{clusterKey: r.General}
 	for name, n := range r.Nodes {

@@ -2,7 +2,6 @@ package galera
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // answer is what a server says about an option file without starting.
@@ -24,22 +22,22 @@ type answer struct {
 }
 
 // ask runs `server --defaults-file=file --verbose --help`, which reads the file as
-// a start would, opens nothing of Galera's and ends by itself. An exit code other
-// than 0 is part of the answer; an error means that there is none. When ctx ends,
-// the server is killed with its process group.
-func ask(ctx context.Context, server, file string) (answer, error) {
-	args := append([]string{"--defaults-file=" + file}, notIntoStatusFile(file)...)
+// a start would, opens nothing of Galera's and ends by itself. The text is the
+// file's. An exit code other than 0 is part of the answer; an error means that there
+// is none. When ctx or this process ends, the server is killed.
+//
+// The server gets more open files as descriptors from 3 on: see [inherited].
+func ask(ctx context.Context, server, file string, text []byte, open ...*os.File) (answer, error) {
+	args := append([]string{"--defaults-file=" + file}, notIntoStatusFile(text)...)
 	if filepath.Base(server) == "mysqld" {
 		args = append(args, "--wsrep-provider=none")
 	}
-	cmd := exec.CommandContext(ctx, server, append(args, "--verbose", "--help")...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(server, append(args, "--verbose", "--help")...)
+	cmd.ExtraFiles = open
+	var stdout, stderr limited
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 
-	err := cmd.Run()
+	err := runProgram(ctx, cmd)
 	if ctx.Err() != nil {
 		return answer{}, fmt.Errorf("running %q: %w", server, ctx.Err())
 	}
@@ -52,15 +50,14 @@ func ask(ctx context.Context, server, file string) (answer, error) {
 	return a, nil
 }
 
+// inherited is how a program opens the nth of its ExtraFiles.
+func inherited(n int) string { return fmt.Sprintf("/proc/self/fd/%d", 3+n) }
+
 // notIntoStatusFile are arguments for a server that is only asked: it would overwrite
 // the status file of the one that runs, and say there that it has no cluster. A server
 // that does not know the option is not given it, unless the file does so.
-func notIntoStatusFile(file string) []string {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil // the server will say so
-	}
-	if _, found := lastOf(ParseOptions(content), "wsrep_status_file"); !found {
+func notIntoStatusFile(text []byte) []string {
+	if _, found := lastOf(ParseOptions(text), "wsrep_status_file"); !found {
 		return nil
 	}
 	return []string{"--wsrep-status-file="}

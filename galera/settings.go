@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +56,9 @@ func ReadSettings(file string) (Settings, error) {
 	if s.Port, err = strconv.Atoi(port); err != nil {
 		return s, fmt.Errorf("reading %q: port %q: want a number", file, port)
 	}
+	if s.Port < 0 || s.Port > math.MaxUint16 {
+		return s, fmt.Errorf("reading %q: port %q: want a number from 0 to %d", file, port, math.MaxUint16)
+	}
 	if name := value("wsrep_status_file", ""); name != "" {
 		s.StatusFile = name
 		if !filepath.IsAbs(name) {
@@ -71,8 +74,12 @@ func ReadSettings(file string) (Settings, error) {
 // read reads the option file of a node that is to be in the record, by its name.
 func (c NodeCommand) read() (Settings, error) {
 	s, err := ReadSettings(c.File)
-	if err == nil && !regexp.MustCompile(`^[-._a-zA-Z0-9]+$`).MatchString(s.Node) {
+	switch {
+	case err != nil:
+	case !isNodeName(s.Node):
 		err = fmt.Errorf("reading %q: wsrep_node_name %q: want letters, digits, dots, hyphens and underscores, for the record", c.File, s.Node)
+	case !isAddress(s.Address):
+		err = fmt.Errorf("reading %q: wsrep_node_address %q: want an IP address, for the record", c.File, s.Address)
 	}
 	return s, err
 }
@@ -95,12 +102,9 @@ func (p peer) String() string { return net.JoinHostPort(p.host, p.port) }
 func (s Settings) peers(ctx context.Context) []peer {
 	var all []peer
 	for _, entry := range s.Peers {
-		host, port := bareHost(entry), "4567"
-		if _, p, err := net.SplitHostPort(entry); err == nil {
-			port = p
-		}
-		for _, address := range resolve(ctx, host) {
-			all = append(all, peer{address, port})
+		member := memberOf(entry)
+		for _, address := range resolve(ctx, member.host) {
+			all = append(all, peer{address, member.port})
 		}
 	}
 	own := []string{s.Address}
@@ -111,6 +115,14 @@ func (s Settings) peers(ctx context.Context) []peer {
 		}
 	}
 	return slices.DeleteFunc(all, func(p peer) bool { return slices.Contains(own, p.host) })
+}
+
+// memberOf is the host and the port in an entry of wsrep_cluster_address.
+func memberOf(entry string) peer {
+	if host, port, err := net.SplitHostPort(entry); err == nil {
+		return peer{host, port}
+	}
+	return peer{bareHost(entry), "4567"}
 }
 
 func resolve(ctx context.Context, host string) []string {

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -20,6 +20,10 @@ const (
 
 	// lookEvery is how often the record and the peers are looked at while a start waits.
 	lookEvery = 500 * time.Millisecond
+
+	// conflictPause is how long at most somebody waits who has read a record that was
+	// written at the same time.
+	conflictPause = 50 * time.Millisecond
 )
 
 // A disk is the data directory of a server that does not run.
@@ -198,7 +202,7 @@ func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Du
 	case ctx.Err() != nil:
 		return d, false, 0, fmt.Errorf("waiting for the start: %w", context.Cause(ctx))
 	case outdated(err):
-		return d, false, rand.N(50 * time.Millisecond), nil
+		return d, false, rand.N(conflictPause), nil
 	case transient(err) && s.mayStartAlone() && time.Since(s.begun) >= s.reach:
 		s.Log.Warn("the API server is away", "err", err)
 		return aloneDecision(), true, 0, nil
@@ -367,6 +371,7 @@ func (s *Start) mark() error {
 // note tells people in the record for what the node waits.
 func (s *Start) note(ctx context.Context, old *stored, reason string) error {
 	own := old.Nodes[s.settings.Node]
+	reason = cut(reason)
 	if own.Waits == reason {
 		return nil
 	}
@@ -402,16 +407,35 @@ func (s *Start) say(level slog.Level, text string) {
 // makeDataDir makes the directory for a server that joins from nothing: in a new
 // volume it is not there.
 func (s *Start) makeDataDir() error {
-	if err := os.Mkdir(s.settings.DataDir, 0o700); errors.Is(err, fs.ErrExist) {
+	if exists(s.settings.DataDir) {
 		return nil
-	} else if err != nil {
-		return err
 	}
-	o, err := FirstBoot{DefaultsFile: s.File}.owner()
+	server, err := serverAccount(s.File)
 	if err != nil {
 		return err
 	}
-	return o.take(s.settings.DataDir)
+	beside, err := accountBeside(s.settings.DataDir, server)
+	if err != nil {
+		return err
+	}
+	err = beside.do(func() error { return os.Mkdir(s.settings.DataDir, 0o700) })
+	if err != nil || beside == server {
+		return err
+	}
+	return server.take(s.settings.DataDir)
+}
+
+// removeStatusFile removes what an earlier server said.
+func (s *Start) removeStatusFile() error {
+	if s.settings.StatusFile == "" {
+		return nil
+	}
+	dir, name := filepath.Split(s.settings.StatusFile)
+	a, err := accountIn(filepath.Clean(dir), s.File)
+	if err != nil {
+		return err
+	}
+	return a.do(func() error { return removeFiles(dir, name) })
 }
 
 // carryOut prepares the data directory and writes the arguments.
@@ -427,7 +451,7 @@ func (s *Start) carryOut(d decision) error {
 	if err := s.dir.remove(stale...); err != nil {
 		return err
 	}
-	if err := os.Remove(s.settings.StatusFile); s.settings.StatusFile != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.removeStatusFile(); err != nil {
 		return err
 	}
 	var args []string

@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // defaultStatusFile is where [Notify] writes, in the data directory, and where the
@@ -92,48 +95,84 @@ type statusFile struct {
 // that matters, the caller sees it by the port that nobody listens at. MariaDB begins
 // a new one long before it listens; of one that [Notify] wrote, the server must still
 // be there.
-func readStatus(ctx context.Context, path string) (status, error) {
-	file, err := readStatusFile(ctx, path)
+func (s Settings) readStatus(ctx context.Context) (status, error) {
+	file, written, err := s.readStatusFile(ctx)
 	if err != nil {
 		return status{}, err
 	}
 	if file.Server != nil && !file.Server.lives() {
 		return status{}, fmt.Errorf("the server that told of %s is gone", file.Status.State)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return status{}, err
-	}
-	s := file.Status
-	s.written = info.ModTime()
+	now := file.Status
+	now.written = written
 	for _, e := range file.Errors {
-		if s.State != stateSynced && strings.Contains(e.Message, restartRequired) {
-			s.State = stateBroken
+		if now.State != stateSynced && strings.Contains(e.Message, restartRequired) {
+			now.State = stateBroken
 		}
 		if strings.Contains(e.Message, unsaid) {
-			s.unsaid = time.Unix(int64(e.Timestamp), 0)
+			now.unsaid = time.Unix(int64(e.Timestamp), 0)
 		}
 	}
-	return s, nil
+	return now, nil
 }
 
-func readStatusFile(ctx context.Context, path string) (file statusFile, err error) {
+// readStatusFile reads the file as the user of its directory, until it is whole.
+func (s Settings) readStatusFile(ctx context.Context) (file statusFile, written time.Time, err error) {
+	path := s.statusPath()
+	a, err := accountIn(filepath.Dir(path), s.File)
+	if err != nil {
+		return file, written, err
+	}
+	err = a.do(func() error {
+		file, written, err = awaitStatusFile(ctx, path)
+		return err
+	})
+	return file, written, err
+}
+
+func awaitStatusFile(ctx context.Context, path string) (file statusFile, written time.Time, err error) {
 	for try := 0; ; try++ {
-		content, err := os.ReadFile(path)
+		content, err := safefs.ReadFile(path, maxStateFile)
 		if errors.Is(err, fs.ErrNotExist) {
-			return file, fmt.Errorf("the server has not written %q yet", path)
+			return file, written, fmt.Errorf("the server has not written %q yet", path)
 		}
 		if err != nil {
-			return file, err
+			return file, written, err
 		}
-		if err = json.Unmarshal(content, &file); err == nil {
-			return file, nil
+		file, err = parseStatusFile(content)
+		if err == nil {
+			info, err := os.Stat(path)
+			if err != nil {
+				return file, written, err
+			}
+			return file, info.ModTime(), nil
 		}
 		if try == statusRetries {
-			return file, fmt.Errorf("reading %q: %w", path, err)
+			return file, written, fmt.Errorf("reading %q: %w", path, err)
 		}
 		if err := pause(ctx, statusPause); err != nil {
-			return file, err
+			return file, written, err
 		}
 	}
+}
+
+func parseStatusFile(content []byte) (file statusFile, err error) {
+	err = json.Unmarshal(content, &file)
+	file.Status.State = serverState(oneLine(string(file.Status.State)))
+	file.Status.Comment = oneLine(file.Status.Comment)
+	return file, err
+}
+
+// longestWord is how much of what the server says of itself is shown, in bytes.
+const longestWord = 200
+
+// oneLine makes a line of text that is fit to be shown.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text[:min(len(text), longestWord)], "")), " ")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
 }

@@ -3,6 +3,7 @@ package galera
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -65,6 +66,9 @@ func (c StoppedCommand) publish(ctx context.Context, store records, settings Set
 			return nil
 		}
 		if !outdated(err) {
+			return err
+		}
+		if err := pause(ctx, rand.N(conflictPause)); err != nil {
 			return err
 		}
 	}

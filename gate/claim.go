@@ -45,9 +45,14 @@ func Claim(ctx context.Context, client rest.Interface, namespace, name, holder s
 	return claim(ctx, &leases{client, namespace, name, claimTimeout}, holder)
 }
 
+// maxRaces is how often a claim is tried again at once because somebody else was
+// first. More than one is the work of someone who deletes it.
+const maxRaces = 3
+
 func claim(ctx context.Context, store store, holder string) (Claimed, error) {
 	own := newClaim(holder)
 	wait := 50 * time.Millisecond
+	races := 0
 	for {
 		c, err := tryClaim(ctx, store, own)
 		if err == nil {
@@ -56,7 +61,8 @@ func claim(ctx context.Context, store store, holder string) (Claimed, error) {
 		switch {
 		case definite(err):
 			return Claimed{}, err
-		case apierrors.IsAlreadyExists(err):
+		case apierrors.IsAlreadyExists(err) && races < maxRaces:
+			races++
 			continue // somebody was first just now
 		}
 		if !sleep(ctx, wait/2+jitter(wait/2)) {

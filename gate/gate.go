@@ -22,6 +22,12 @@ const (
 	// object has room for 256 KiB of annotations.
 	longestReason = 1024
 
+	// MaxDuration is the longest lease time.
+	MaxDuration = 24 * time.Hour
+
+	// MaxSlots is the most that may be inside at once.
+	MaxSlots = 1000
+
 	// farewell is how long an Enter that was called off waits to be out of the
 	// queue. Whoever calls it off may be in a hurry.
 	farewell = 50 * time.Millisecond
@@ -39,11 +45,11 @@ type Options struct {
 	Identity string
 
 	// Duration is the lease time: how long a holder that died keeps the others
-	// out. It is rounded up to whole seconds; 0 means 15 s.
+	// out. It is rounded up to whole seconds; 0 means 15 s. It is [MaxDuration] at most.
 	Duration time.Duration
 
-	// Slots is how many may be inside at once; 0 means 1. It should be the
-	// same for all replicas: each goes by its own.
+	// Slots is how many may be inside at once; 0 means 1, and [MaxSlots] is the most.
+	// It should be the same for all replicas: each goes by its own.
 	Slots int
 
 	// Ordered lets those in the queue in by Ordinal, the lowest first, rather
@@ -55,6 +61,8 @@ type Options struct {
 	Settle  time.Duration
 
 	Log *slog.Logger // nil discards
+
+	tooLong bool // Duration was
 }
 
 // A Gate is one replica's way through a Lease. It asks nothing of the server
@@ -82,7 +90,8 @@ func New(client rest.Interface, options Options) *Gate {
 }
 
 func newGate(store store, o Options) *Gate {
-	o.Duration = (orDefault(o.Duration, defaultDuration) + time.Second - 1).Truncate(time.Second)
+	o.tooLong = o.Duration > MaxDuration
+	o.Duration = (min(orDefault(o.Duration, defaultDuration), MaxDuration) + time.Second - 1).Truncate(time.Second)
 	o.Slots = orDefault(o.Slots, 1)
 	o.Settle = orDefault(o.Settle, defaultSettle)
 	if !o.Ordered {
@@ -198,6 +207,10 @@ func (o Options) check() error {
 		return errors.New("no namespace is given")
 	case o.Identity == "":
 		return errors.New("no identity is given")
+	case o.tooLong:
+		return fmt.Errorf("the lease time is longer than %s", MaxDuration)
+	case o.Slots > MaxSlots:
+		return fmt.Errorf("%d slots are more than %d", o.Slots, MaxSlots)
 	}
 	return nil
 }

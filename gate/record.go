@@ -3,7 +3,9 @@ package gate
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -96,16 +98,28 @@ func holderOf(spec coordinationv1.LeaseSpec) (entry, bool) {
 	if spec.LeaseDurationSeconds != nil {
 		e.Seconds = *spec.LeaseDurationSeconds
 	}
+	e.bound()
 	return e, true
 }
+
+// bound makes a lease time that no kconfd would write one that it would: who is
+// dead gives way within a day, whatever the Lease says.
+func (e *entry) bound() { e.Seconds = min(max(e.Seconds, 0), int32(MaxDuration/time.Second)) }
+
+// maxEntries is how many entries of a list are read. An object has room for more,
+// and who wrote them is no kconfd.
+const maxEntries = 1000
 
 // entries are those of an annotation that has any; ok is false for what is none.
 func entries(text string) (list []entry, ok bool) {
 	if text == "" {
 		return nil, true
 	}
-	if err := json.Unmarshal([]byte(text), &list); err != nil {
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) > maxEntries {
 		return nil, false
+	}
+	for i := range list {
+		list[i].bound()
 	}
 	return slices.DeleteFunc(list, func(e entry) bool { return e.Identity == "" }), true
 }
@@ -116,9 +130,21 @@ func stopsOf(text string) []stop {
 	}
 	var list []stop
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) == 0 {
-		return []stop{{Reason: text}}
+		list = []stop{{Reason: text}}
+	}
+	list = list[:min(len(list), maxEntries)]
+	for i := range list {
+		list[i].Reason = cutText(list[i].Reason, longestReason)
 	}
 	return list
+}
+
+// cutText is the beginning of a text, of at most limit bytes and without half a letter.
+func cutText(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "")
 }
 
 // lease is one that says what the record does, made of the one that there was,
@@ -150,10 +176,11 @@ func (r record) writeHolder(spec *coordinationv1.LeaseSpec) {
 	}
 	e := r.holders[0]
 	if spec.HolderIdentity == nil || *spec.HolderIdentity != e.Identity {
-		n := int32(1)
+		n := int32(0)
 		if spec.LeaseTransitions != nil {
-			n += *spec.LeaseTransitions
+			n = max(n, *spec.LeaseTransitions)
 		}
+		n = min(n, math.MaxInt32-1) + 1
 		spec.LeaseTransitions = &n
 	}
 	spec.HolderIdentity, spec.LeaseDurationSeconds = &e.Identity, nil

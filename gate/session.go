@@ -57,10 +57,12 @@ type session struct {
 	heard  time.Time // when the server last answered
 
 	conflicts int // in a row
+	pace      pace
 	failures  int
 	problem   error
 	trouble   trouble
-	told      string // what was last logged about waiting
+	told      string // what was last logged about waiting,
+	toldAt    time.Time
 }
 
 func newSession(g *Gate, at stage) *session {
@@ -163,6 +165,9 @@ func (s *session) step(ctx context.Context) (wait time.Duration, done bool) {
 			s.worked(p)
 			return s.rest(p), p.done
 		}
+		if !s.pace.take(ctx) {
+			return 0, false
+		}
 		err := s.write(ctx, p)
 		switch {
 		case err == nil:
@@ -209,6 +214,9 @@ func (s *session) newer(lease *coordinationv1.Lease) bool {
 // look reads the Lease unless it is known.
 func (s *session) look(ctx context.Context) error {
 	if !s.known {
+		if !s.pace.take(ctx) {
+			return context.Cause(ctx)
+		}
 		lease, err := s.gate.store.get(ctx)
 		if err != nil {
 			return err
@@ -326,6 +334,8 @@ func (s *session) giveWay(ctx context.Context) {
 	longest := 5 * time.Millisecond
 	if s.stage == waiting {
 		longest <<= min(s.conflicts, 6)
+	} else {
+		longest <<= min(s.conflicts, 3)
 	}
 	s.conflicts++
 	sleep(ctx, rand.N(longest))
@@ -385,6 +395,9 @@ func (s *session) state() State {
 	return Leaving
 }
 
+// tellEvery is how often what is waited for may be logged.
+const tellEvery = time.Second
+
 // logWaits logs what is waited for, where that is news. Of trouble with the server
 // there is a message already.
 func (s *session) logWaits(err error) {
@@ -397,10 +410,11 @@ func (s *session) logWaits(err error) {
 	case errors.As(err, &busy) && !s.queued.IsZero():
 		kind = "busy"
 	}
-	if kind == "" || kind == s.told {
+	// What changes all the time is told from time to time.
+	if kind == "" || kind == s.told || time.Since(s.toldAt) < tellEvery {
 		return
 	}
-	s.told = kind
+	s.told, s.toldAt = kind, time.Now()
 	if stopped != nil {
 		s.gate.options.Log.Warn("gate stopped", "err", err)
 	} else {

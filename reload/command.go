@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
+
+	"github.com/kconfd/kconfd/internal/process/tree"
 )
 
 // A Command is an external command: either Argv, run as it is, or Shell, given to sh -c.
@@ -35,8 +37,8 @@ const (
 	// told it so is waiting.
 	endGrace = 50 * time.Millisecond
 
-	// killWait bounds the wait for a group that got SIGKILL, which is over in microseconds unless the
-	// kernel holds a process.
+	// killWait bounds the wait for processes that got SIGKILL, which is over in microseconds unless the
+	// kernel holds one.
 	killWait = time.Second
 
 	// groupPoll is how often a process group that takes its time to die is looked at: the kernel tells
@@ -87,9 +89,10 @@ func (c Command) String() string {
 // Run runs the command and waits for it. A nil error means that it exited with status 0; any other
 // error is a [*CommandError].
 //
-// When Timeout has passed or ctx ends, the command and everything in its process group gets SIGTERM,
-// and after Grace SIGKILL; Run returns when they are gone. That is an error whatever the command's exit
-// status. What a command leaves in the background when it exits by itself is left alone.
+// When Timeout has passed or ctx ends, the command and everything that it has started gets SIGTERM, and
+// after Grace SIGKILL; Run returns when they are gone. See [tree] for what belongs to it. That is an
+// error whatever the command's exit status. What a command leaves in the background when it exits by
+// itself is left alone; what it leaves when a signal ends it gets SIGKILL.
 func (c Command) Run(ctx context.Context) error {
 	if c.Timeout >= 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.Timeout, defaultTimeout), errTimedOut)
@@ -102,11 +105,11 @@ func (c Command) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return c.failed(fmt.Errorf("not started: %w", context.Cause(ctx)), "")
 	}
-	cmd, out, err := c.start()
+	process, out, err := c.start()
 	if err != nil {
 		return c.failed(err, "")
 	}
-	err = waitOrStop(ctx, cmd, c.Grace)
+	err = waitOrStop(ctx, process, c.Grace)
 	out.wait(outputWait)
 	if err != nil {
 		return c.failed(err, out.tail(c.Hide != nil)) // the end of a secret would not be known for one
@@ -114,7 +117,6 @@ func (c Command) Run(ctx context.Context) error {
 	return nil
 }
 
-// start starts the command in a process group of its own, with its output going to the output returned.
 // Await repeats the command until it succeeds or ctx ends. The error is then
 // that of the last try which came to its own end.
 func (c Command) Await(ctx context.Context) error {
@@ -135,7 +137,8 @@ func (c Command) Await(ctx context.Context) error {
 	}
 }
 
-func (c Command) start() (*exec.Cmd, *output, error) {
+// start starts the command in a process group of its own, with its output going to the output returned.
+func (c Command) start() (*tree.Process, *output, error) {
 	if _, err := os.Stat(c.Dir); c.Dir != "" && err != nil {
 		return nil, nil, err // the kernel's error would blame the program
 	}
@@ -152,22 +155,24 @@ func (c Command) start() (*exec.Cmd, *output, error) {
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = w, w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	process, err := tree.Start(cmd)
+	if err != nil {
 		r.Close()
 		return nil, nil, err
 	}
-	return cmd, collect(r), nil
+	return process, collect(r), nil
 }
 
-// waitOrStop waits for a started command, or stops its process group when ctx ends; a grace of 0 is the
-// default for the cause of that. The error is the command's own, or the cause of ctx's end.
-func waitOrStop(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // stops when the process ends, which SIGKILL sees to
+// waitOrStop waits for a started command, or stops it when ctx ends, with all that it has started; a
+// grace of 0 is the default for the cause of that. The error is the command's own, or the cause of ctx's
+// end.
+func waitOrStop(ctx context.Context, process *tree.Process, grace time.Duration) error {
 	select {
-	case err := <-ended:
-		return err
+	case <-process.Done():
+		if process.Killed() { // it could not end what it has started
+			process.End(0)
+		}
+		return process.Wait()
 	case <-ctx.Done():
 	}
 	cause := context.Cause(ctx)
@@ -175,8 +180,8 @@ func waitOrStop(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	if errors.Is(cause, errTimedOut) {
 		fallback = defaultGrace
 	}
-	stopGroup(cmd.Process.Pid, cmp.Or(grace, fallback))
-	<-ended
+	process.End(cmp.Or(grace, fallback))
+	_ = process.Wait() // why it was stopped counts
 	return fmt.Errorf("stopped: %w", cause)
 }
 

@@ -183,6 +183,34 @@ func TestGraceIsTheWholeGroups(t *testing.T) {
 	}
 }
 
+// What has left the command's process group and its parent ends with it at its deadline,
+// and what a killed command cannot end any more.
+func TestCommandEndsWithAllItStarted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		shell   string
+		timeout time.Duration
+	}{
+		"session":             {`setsid sh -c 'echo $$ >"$FIFO"; exec sleep 60' & wait`, time.Second},
+		"daemon":              {`(setsid sh -c 'echo $$ >"$FIFO"; exec sleep 60' &); sleep 60`, time.Second},
+		"killed":              {`setsid sh -c 'echo $$ >"$FIFO"; exec sleep 60' & read -r line <"$GO"; kill -KILL $$`, time.Minute},
+		"killed, in no group": {`(setsid sh -c 'echo $$ >"$FIFO"; exec sleep 60' &); read -r line <"$GO"; kill -KILL $$`, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, proceed := newFIFO(t), newFIFO(t)
+			c := Command{Shell: tt.shell, Env: []string{"FIFO=" + f.path, "GO=" + proceed.path}, Timeout: tt.timeout, Grace: slack}
+			done := runInBackground(t.Context(), c)
+			pids := f.pids(t)
+			_, err := proceed.file.WriteString("go on\n")
+			fatal(t, err)
+			if err := <-done; err == nil {
+				t.Error("the command ended well")
+			}
+			wantGone(t, pids)
+		})
+	}
+}
+
 // A command may start a server and exit. The server keeps the output open, is left alone, and may go on
 // writing: closing the pipe under it would kill it.
 func TestBackgroundProcessIsLeftAlone(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -117,16 +119,27 @@ func (c *claimCall) print(claimed gate.Claimed, s streams) error {
 	if claimed.Won {
 		word = "won by"
 	}
-	_, err := fmt.Fprintf(s.out, "%s: %s %s at %s\n", c.name, word, claimed.First, claimed.Since.UTC().Format(time.RFC3339))
+	_, err := fmt.Fprintf(s.out, "%s: %s %s at %s\n", c.name, word, oneWord(claimed.First), claimed.Since.UTC().Format(time.RFC3339))
 	return err
 }
 
-// untilSignal gives a context that SIGTERM and SIGINT end, with a [signalled] as
-// its cause, until stop is called.
+// oneWord is a text that somebody else wrote, quoted where it is not plain.
+func oneWord(text string) string {
+	if quoted := strconv.Quote(text); quoted != `"`+text+`"` || strings.Contains(text, " ") {
+		return quoted
+	}
+	return text
+}
+
+// untilSignal gives a context that SIGTERM, SIGINT and SIGHUP end, with a
+// [signalled] as its cause, until stop is called. Under nohup SIGHUP stays ignored.
 func untilSignal(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(term, syscall.SIGHUP)
+	}
 	go func() { // until stop
 		select {
 		case s := <-term:

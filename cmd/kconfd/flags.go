@@ -15,6 +15,7 @@ import (
 
 	"github.com/peterbourgon/ff/v3"
 
+	"github.com/kconfd/kconfd/internal/timing"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -109,7 +110,7 @@ func (f *flags) common(set *flag.FlagSet) {
 	set.BoolVar(&f.diff, "diff", false, "")
 	set.BoolVar(&f.syncOnly, "sync-only", false, "")
 	set.StringVar(&f.wait, "wait", defaultWait, "")
-	set.DurationVar(&f.timeout, "timeout", defaultTimeout, "")
+	durationFlag(set, &f.timeout, "timeout", defaultTimeout)
 	set.StringVar(&f.stateDir, "state-dir", "", "")
 	set.StringVar(&f.listen, "listen", "", "")
 	set.BoolVar(&f.events, "events", false, "")
@@ -122,9 +123,32 @@ func (f *flags) common(set *flag.FlagSet) {
 	})
 }
 
+// durationFlag is a flag for a duration of a year at most.
+func durationFlag(set *flag.FlagSet, to *time.Duration, name string, otherwise time.Duration) {
+	*to = otherwise
+	set.Var((*bounded)(to), name, "")
+}
+
+// bounded is a duration as a flag. What is not positive is refused later, by name.
+type bounded time.Duration
+
+func (b *bounded) String() string { return time.Duration(*b).String() }
+
+func (b *bounded) Set(s string) error {
+	d, err := timing.Parse(s, -timing.Longest, timing.Longest)
+	if outside := (*timing.RangeError)(nil); errors.As(err, &outside) {
+		outside.Min = timing.Shortest
+	}
+	*b = bounded(d)
+	return err
+}
+
 func (f *flags) check() error {
-	quiet, ceiling, err := reload.ParseWait(f.wait)
+	quiet, ceiling, err := parseWait("-wait", f.wait, 0)
+	var outside *timing.RangeError
 	switch {
+	case errors.As(err, &outside):
+		return &usageError{err}
 	case err != nil:
 		return &usageError{fmt.Errorf("-wait: %w", err)}
 	case f.timeout <= 0:

@@ -56,5 +56,7 @@ func runGaleraCheck(ctx context.Context, args []string, s streams) error {
 		return &usageError{errors.New("-in and -dest: want both or none")}
 	}
 	check.File = f.args[0]
-	return check.Run(ctx)
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	return exitBySignal(ctx, check.Run(ctx))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/galera"
+	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/render"
 )
 
@@ -44,7 +45,7 @@ func (c *galeraCall) nodeFlags(set *flag.FlagSet) {
 
 func (c *galeraCall) joinedFlags(set *flag.FlagSet) {
 	c.nodeFlags(set)
-	set.DurationVar(&c.withoutPrimary, "without-primary", time.Minute, "")
+	durationFlag(set, &c.withoutPrimary, "without-primary", time.Minute)
 }
 
 // recordFlags are those of the commands for people.
@@ -174,7 +175,7 @@ func runGaleraStart(ctx context.Context, args []string, s streams) error {
 	if path == "" {
 		return &usageError{errors.New("KCONFD_START_FILE is not set: this is for pre_start")}
 	}
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	out, err := openStartFile(path)
 	if err != nil {
 		return fmt.Errorf("opening the file in KCONFD_START_FILE: %w", err)
 	}
@@ -185,11 +186,31 @@ func runGaleraStart(ctx context.Context, args []string, s streams) error {
 	return exitBySignal(ctx, start.Run(ctx))
 }
 
+// openStartFile opens a regular file, and does not wait for one that is none.
+func openStartFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &safefs.TypeError{Path: path, Mode: info.Mode()}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
 // runGaleraJoined is `kconfd galera joined`.
 func runGaleraJoined(ctx context.Context, args []string, s streams) error {
 	c, err := parseGalera(ctx, "joined", args, s, (*galeraCall).joinedFlags)
 	if c == nil {
 		return err
+	}
+	if c.withoutPrimary <= 0 {
+		return &usageError{fmt.Errorf("-without-primary: want a positive duration, not %s", c.withoutPrimary)}
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()

@@ -36,7 +36,12 @@ type guardConfig struct {
 	fresh  bool          // what was read must be up to date
 }
 
-const defaultHold = 5 * time.Minute
+const (
+	defaultHold = 5 * time.Minute
+
+	// maxMinimum is the largest min: no list of a cluster has more.
+	maxMinimum = 1_000_000
+)
 
 func (r *rawGuard) parse() (guardConfig, error) {
 	g := guardConfig{min: r.Min, shrink: 1, hold: defaultHold, fresh: r.Fresh}
@@ -46,9 +51,12 @@ func (r *rawGuard) parse() (guardConfig, error) {
 	if r.Min < 0 {
 		return g, errors.New("min: negative")
 	}
+	if r.Min > maxMinimum {
+		return g, fmt.Errorf("min: want a number from 0 to %d, not %d", maxMinimum, r.Min)
+	}
 	if r.MaxShrink != "" {
 		percent, err := strconv.ParseFloat(strings.TrimSuffix(r.MaxShrink, "%"), 64)
-		if err != nil || !strings.HasSuffix(r.MaxShrink, "%") || percent < 0 || percent > 100 {
+		if err != nil || !strings.HasSuffix(r.MaxShrink, "%") || !(0 <= percent && percent <= 100) { // nor NaN
 			return g, fmt.Errorf(`max_shrink: want a percentage such as "50%%", not %q`, r.MaxShrink)
 		}
 		g.shrink = percent / 100

@@ -35,10 +35,13 @@ func runGaleraReady(ctx context.Context, args []string, s streams) error {
 // runGaleraAlive is `kconfd galera alive`.
 func runGaleraAlive(ctx context.Context, args []string, s streams) error {
 	h, err := parseHealth(ctx, "kconfd galera alive", args, s, func(h *galera.Health, set *flag.FlagSet) {
-		set.DurationVar(&h.Patience, "patience", defaultPatience, "")
+		durationFlag(set, &h.Patience, "patience", defaultPatience)
 	})
 	if h == nil {
 		return err
+	}
+	if h.Patience < 0 {
+		return &usageError{fmt.Errorf("-patience: want a positive duration or 0s, not %s", h.Patience)}
 	}
 	alive, why, err := h.Alive(ctx)
 	return tellHealth(s, "alive", alive, why, err)

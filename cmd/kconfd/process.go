@@ -325,12 +325,9 @@ func (r *rawProcess) parseRestart(c *reload.Child) error {
 	if r.RestartWait == "" {
 		return nil
 	}
-	first, longest, err := reload.ParseWait(r.RestartWait)
-	if err != nil || first <= 0 {
-		return fmt.Errorf("restart_wait: want two durations such as 1s:1m, not %q", r.RestartWait)
-	}
-	c.Backoff = reload.Backoff{Initial: first, Max: longest}
-	return nil
+	var err error
+	c.Backoff, err = parseBackoff("restart_wait", r.RestartWait)
+	return err
 }
 
 // A commandLine is the child's arguments and environment. What [process] adds

@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kconfd/kconfd/internal/safefs"
+	"github.com/kconfd/kconfd/internal/timing"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -168,7 +169,7 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 		return g, errors.New("there is no [[template]]")
 	}
 	if raw.Wait != "" {
-		quiet, ceiling, err := reload.ParseWait(raw.Wait)
+		quiet, ceiling, err := parseWait("wait", raw.Wait, 0)
 		if err != nil {
 			return g, err
 		}
@@ -432,11 +433,46 @@ func parseTimeout(key, s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
+	return parseDuration(key, s, timing.Longest)
+}
+
+// parseDuration reads one from a millisecond to the longest.
+func parseDuration(key, s string, longest time.Duration) (time.Duration, error) {
+	d, err := timing.Parse(s, timing.Shortest, longest)
+	var outside *timing.RangeError
+	switch {
+	case errors.As(err, &outside) && !strings.HasPrefix(s, "-"):
+		return 0, fmt.Errorf("%s: %w", key, err)
+	case err != nil:
 		return 0, fmt.Errorf("%s: want a duration such as 30s, not %q", key, s)
 	}
 	return d, nil
+}
+
+// parseBackoff reads MIN:MAX, how long to wait between attempts.
+func parseBackoff(key, s string) (reload.Backoff, error) {
+	first, longest, err := parseWait(key, s, timing.Shortest)
+	var outside *timing.RangeError
+	switch {
+	case errors.As(err, &outside):
+		return reload.Backoff{}, err
+	case err != nil || first <= 0:
+		return reload.Backoff{}, fmt.Errorf("%s: want two durations such as 1s:1m, not %q", key, s)
+	}
+	return reload.Backoff{Initial: first, Max: longest}, nil
+}
+
+// parseWait reads MIN[:MAX] as reload.ParseWait does, each from the shortest to a
+// year. What is 0 or negative is for the caller to judge.
+func parseWait(key, s string, shortest time.Duration) (quiet, ceiling time.Duration, err error) {
+	for span := range strings.SplitSeq(s, ":") {
+		d, err := timing.Parse(strings.TrimSpace(span), -timing.Longest, timing.Longest)
+		outside := (*timing.RangeError)(nil)
+		if errors.As(err, &outside) || 0 < d && d < shortest {
+			return 0, 0, fmt.Errorf("%s: %w", key, &timing.RangeError{Text: s, Min: shortest, Max: timing.Longest})
+		}
+	}
+	return reload.ParseWait(s)
 }
 
 // action is what [reload] says, or confd's reload_cmd.
@@ -462,11 +498,11 @@ func (raw *rawResource) backoff() (reload.Backoff, error) {
 	if raw.Reload == nil || raw.Reload.Retry == "" {
 		return reload.Backoff{}, nil
 	}
-	first, longest, err := reload.ParseWait(raw.Reload.Retry)
-	if err != nil || first <= 0 {
-		return reload.Backoff{}, fmt.Errorf("[reload]: retry: want two durations such as 1s:1m, not %q", raw.Reload.Retry)
+	b, err := parseBackoff("retry", raw.Reload.Retry)
+	if err != nil {
+		return b, fmt.Errorf("[reload]: %w", err)
 	}
-	return reload.Backoff{Initial: first, Max: longest}, nil
+	return b, nil
 }
 
 // reloadCmd is the one of the templates' own; there is one action a group.

@@ -49,12 +49,16 @@ func (r *rawRolling) parse() (*rollingConfig, error) {
 		return nil, fmt.Errorf("lease: want the name of a Lease, not %q", r.Lease)
 	case c.slots < 1:
 		return nil, errors.New("max_unavailable: want a positive number")
+	case c.slots > gate.MaxSlots:
+		return nil, fmt.Errorf("max_unavailable: want a number from 1 to %d, not %d", gate.MaxSlots, c.slots)
 	case r.Order != "" && r.Order != "ordinal":
 		return nil, fmt.Errorf("order: want ordinal, not %q", r.Order)
 	}
 	c.ordered = r.Order == "ordinal"
-	if c.leaseTime, err = parseTimeout("lease_time", r.LeaseTime); err != nil {
-		return nil, err
+	if r.LeaseTime != "" {
+		if c.leaseTime, err = parseDuration("lease_time", r.LeaseTime, gate.MaxDuration); err != nil {
+			return nil, err
+		}
 	}
 	if c.precondition, err = parseCommand("precondition_cmd", r.PreconditionCmd, "", ""); err != nil {
 		return nil, err

@@ -365,3 +365,39 @@ func secretTrouble() map[string]struct{ contents, rest, want string } {
 		"a verification":               {basic, "[reload]\naction = \"exec\"\ncommand = \"true\"\nverify_cmd = \"cat $DEST; false\"\nverify_timeout = \"300ms\"\n", ""},
 	}
 }
+
+// servers are programs in the place of mariadbd that go on for ever, as lines for the
+// shell. Descriptor 9 is open in all that they start.
+func servers() map[string]string {
+	return map[string]string{
+		"it sleeps":        "echo ready >&9; exec sleep 1000",
+		"it spins":         "echo ready >&9; while :; do :; done",
+		"a child":          "sleep 1000 & echo ready >&9; wait",
+		"a deaf child":     "(trap '' TERM INT HUP; echo ready >&9; while :; do sleep 1; done) & wait",
+		"another session":  "setsid sleep 1000 & echo ready >&9; wait",
+		"a daemon":         "(setsid sleep 1000 &); echo ready >&9; sleep 1000",
+		"and much to say":  "echo ready >&9; exec yes",
+		"and it closes it": "exec >/dev/null 2>&1; echo ready >&9; exec sleep 1000",
+	}
+}
+
+// bound are those of servers that the kernel alone ends with their starter: what
+// they have started themselves is for who started that.
+func bound() []string {
+	return []string{"it sleeps", "it spins", "and much to say", "and it closes it"}
+}
+
+// placesOfOptions are the files that the commands of `kconfd galera` read without an
+// API server, with a command each that reads it. OPTIONS is an option file of root's
+// with home/data as its data directory, INCLUDES one that includes home/conf.d.
+func placesOfOptions() map[string][]string {
+	return map[string][]string{
+		"home/my.cnf":          {"check", "HOME/my.cnf"},
+		"home/conf.d/x.cnf":    {"check", "INCLUDES"},
+		"home/main.cnf":        {"check", "-in", "HOME/main.cnf", "-dest", "/x", "OPTIONS"},
+		"home/options.cnf":     {"ready", "-defaults-file", "HOME/options.cnf"},
+		"home/alive.cnf":       {"alive", "-defaults-file", "HOME/alive.cnf"},
+		"home/data/wsrep.json": {"ready", "-defaults-file", "OPTIONS"},
+		"home/start":           {"start", "-defaults-file", "OPTIONS"},
+	}
+}
