@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/google/renameio/v2"
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 const (
@@ -240,11 +240,12 @@ func (d dataDir) mark() error {
 // write puts a file into the directory, whole and for good.
 func (d dataDir) write(name string, content []byte) error {
 	return d.do(func() error {
-		err := renameio.WriteFile(d.join(name), content, 0o660, renameio.WithTempDir(d.path))
+		dir, err := safefs.OpenDir(d.path, safefs.Trusted)
 		if err != nil {
 			return err
 		}
-		return d.sync()
+		defer dir.Close()
+		return dir.Replace(name, content, 0o660)
 	})
 }
 

@@ -259,32 +259,12 @@ func Write(path string, text []byte) error {
 	dir, name, err := safefs.LocateEntry(path, safefs.Checked)
 	if err == nil {
 		defer dir.Close()
-		err = replace(dir, name, text)
+		err = dir.Replace(name, text, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping state: %w", err)
 	}
 	return nil
-}
-
-func replace(dir *safefs.Dir, name string, text []byte) error {
-	f, temporary, err := dir.CreateTemp("."+name, "")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = dir.Rename(temporary, name)
-	}
-	if err != nil {
-		_ = dir.Remove(temporary) // a dot file, and the first error counts
-		return err
-	}
-	return dir.Sync()
 }
 
 // Remove removes a document, if there is one. A directory in its place is none.

@@ -35,6 +35,10 @@ func As(uid, gid int, do func() error) error {
 // root's capabilities for files.
 func become(uid, gid int) error {
 	const unchanged = -1
+	// Of the thread alone, unlike syscall.Setgroups: root's groups are not the user's.
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("using files without root's groups: %w", errno)
+	}
 	_, err := unix.SetfsgidRetGid(gid)
 	if err == nil {
 		_, err = unix.SetfsuidRetUid(uid)

@@ -147,6 +147,31 @@ func (d *Dir) Rename(from, to string) error {
 	return nil
 }
 
+// Replace replaces a file, or what else has the name and is no directory, by one
+// of kconfd's user with that mode. When it returns, the disk has it.
+func (d *Dir) Replace(name string, content []byte, mode fs.FileMode) error {
+	f, temporary, err := d.CreateTemp("."+name, "")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = d.Rename(temporary, name)
+	}
+	if err != nil {
+		_ = d.Remove(temporary) // a dot file, and the first error counts
+		return err
+	}
+	return d.Sync()
+}
+
 // Remove removes an entry that is no directory.
 func (d *Dir) Remove(name string) error {
 	return d.fail("remove", name, unix.Unlinkat(d.fd, name, 0))
