@@ -218,6 +218,12 @@ func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*u
 		return fmt.Errorf("%s without a name", o.GetKind())
 	}
 	k, known := kinds()[o.GetKind()]
+	if known && !isObjectName(o.GetName()) {
+		return fmt.Errorf("%s %q: metadata.name is no name of an object", o.GetKind(), o.GetName())
+	}
+	if known && o.GetNamespace() != "" && !isDNSLabel(o.GetNamespace()) {
+		return fmt.Errorf("%s %q: metadata.namespace %q is no name of a namespace", o.GetKind(), o.GetName(), o.GetNamespace())
+	}
 	if known && k.gv == o.GroupVersionKind().GroupVersion() {
 		if !k.cluster && o.GetNamespace() == "" {
 			o.SetNamespace(m.namespace)

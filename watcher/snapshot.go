@@ -149,6 +149,9 @@ func (w *Watcher) Restore(snapshot []byte) error {
 		f.watcher = w
 		f.synced = w.nextRevision()
 		f.latest = f.synced
+		for _, r := range f.records {
+			f.report(r, nil)
+		}
 	}
 	w.restored = restored
 	w.poke()
@@ -208,18 +211,19 @@ func readFeed(decoder *json.Decoder) (*feed, error) {
 		if err := decoder.Decode(&o); err != nil {
 			return nil, err
 		}
-		view, err := f.key.decodeView(o.View)
+		var wrong faults
+		view, err := f.key.decodeView(o.View, &wrong)
 		if err != nil {
 			return nil, err
 		}
-		r := &record{group: o.Group, view: view}
+		r := &record{group: o.Group, view: view, faults: wrong.orNone()}
 		r.Namespace, r.Name = o.Namespace, o.Name
 		f.store(r)
 	}
 	return f, nil
 }
 
-func (k watchKey) decodeView(content []byte) (any, error) {
+func (k watchKey) decodeView(content []byte, f *faults) (any, error) {
 	if k.untyped {
 		u := &unstructured.Unstructured{}
 		return u, utiljson.Unmarshal(content, &u.Object) // whole numbers stay whole
@@ -228,15 +232,22 @@ func (k watchKey) decodeView(content []byte) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no view of a %s", k.gvk.Kind)
 	}
-	return known.decode(content)
+	return known.decode(content, f)
 }
 
-func decodeView[T any](content []byte) (any, error) {
-	v := new(T)
-	return v, json.Unmarshal(content, v)
+// decodeView reads views of the type that clean is for.
+func decodeView[T any](clean func(*faults, *T)) func([]byte, *faults) (any, error) {
+	return func(content []byte, f *faults) (any, error) {
+		v := new(T)
+		if err := json.Unmarshal(content, v); err != nil {
+			return nil, err
+		}
+		clean(f, v)
+		return v, nil
+	}
 }
 
-func decodeData(content []byte) (any, error) {
+func decodeData(content []byte, f *faults) (any, error) {
 	var data map[string][]byte
 	if err := json.Unmarshal(content, &data); err != nil {
 		return nil, err
@@ -245,24 +256,29 @@ func decodeData(content []byte) (any, error) {
 	for key, value := range data {
 		v[key] = string(value)
 	}
-	return v, nil
+	return f.data(v), nil
 }
 
 // decodeEndpoints shares what viewEndpointSlice shares: a snapshot may have to
 // do for long.
-func decodeEndpoints(content []byte) (any, error) {
+func decodeEndpoints(content []byte, f *faults) (any, error) {
 	var all []*Endpoint
 	if err := json.Unmarshal(content, &all); err != nil {
 		return nil, err
 	}
-	for i, e := range all {
-		if e == nil {
-			return nil, errors.New("an endpoint is missing")
-		}
+	if slices.Contains(all, nil) {
+		return nil, errors.New("an endpoint is missing")
+	}
+	for _, e := range all {
+		e.Ports = f.ports(e.Ports, isDNSLabel, true)
+	}
+	all = f.endpoints(all, "")
+	for _, e := range all {
 		e.Node, e.Zone = shared(e.Node), shared(e.Zone)
 		if slices.Equal(e.Ports, all[0].Ports) {
-			all[i].Ports = all[0].Ports
+			e.Ports = all[0].Ports
 		}
 	}
+	slices.SortFunc(all, compareEndpoints)
 	return all, nil
 }
