@@ -62,7 +62,7 @@ func (f *faults) list(values []string, allowed func(string) string) []string {
 	same := true
 	for i, value := range values {
 		good := allowed(value)
-		if same && good != value {
+		if same && (good != value || good == "") {
 			others, same = slices.Clone(values[:i]), false
 		}
 		if !same && good != "" {
