@@ -81,7 +81,9 @@ func TestAddressesInTheirForm(t *testing.T) {
 		{"", []string{"db.example.com"}, []string{"db.example.com"}, 0},
 		{"IPv4", []string{"x\n", "10.0.0.2", "010.0.0.1"}, []string{"10.0.0.2"}, 2},
 	} {
-		s := edit(bare(sliceOf("a", "10.0.0.1")), func(s *discoveryv1.EndpointSlice) { s.AddressType, s.Endpoints[0].Addresses = test.family, test.addresses })
+		s := edit(bare(sliceOf("a", "10.0.0.1")), func(s *discoveryv1.EndpointSlice) {
+			s.AddressType, s.Endpoints[0].Addresses = test.family, test.addresses
+		})
 		var wrong faults
 		_, view := viewEndpointSlice(s, &wrong)
 		all := view.([]*Endpoint)

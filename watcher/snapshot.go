@@ -23,6 +23,9 @@ import (
 // kconfd did not note would be taken for empty.
 const snapshotFormat = "kconfd snapshot 2"
 
+// maxUnpacked is how many bytes a snapshot may have, unpacked.
+const maxUnpacked = 256 << 20
+
 // A snapshotWatch is what is noted of a watch.
 type snapshotWatch struct {
 	APIVersion, Kind        string
@@ -132,10 +135,10 @@ func encodable(view any) any {
 // as if it had, and each watch until its first list. Readers say by
 // [Reader.OutOfDate] that they read from it.
 //
-// A snapshot that is empty, damaged, truncated or of another version is an
-// error, and changes nothing.
+// A snapshot that is empty, damaged, truncated, too large or of
+// another version is an error, and changes nothing.
 func (w *Watcher) Restore(snapshot []byte) error {
-	restored, err := readSnapshot(snapshot)
+	restored, err := readSnapshot(snapshot, maxUnpacked)
 	if err != nil {
 		return fmt.Errorf("restoring a snapshot: %w", err)
 	}
@@ -158,7 +161,7 @@ func (w *Watcher) Restore(snapshot []byte) error {
 	return nil
 }
 
-func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
+func readSnapshot(snapshot []byte, limit int) (map[watchKey]*feed, error) {
 	if len(snapshot) == 0 {
 		return nil, errors.New("it is empty")
 	}
@@ -166,7 +169,7 @@ func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is none, or damaged: %w", err)
 	}
-	decoder := json.NewDecoder(z)
+	decoder := json.NewDecoder(&bounded{z, limit, limit})
 	var format string
 	if err := decoder.Decode(&format); err != nil {
 		return nil, damaged(err)
@@ -185,6 +188,21 @@ func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
 		}
 		feeds[f.key] = f
 	}
+}
+
+// A bounded reader fails after so many bytes: the end of a limit must not pass for the
+// end of the content.
+type bounded struct {
+	io.Reader
+	limit, left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p[:min(len(p), b.left+1)])
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("it is larger than the limit of %d bytes", b.limit)
+	}
+	return n, err
 }
 
 func damaged(err error) error {

@@ -289,12 +289,6 @@ func viewStatefulSet(o runtime.Object, f *faults) (string, any) {
 		v.FirstOrdinal = int(s.Spec.Ordinals.Start)
 	}
 	f.statefulSet(v)
-	if v.Name == "" {
-		return s.Name, v
-	}
-	for i := range v.Replicas {
-		v.PodNames = append(v.PodNames, fmt.Sprintf("%s-%d", v.Name, v.FirstOrdinal+i))
-	}
 	return s.Name, v
 }
 

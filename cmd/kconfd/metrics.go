@@ -30,6 +30,8 @@ func newMeters(w *watcher.Watcher) *meters {
 	m.refusals(sourceState)
 	m.refused = m.set.NewGauge("kconfd_configuration_refused", nil)
 	m.set.NewGauge(fmt.Sprintf("kconfd_build_info{version=%q,goversion=%q}", version, runtime.Version()), func() float64 { return 1 })
+	m.set.NewGauge("kconfd_invalid_values_total", func() float64 { return float64(w.InvalidValues()) })
+	m.set.NewGauge("kconfd_manifests_last_read_successful", func() float64 { return number(w.ManifestsRefused() == nil) })
 	m.countWatches("kconfd_watches", w, func(watcher.WatchStatus) bool { return true })
 	m.countWatches("kconfd_watches_failing", w, func(s watcher.WatchStatus) bool { return s.Err != nil })
 	m.countWatches("kconfd_watches_unhealthy", w, func(s watcher.WatchStatus) bool { return !s.Healthy(time.Now()) })
@@ -175,6 +177,8 @@ func meanings() map[string]string {
 		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
 		"kconfd_input_refused_total":                  "Input that is not used because it may mean harm, by where it comes from.",
 		"kconfd_render_limit_exceeded_total":          "Renders that were ended because a template took more than a limit allows.",
+		"kconfd_invalid_values_total":                 "Values of objects that Kubernetes does not allow where they stand, and that templates do not see.",
+		"kconfd_manifests_last_read_successful":       "0 while the manifests on disk are bad and those read before stay.",
 		"kconfd_watches":                              "Watches on the cluster.",
 		"kconfd_watches_failing":                      "Watches that do not work at the moment.",
 		"kconfd_watches_unhealthy":                    "Watches that fail, have not listed yet, or have been silent for too long.",
