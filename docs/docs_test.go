@@ -212,6 +212,26 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// The reference says of each text that a template can read what may stand in it.
+func TestFieldsSayWhatTheyHold(t *testing.T) {
+	known := []string{"**free text**", "`None`", "names", "addresses"}
+	for _, row := range rowsOf(t, "#### Names and free text")[:8] {
+		known = append(known, row[0])
+	}
+	for _, heading := range []string{"Endpoint", "Port", "Service", "Pod", "Node", "StatefulSet", "Self"} {
+		for _, row := range rowsOf(t, "#### "+heading) {
+			if !strings.Contains(row[1], "string") {
+				continue
+			}
+			for word := range strings.SplitSeq(row[2], " or ") {
+				if !slices.Contains(known, word) {
+					t.Errorf("%s %s: %q is none of %q", heading, row[0], word, known)
+				}
+			}
+		}
+	}
+}
+
 // fields are what a template can read of a view, with their types in words.
 func fields(view reflect.Type) map[string]string {
 	all := map[string]string{}
