@@ -124,7 +124,7 @@ func TestManifestsBeyondLimits(t *testing.T) {
 			p.awaitGot(t, "one")
 			test.turn(t, dir)
 			poll(t, func() string {
-				if err := w.ManifestsRefused(); err == nil || !strings.Contains(err.Error(), test.want) {
+				if _, err := w.ManifestsRefused(); err == nil || !strings.Contains(err.Error(), test.want) {
 					return fmt.Sprintf("refused because of %v, want %s", err, test.want)
 				}
 				return ""
@@ -180,7 +180,7 @@ func TestManifestsAreReadAgain(t *testing.T) {
 	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: had.Max}))
 	must(t, os.Rename(dir+"/.new", dir+"/a.yaml"))
 	poll(t, func() string {
-		if err := w.ManifestsRefused(); !errors.Is(err, syscall.EMFILE) {
+		if _, err := w.ManifestsRefused(); !errors.Is(err, syscall.EMFILE) {
 			return fmt.Sprintf("refused because of %v, want %v", err, syscall.EMFILE)
 		}
 		return ""

@@ -53,10 +53,11 @@ type manifests struct {
 	stdin     []byte
 	log       *slog.Logger
 
-	mu      sync.Mutex
-	objects map[manifestKey]*unstructured.Unstructured
-	refused error         // why those on disk are others, nil when they are not
-	changed chan struct{} // closed at the next change
+	mu       sync.Mutex
+	objects  map[manifestKey]*unstructured.Unstructured
+	refused  error         // why those on disk are others, nil when they are not
+	refusals uint64        // how often there was a reason
+	changed  chan struct{} // closed at the next change
 }
 
 type manifestKey struct {
@@ -99,6 +100,9 @@ func (m *manifests) reread() error {
 	m.mu.Lock()
 	was := m.refused
 	m.refused = err
+	if err != nil {
+		m.refusals++
+	}
 	m.mu.Unlock()
 	switch {
 	case err != nil && (was == nil || was.Error() != err.Error()):
@@ -115,16 +119,17 @@ type unreadError struct{ cause error }
 func (e *unreadError) Error() string { return "reading manifests: " + e.cause.Error() }
 func (e *unreadError) Unwrap() error { return e.cause }
 
-// ManifestsRefused is why the manifests on disk are not those that templates read. It
-// is nil for good ones, and without manifests.
-func (w *Watcher) ManifestsRefused() error {
+// ManifestsRefused is why the manifests on disk are not those that templates read, and
+// how often they were refused so far. The error is nil for good ones, and without
+// manifests.
+func (w *Watcher) ManifestsRefused() (times uint64, err error) {
 	m, ok := w.source.(*manifests)
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.refused
+	return m.refusals, m.refused
 }
 
 // read takes over the manifests if all of them are good.
