@@ -269,7 +269,7 @@ func TestHostileSnapshot(t *testing.T) {
 				ServiceAccount: text, Phase: text, Ports: port,
 			},
 			kindNode:        &Node{Name: text, Labels: labels, Annotations: annotations, InternalIP: text, ExternalIP: text, Hostname: text, Zone: text, Region: text},
-			kindStatefulSet: &StatefulSet{Name: text, Namespace: text, Labels: labels, Annotations: annotations, ServiceName: text, Replicas: -1, PodNames: []string{text}},
+			kindStatefulSet: &StatefulSet{Name: text, Namespace: text, Labels: labels, Annotations: annotations, ServiceName: text, Replicas: -1},
 		}
 		for name, view := range views {
 			content, err := json.Marshal(view)
