@@ -33,15 +33,7 @@ func TestExamples(t *testing.T) {
 	for _, name := range []string{"POD_NAMESPACE", "POD_IP", "NODE_NAME"} {
 		t.Setenv(name, "")
 	}
-	w, err := watcher.NewManifests([]string{"examples/objects.yaml"}, "", nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	running := make(chan error)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { running <- w.Run(ctx) }() // until cancel
-	defer func() { cancel(); <-running }()
-
+	w := watch(t, "examples/objects.yaml")
 	blocks := blocksOf(t, "reference.md")
 	examples := 0
 	for i, b := range blocks {
@@ -66,6 +58,92 @@ func TestExamples(t *testing.T) {
 	if examples < 20 {
 		t.Errorf("only %d examples found", examples)
 	}
+}
+
+// watch runs a watcher of the manifests until the test ends.
+func watch(t *testing.T, manifests string) *watcher.Watcher {
+	t.Helper()
+	w, err := watcher.NewManifests([]string{manifests}, "", nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { running <- w.Run(ctx) }() // until cancel
+	t.Cleanup(func() { cancel(); <-running })
+	return w
+}
+
+// Whatever stands in the objects, no example makes a line of it.
+func TestExamplesWithHostileObjects(t *testing.T) {
+	t.Setenv("POD_NAME", "pxc-1")
+	for _, name := range []string{"POD_NAMESPACE", "POD_IP", "NODE_NAME"} {
+		t.Setenv(name, "")
+	}
+	const text = "x\r\nEVIL\n}\nEVIL { \"' \\"
+	content, err := os.ReadFile("examples/objects.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hostile strings.Builder
+	for document := range strings.SplitSeq(string(content), "\n---\n") {
+		var o map[string]any
+		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
+			t.Fatal(err)
+		}
+		content, err := yaml.Marshal(withText(o, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&hostile, "---\n%s", content)
+	}
+	file := filepath.Join(t.TempDir(), "objects.yaml")
+	if err := os.WriteFile(file, []byte(hostile.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, file)
+	printed := 0
+	for _, b := range blocksOf(t, "reference.md") {
+		if b.Kind != "template" {
+			continue
+		}
+		kind, got := outcome(t, w, b.Text)
+		if kind == "output" {
+			printed++
+		}
+		if kind == "output" && regexp.MustCompile(`(?m)^\s*EVIL`).MatchString(got) {
+			t.Errorf("line %d:\n%s\nprints:\n%s", b.Line, b.Text, got)
+		}
+	}
+	if printed < 10 {
+		t.Errorf("only %d examples print something", printed)
+	}
+}
+
+// withText is a part of an object with the text in place of all texts but those by which
+// the object is found.
+func withText(value any, text string) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, element := range v {
+			if !slices.Contains([]string{"apiVersion", "kind", "metadata", "addressType", "addresses", "ports"}, key) {
+				v[key] = withText(element, text)
+			}
+		}
+		if m, ok := v["metadata"].(map[string]any); ok {
+			m["annotations"] = map[string]any{"a": text}
+			if labels, ok := m["labels"].(map[string]any); ok && labels["role"] != nil {
+				labels["role"] = text
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withText(v[i], text)
+		}
+	case string:
+		return text
+	}
+	return value
 }
 
 // outcome renders a template: output, held, waits or error, and its text.
@@ -209,6 +287,26 @@ func TestFields(t *testing.T) {
 				t.Errorf("-reference +code:\n%s", diff)
 			}
 		})
+	}
+}
+
+// The reference says of each text that a template can read what may stand in it.
+func TestFieldsSayWhatTheyHold(t *testing.T) {
+	known := []string{"**free text**", "`None`", "names", "addresses"}
+	for _, row := range rowsOf(t, "#### Names and free text")[:8] {
+		known = append(known, row[0])
+	}
+	for _, heading := range []string{"Endpoint", "Port", "Service", "Pod", "Node", "StatefulSet", "Self"} {
+		for _, row := range rowsOf(t, "#### "+heading) {
+			if !strings.Contains(row[1], "string") {
+				continue
+			}
+			for word := range strings.SplitSeq(row[2], " or ") {
+				if !slices.Contains(known, word) {
+					t.Errorf("%s %s: %q is none of %q", heading, row[0], word, known)
+				}
+			}
+		}
 	}
 }
 

@@ -68,3 +68,17 @@ func BenchmarkChange(b *testing.B) {
 		version++
 	}
 }
+
+// What each endpoint of a slice costs on its way to templates, checks included.
+func BenchmarkViewEndpointSlice(b *testing.B) {
+	s := bigSlice(1, 1)
+	s.AddressType = discoveryv1.AddressTypeIPv4
+	b.ReportAllocs()
+	for b.Loop() {
+		var wrong faults
+		if viewEndpointSlice(s, &wrong); wrong.count > 0 {
+			b.Fatal(wrong)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s.Endpoints)), "ns/endpoint")
+}

@@ -87,23 +87,14 @@ func compareBool(a, b bool) int {
 }
 
 // viewEndpointSlice keeps a slice's endpoints, sorted.
-func viewEndpointSlice(o runtime.Object) (string, any) {
+func viewEndpointSlice(o runtime.Object, f *faults) (string, any) {
 	s := o.(*discoveryv1.EndpointSlice)
-	ports := make([]Port, 0, len(s.Ports))
-	for _, p := range s.Ports {
-		ports = append(ports, Port{
-			Name: value(p.Name), Port: value(p.Port), Protocol: protocol(value(p.Protocol)), AppProtocol: value(p.AppProtocol),
-		})
-	}
+	ports := f.ports(slicePorts(s), isDNSLabel, true)
 	all := make([]Endpoint, len(s.Endpoints))
-	sorted := make([]*Endpoint, 0, len(s.Endpoints))
+	list := make([]*Endpoint, len(s.Endpoints))
 	for i, e := range s.Endpoints {
-		if len(e.Addresses) == 0 {
-			continue
-		}
-		v := &all[i]
-		*v = Endpoint{
-			Address:   e.Addresses[0],
+		list[i] = &all[i]
+		all[i] = Endpoint{
 			Addresses: e.Addresses,
 			Hostname:  value(e.Hostname),
 			Node:      shared(value(e.NodeName)),
@@ -115,12 +106,26 @@ func viewEndpointSlice(o runtime.Object) (string, any) {
 			Ports:       ports,
 		}
 		if e.TargetRef != nil && e.TargetRef.Kind == kindPod {
-			v.Pod = e.TargetRef.Name
+			all[i].Pod = e.TargetRef.Name
 		}
-		sorted = append(sorted, v)
 	}
-	slices.SortFunc(sorted, compareEndpoints)
-	return s.Labels[discoveryv1.LabelServiceName], sorted
+	list = f.endpoints(list, s.AddressType)
+	slices.SortFunc(list, compareEndpoints)
+	return s.Labels[discoveryv1.LabelServiceName], list
+}
+
+// slicePorts are the ports of a slice. One without a number stands for all ports,
+// which is no port to connect to.
+func slicePorts(s *discoveryv1.EndpointSlice) []Port {
+	ports := make([]Port, 0, len(s.Ports))
+	for _, p := range s.Ports {
+		if p.Port != nil {
+			ports = append(ports, Port{
+				Name: value(p.Name), Port: *p.Port, Protocol: protocol(value(p.Protocol)), AppProtocol: value(p.AppProtocol),
+			})
+		}
+	}
+	return ports
 }
 
 // shared makes equal strings share their bytes: ten thousand endpoints live on

@@ -229,7 +229,7 @@ func TestEndpoints(t *testing.T) {
 func TestEndpointWithoutAddress(t *testing.T) {
 	s := sliceOf("a", "10.0.0.1", "10.0.0.2")
 	s.Endpoints[0].Addresses = nil
-	_, view := viewEndpointSlice(s)
+	_, view := viewEndpointSlice(s, &faults{})
 	got := view.([]*Endpoint)
 	if len(got) != 1 || got[0].Address != "10.0.0.2" {
 		t.Errorf("got %v, want the one with an address", got)
@@ -315,7 +315,7 @@ func TestOrderOfEndpointsIsTotal(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	var all []*Endpoint
 	for len(all) < 150 {
-		_, view := viewEndpointSlice(randomSlice(random))
+		_, view := viewEndpointSlice(randomSlice(random), &faults{})
 		all = append(all, view.([]*Endpoint)...)
 	}
 	for _, a := range all {
@@ -361,7 +361,7 @@ func changeSlices(random *rand.Rand, now map[string]*record) {
 			delete(now, name)
 			continue
 		}
-		_, view := viewEndpointSlice(randomSlice(random))
+		_, view := viewEndpointSlice(randomSlice(random), &faults{})
 		now[name] = &record{view: view}
 	}
 }
@@ -415,8 +415,8 @@ func madeAnew(now map[string]*record) []*Endpoint {
 // Templates keep what they were given until they end: a later change must not
 // reach into it, and one that is undone must leave no trace.
 func TestMergeLeavesSlicesAlone(t *testing.T) {
-	_, view := viewEndpointSlice(podNames(sliceOf("a", "10.0.0.1"), "web-0"))
-	_, other := viewEndpointSlice(podNames(sliceOf("b", "fd00::1"), "web-0"))
+	_, view := viewEndpointSlice(podNames(sliceOf("a", "10.0.0.1"), "web-0"), &faults{})
+	_, other := viewEndpointSlice(podNames(sliceOf("b", "fd00::1"), "web-0"), &faults{})
 	alone := map[string]*record{"a": {view: view}}
 	both := maps.Clone(alone)
 	both["b"] = &record{view: other}
@@ -465,9 +465,9 @@ func TestJoinLeavesItsPartsAlone(t *testing.T) {
 // A controller that lists the same endpoints in another order has no news.
 func TestOrderWithinASliceIsNoNews(t *testing.T) {
 	s := podNames(sliceOf("a", "10.0.0.1", "10.0.0.2", "10.0.0.3"), "web-0", "web-1", "web-2")
-	_, before := viewEndpointSlice(s)
+	_, before := viewEndpointSlice(s, &faults{})
 	slices.Reverse(s.Endpoints)
-	if _, after := viewEndpointSlice(s); !reflect.DeepEqual(before, after) {
+	if _, after := viewEndpointSlice(s, &faults{}); !reflect.DeepEqual(before, after) {
 		t.Errorf("(-before +after):\n%s", diff(before, after))
 	}
 }

@@ -19,6 +19,7 @@ type record struct {
 	metav1.ObjectMeta // name, namespace and resource version, no more
 	group             string
 	view              any
+	faults            *faults // what templates do not see of it, nil when there is nothing wrong
 }
 
 // A feed is one watch and what it has brought. It is the store that its
@@ -29,7 +30,7 @@ type record struct {
 type feed struct {
 	key     watchKey
 	watcher *Watcher
-	cut     func(runtime.Object) (string, any)
+	cut     func(runtime.Object, *faults) (string, any)
 	ctx     context.Context // ends with the feed
 	stop    context.CancelFunc
 	listing watch.Interface // the watch that is listing, or did; its source's own
@@ -87,7 +88,9 @@ func (f *feed) record(o any) (*record, error) {
 	r := &record{ObjectMeta: metav1.ObjectMeta{
 		Name: m.GetName(), Namespace: m.GetNamespace(), ResourceVersion: m.GetResourceVersion(),
 	}}
-	r.group, r.view = f.cut(object)
+	var wrong faults
+	r.group, r.view = f.cut(object, &wrong)
+	r.faults = wrong.orNone()
 	return r, nil
 }
 
@@ -203,8 +206,9 @@ func (f *feed) Resync() error { return nil }
 func (f *feed) put(r *record) bool {
 	key := objectKey(r.Namespace, r.Name)
 	old := f.records[key]
+	f.report(r, old)
 	if old != nil && old.group == r.group && reflect.DeepEqual(old.view, r.view) {
-		old.ResourceVersion = r.ResourceVersion
+		old.ResourceVersion, old.faults = r.ResourceVersion, r.faults
 		return false
 	}
 	if old != nil && old.group != r.group {

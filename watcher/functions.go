@@ -240,14 +240,30 @@ func (s *Self) String() string {
 // Name of the pod.
 func (s *Self) Name() (string, error) {
 	if name := os.Getenv("POD_NAME"); name != "" {
-		return name, nil
+		return fromEnv("POD_NAME", name, isObjectName)
 	}
-	return os.Hostname()
+	name, err := os.Hostname()
+	if err == nil && !isHostName(name) {
+		err = fmt.Errorf("the host name %q is no name of a pod", name)
+	}
+	return name, err
+}
+
+// fromEnv is the value of an environment variable, or an error when it is not what
+// the downward API would give.
+func fromEnv(variable, value string, allowed func(string) bool) (string, error) {
+	if !allowed(value) {
+		return "", fmt.Errorf("the environment variable %s is %q, which cannot be", variable, value)
+	}
+	return value, nil
 }
 
 // Namespace of the pod.
-func (s *Self) Namespace() string {
-	return cmp.Or(os.Getenv("POD_NAMESPACE"), s.reader.watcher.namespace)
+func (s *Self) Namespace() (string, error) {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return fromEnv("POD_NAMESPACE", namespace, isDNSLabel)
+	}
+	return s.reader.watcher.namespace, nil
 }
 
 // Ordinal of a StatefulSet's pod, else -1.
@@ -259,7 +275,9 @@ func (s *Self) Ordinal() (int, error) {
 // IP of the pod, the first where it has two.
 func (s *Self) IP() (string, error) {
 	if ip := os.Getenv("POD_IP"); ip != "" {
-		return ip, nil
+		address, _, ok := parseIP(ip)
+		_, err := fromEnv("POD_IP", ip, func(string) bool { return ok })
+		return address, err
 	}
 	pod, err := s.Pod()
 	if err != nil {
@@ -274,7 +292,7 @@ func (s *Self) IP() (string, error) {
 // Node that the pod runs on.
 func (s *Self) Node() (string, error) {
 	if node := os.Getenv("NODE_NAME"); node != "" {
-		return node, nil
+		return fromEnv("NODE_NAME", node, isObjectName)
 	}
 	pod, err := s.Pod()
 	if err != nil {
@@ -307,7 +325,11 @@ func (s *Self) Pod() (*Pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.reader.pod(name, s.Namespace())
+	namespace, err := s.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	return s.reader.pod(name, namespace)
 }
 
 func typedNeed(kind, namespace, name, selector string) need {

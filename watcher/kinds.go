@@ -31,9 +31,10 @@ type kind struct {
 	list     func() runtime.Object
 	// view cuts an object down to what templates can read. The group is what
 	// dependencies name: the object's own name, or an EndpointSlice's service.
-	view func(runtime.Object) (group string, view any)
-	// decode reads a view from a snapshot.
-	decode func([]byte) (view any, err error)
+	view func(runtime.Object, *faults) (group string, view any)
+	// decode reads a view from a snapshot. What is in it is no better than what the
+	// server had.
+	decode func([]byte, *faults) (view any, err error)
 }
 
 // kinds are the typed ones by name. kconfd's scheme holds these and nothing
@@ -59,14 +60,14 @@ func kinds() map[string]kind {
 			object: func() runtime.Object { return &corev1.Node{} },
 			list:   func() runtime.Object { return &corev1.NodeList{} },
 			view:   viewNode,
-			decode: decodeView[Node],
+			decode: decodeView((*faults).node),
 		},
 		kindPod: {
 			gv: corev1.SchemeGroupVersion, resource: "pods", sharable: true,
 			object: func() runtime.Object { return &corev1.Pod{} },
 			list:   func() runtime.Object { return &corev1.PodList{} },
 			view:   viewPod,
-			decode: decodeView[Pod],
+			decode: decodeView((*faults).pod),
 		},
 		kindSecret: {
 			gv: corev1.SchemeGroupVersion, resource: "secrets",
@@ -80,14 +81,14 @@ func kinds() map[string]kind {
 			object: func() runtime.Object { return &corev1.Service{} },
 			list:   func() runtime.Object { return &corev1.ServiceList{} },
 			view:   viewService,
-			decode: decodeView[Service],
+			decode: decodeView((*faults).service),
 		},
 		kindStatefulSet: {
 			gv: appsv1.SchemeGroupVersion, resource: "statefulsets", sharable: true,
 			object: func() runtime.Object { return &appsv1.StatefulSet{} },
 			list:   func() runtime.Object { return &appsv1.StatefulSetList{} },
 			view:   viewStatefulSet,
-			decode: decodeView[StatefulSet],
+			decode: decodeView((*faults).statefulSet),
 		},
 	}
 }
@@ -96,8 +97,8 @@ func kinds() map[string]kind {
 func apiVersion(name string) string { return kinds()[name].gv.String() }
 
 // viewUntyped keeps an object as it is but for the bookkeeping that no
-// template reads and that changes on every write.
-func viewUntyped(o runtime.Object) (string, any) {
+// template reads and that changes on every write. All of it is free text.
+func viewUntyped(o runtime.Object, _ *faults) (string, any) {
 	u := o.(*unstructured.Unstructured)
 	u.SetManagedFields(nil)
 	u.SetResourceVersion("")

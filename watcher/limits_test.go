@@ -20,7 +20,7 @@ func TestPodNames(t *testing.T) {
 		_, v := viewStatefulSet(&appsv1.StatefulSet{
 			ObjectMeta: metav1.ObjectMeta{Name: "pxc"},
 			Spec:       appsv1.StatefulSetSpec{Replicas: &replicas, Ordinals: &appsv1.StatefulSetOrdinals{Start: first}},
-		})
+		}, &faults{})
 		return v.(*StatefulSet)
 	}
 	got, err := viewOf(3, 9).PodNames()

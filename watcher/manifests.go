@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,8 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
-	"sigs.k8s.io/yaml"
 )
 
 // NewManifests returns a watcher of Kubernetes manifests: files and
@@ -32,8 +27,9 @@ import (
 // which is read once. Objects without a namespace are in the given one, which
 // may be empty for "default".
 //
-// Manifests that cannot be read now are an error. When they turn bad later,
-// what was read before stays, and the log says why.
+// A file may have 4 MiB, and all of them 32 MiB. Manifests that cannot be read now
+// are an error. When they turn bad later, what was read before stays, and the log says
+// why.
 func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.Logger) (*Watcher, error) {
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
@@ -41,7 +37,7 @@ func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.L
 	m := &manifests{paths: paths, namespace: namespace, log: log, changed: make(chan struct{})}
 	if slices.Contains(paths, "-") {
 		var err error
-		if m.stdin, err = io.ReadAll(stdin); err != nil {
+		if m.stdin, err = readStdin(stdin); err != nil {
 			return nil, fmt.Errorf("reading manifests from standard input: %w", err)
 		}
 	}
@@ -58,9 +54,11 @@ type manifests struct {
 	stdin     []byte
 	log       *slog.Logger
 
-	mu      sync.Mutex
-	objects map[manifestKey]*unstructured.Unstructured
-	changed chan struct{} // closed at the next change
+	mu       sync.Mutex
+	objects  map[manifestKey]*unstructured.Unstructured
+	refused  error         // why those on disk are others, nil when they are not
+	refusals uint64        // how often there was a reason
+	changed  chan struct{} // closed at the next change
 }
 
 type manifestKey struct {
@@ -68,30 +66,79 @@ type manifestKey struct {
 	namespace, name string
 }
 
-// run reads the manifests again whenever they change on disk.
+// run reads the manifests again whenever they change on disk, and after a while when
+// they could not be read.
 func (m *manifests) run(ctx context.Context) error {
 	files := NewFiles(m.log)
 	defer files.Close()
 	paths := slices.DeleteFunc(slices.Clone(m.paths), func(p string) bool { return p == "-" })
 	files.Watch(paths)
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-again:
 		case <-files.Changed():
-			files.Watch(paths) // directories may have come or gone
-			if err := m.read(); err != nil {
-				m.log.Warn("manifests refused, the ones read before stay", "err", err)
-			}
+		}
+		files.Watch(paths) // directories may have come or gone
+		again = nil
+		var unread *unreadError
+		if err := m.reread(); errors.As(err, &unread) {
+			again = time.After(rereadAfter)
 		}
 	}
+}
+
+// rereadAfter is when manifests are read again that could not be: what was in the way,
+// such as too many open files, need not be a change of theirs.
+const rereadAfter = 5 * time.Second
+
+// reread is read for manifests that have been good before. The log has each reason
+// once.
+func (m *manifests) reread() error {
+	err := m.read()
+	m.mu.Lock()
+	was := m.refused
+	m.refused = err
+	if err != nil {
+		m.refusals++
+	}
+	m.mu.Unlock()
+	switch {
+	case err != nil && (was == nil || was.Error() != err.Error()):
+		m.log.Warn("manifests refused, the ones read before stay", "err", err)
+	case err == nil && was != nil:
+		m.log.Info("manifests accepted again")
+	}
+	return err
+}
+
+// An unreadError is a file or directory that could not be read.
+type unreadError struct{ cause error }
+
+func (e *unreadError) Error() string { return "reading manifests: " + e.cause.Error() }
+func (e *unreadError) Unwrap() error { return e.cause }
+
+// ManifestsRefused is why the manifests on disk are not those that templates read, and
+// how often they were refused so far. The error is nil for good ones, and without
+// manifests.
+func (w *Watcher) ManifestsRefused() (times uint64, err error) {
+	m, ok := w.source.(*manifests)
+	if !ok {
+		return 0, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.refusals, m.refused
 }
 
 // read takes over the manifests if all of them are good.
 func (m *manifests) read() error {
 	objects := map[manifestKey]*unstructured.Unstructured{}
+	left := int64(maxManifests - len(m.stdin))
 	for _, path := range m.paths {
-		if err := m.readPath(path, objects); err != nil {
+		if err := m.readPath(path, &left, objects); err != nil {
 			return err
 		}
 	}
@@ -103,19 +150,21 @@ func (m *manifests) read() error {
 	return nil
 }
 
-func (m *manifests) readPath(path string, objects map[manifestKey]*unstructured.Unstructured) error {
+// readPath reads what is at a path. It takes the size of the files off left.
+func (m *manifests) readPath(path string, left *int64, objects map[manifestKey]*unstructured.Unstructured) error {
 	if path == "-" {
 		return m.decode("standard input", m.stdin, objects)
 	}
 	files, err := manifestFiles(path)
 	if err != nil {
-		return fmt.Errorf("reading manifests: %w", err)
+		return &unreadError{err}
 	}
 	for _, file := range files {
-		content, err := os.ReadFile(file)
+		content, err := readManifest(file, *left)
 		if err != nil {
-			return fmt.Errorf("reading manifests: %w", err)
+			return &unreadError{err}
 		}
+		*left -= int64(len(content))
 		if err := m.decode(file, content, objects); err != nil {
 			return err
 		}
@@ -123,43 +172,29 @@ func (m *manifests) readPath(path string, objects map[manifestKey]*unstructured.
 	return nil
 }
 
-// manifestFiles are path itself, or the manifests in and below the directory.
-func manifestFiles(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
-		return []string{path}, err
-	}
-	var t tree
-	t.add(path)
-	manifest := func(file string) bool { return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) }
-	return slices.DeleteFunc(t.files, func(file string) bool { return !manifest(file) }), errors.Join(t.errs...)
-}
-
 // decode adds the objects in content, which has one document or several.
 func (m *manifests) decode(file string, content []byte, objects map[manifestKey]*unstructured.Unstructured) error {
 	first := 1
-	for _, doc := range splitDocuments(content) {
+	docs := splitDocuments(content)
+	if len(docs) > maxDocuments {
+		return fmt.Errorf("reading manifests: %s: %d documents, the limit is %d", file, len(docs), maxDocuments)
+	}
+	for _, doc := range docs {
 		if err := m.decodeDocument(doc, first, objects); err != nil {
-			return fmt.Errorf("reading manifests: %s: %w", file, atLine(err, first))
+			return fmt.Errorf("reading manifests: %s: %w", file, atLine(shortened(err), first))
 		}
 		first += bytes.Count(doc, []byte("\n"))
 	}
 	return nil
 }
 
-// splitDocuments cuts at the lines that begin with "---". Together, the
-// documents are the content.
-func splitDocuments(content []byte) [][]byte {
-	var docs [][]byte
-	start, at := 0, 0
-	for line := range bytes.Lines(content) {
-		if bytes.HasPrefix(line, []byte("---")) && at > start {
-			docs = append(docs, content[start:at])
-			start = at
-		}
-		at += len(line)
+// shortened is an error on a few lines: some have all that they are about in their text.
+func shortened(err error) error {
+	const most = 500
+	if text := err.Error(); len(text) > most {
+		return errors.New(strings.ToValidUTF8(text[:most], "") + "...")
 	}
-	return append(docs, content[start:])
+	return err
 }
 
 // atLine adds to an error where its document starts.
@@ -172,14 +207,9 @@ func atLine(err error, first int) error {
 
 // decodeDocument adds the objects in doc, whose first line is that of its file.
 func (m *manifests) decodeDocument(doc []byte, first int, objects map[manifestKey]*unstructured.Unstructured) error {
-	// Behind as many empty lines, the decoder's line numbers are the file's.
-	placed := append(bytes.Repeat([]byte("\n"), first-1), doc...)
-	var fields map[string]any
-	if err := yaml.Unmarshal(placed, &fields, exactNumbers); err != nil {
+	fields, err := fieldsOf(doc, first)
+	if err != nil {
 		return withoutValues(err, doc)
-	}
-	if err := utiljson.ConvertMapNumbers(fields, 0); err != nil {
-		return err
 	}
 	if len(fields) == 0 {
 		return nil
@@ -203,13 +233,6 @@ func withoutValues(err error, doc []byte) error {
 	return errors.New(quoted.ReplaceAllString(err.Error(), "[redacted]"))
 }
 
-// exactNumbers leaves it to ConvertMapNumbers what a number is: a whole one, as
-// on a server, if it looks like that.
-func exactNumbers(d *json.Decoder) *json.Decoder {
-	d.UseNumber()
-	return d
-}
-
 // ofList is an item of a list, which may leave its kind to the list: the API
 // server's own lists do.
 func ofList(item, list *unstructured.Unstructured) *unstructured.Unstructured {
@@ -229,6 +252,12 @@ func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*u
 		return fmt.Errorf("%s without a name", o.GetKind())
 	}
 	k, known := kinds()[o.GetKind()]
+	if known && !isObjectName(o.GetName()) {
+		return fmt.Errorf("%s %q: metadata.name is no name of an object", o.GetKind(), o.GetName())
+	}
+	if known && o.GetNamespace() != "" && !isDNSLabel(o.GetNamespace()) {
+		return fmt.Errorf("%s %q: metadata.namespace %q is no name of a namespace", o.GetKind(), o.GetName(), o.GetNamespace())
+	}
 	if known && k.gv == o.GroupVersionKind().GroupVersion() {
 		if !k.cluster && o.GetNamespace() == "" {
 			o.SetNamespace(m.namespace)

@@ -236,6 +236,9 @@ func (r *Reader) namespace(given []string) (string, error) {
 		if given[0] == "" {
 			return "", errors.New("the namespace is empty")
 		}
+		if !isDNSLabel(given[0]) {
+			return "", fmt.Errorf("%q is no name of a namespace", given[0])
+		}
 		return given[0], nil
 	}
 	return "", fmt.Errorf("one namespace at most, not %d", len(given))

@@ -23,6 +23,9 @@ import (
 // kconfd did not note would be taken for empty.
 const snapshotFormat = "kconfd snapshot 2"
 
+// maxUnpacked is how many bytes a snapshot may have, unpacked.
+const maxUnpacked = 256 << 20
+
 // A snapshotWatch is what is noted of a watch.
 type snapshotWatch struct {
 	APIVersion, Kind        string
@@ -132,10 +135,10 @@ func encodable(view any) any {
 // as if it had, and each watch until its first list. Readers say by
 // [Reader.OutOfDate] that they read from it.
 //
-// A snapshot that is empty, damaged, truncated or of another version is an
-// error, and changes nothing.
+// A snapshot that is empty, damaged, truncated, too large or of
+// another version is an error, and changes nothing.
 func (w *Watcher) Restore(snapshot []byte) error {
-	restored, err := readSnapshot(snapshot)
+	restored, err := readSnapshot(snapshot, maxUnpacked)
 	if err != nil {
 		return fmt.Errorf("restoring a snapshot: %w", err)
 	}
@@ -149,13 +152,16 @@ func (w *Watcher) Restore(snapshot []byte) error {
 		f.watcher = w
 		f.synced = w.nextRevision()
 		f.latest = f.synced
+		for _, r := range f.records {
+			f.report(r, nil)
+		}
 	}
 	w.restored = restored
 	w.poke()
 	return nil
 }
 
-func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
+func readSnapshot(snapshot []byte, limit int) (map[watchKey]*feed, error) {
 	if len(snapshot) == 0 {
 		return nil, errors.New("it is empty")
 	}
@@ -163,7 +169,7 @@ func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is none, or damaged: %w", err)
 	}
-	decoder := json.NewDecoder(z)
+	decoder := json.NewDecoder(&bounded{z, limit, limit})
 	var format string
 	if err := decoder.Decode(&format); err != nil {
 		return nil, damaged(err)
@@ -182,6 +188,21 @@ func readSnapshot(snapshot []byte) (map[watchKey]*feed, error) {
 		}
 		feeds[f.key] = f
 	}
+}
+
+// A bounded reader fails after so many bytes: the end of a limit must not pass for the
+// end of the content.
+type bounded struct {
+	io.Reader
+	limit, left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p[:min(len(p), b.left+1)])
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("it is larger than the limit of %d bytes", b.limit)
+	}
+	return n, err
 }
 
 func damaged(err error) error {
@@ -208,18 +229,19 @@ func readFeed(decoder *json.Decoder) (*feed, error) {
 		if err := decoder.Decode(&o); err != nil {
 			return nil, err
 		}
-		view, err := f.key.decodeView(o.View)
+		var wrong faults
+		view, err := f.key.decodeView(o.View, &wrong)
 		if err != nil {
 			return nil, err
 		}
-		r := &record{group: o.Group, view: view}
+		r := &record{group: o.Group, view: view, faults: wrong.orNone()}
 		r.Namespace, r.Name = o.Namespace, o.Name
 		f.store(r)
 	}
 	return f, nil
 }
 
-func (k watchKey) decodeView(content []byte) (any, error) {
+func (k watchKey) decodeView(content []byte, f *faults) (any, error) {
 	if k.untyped {
 		u := &unstructured.Unstructured{}
 		return u, utiljson.Unmarshal(content, &u.Object) // whole numbers stay whole
@@ -228,15 +250,22 @@ func (k watchKey) decodeView(content []byte) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no view of a %s", k.gvk.Kind)
 	}
-	return known.decode(content)
+	return known.decode(content, f)
 }
 
-func decodeView[T any](content []byte) (any, error) {
-	v := new(T)
-	return v, json.Unmarshal(content, v)
+// decodeView reads views of the type that clean is for.
+func decodeView[T any](clean func(*faults, *T)) func([]byte, *faults) (any, error) {
+	return func(content []byte, f *faults) (any, error) {
+		v := new(T)
+		if err := json.Unmarshal(content, v); err != nil {
+			return nil, err
+		}
+		clean(f, v)
+		return v, nil
+	}
 }
 
-func decodeData(content []byte) (any, error) {
+func decodeData(content []byte, f *faults) (any, error) {
 	var data map[string][]byte
 	if err := json.Unmarshal(content, &data); err != nil {
 		return nil, err
@@ -245,24 +274,29 @@ func decodeData(content []byte) (any, error) {
 	for key, value := range data {
 		v[key] = string(value)
 	}
-	return v, nil
+	return f.data(v), nil
 }
 
 // decodeEndpoints shares what viewEndpointSlice shares: a snapshot may have to
 // do for long.
-func decodeEndpoints(content []byte) (any, error) {
+func decodeEndpoints(content []byte, f *faults) (any, error) {
 	var all []*Endpoint
 	if err := json.Unmarshal(content, &all); err != nil {
 		return nil, err
 	}
-	for i, e := range all {
-		if e == nil {
-			return nil, errors.New("an endpoint is missing")
-		}
+	if slices.Contains(all, nil) {
+		return nil, errors.New("an endpoint is missing")
+	}
+	for _, e := range all {
+		e.Ports = f.ports(e.Ports, isDNSLabel, true)
+	}
+	all = f.endpoints(all, "")
+	for _, e := range all {
 		e.Node, e.Zone = shared(e.Node), shared(e.Zone)
 		if slices.Equal(e.Ports, all[0].Ports) {
-			all[i].Ports = all[0].Ports
+			e.Ports = all[0].Ports
 		}
 	}
+	slices.SortFunc(all, compareEndpoints)
 	return all, nil
 }

@@ -264,13 +264,15 @@ func TestRestoredKeepsNoWatchAlive(t *testing.T) {
 
 // The endpoints of a slice share what they have in common, as they did.
 func TestRestoredEndpointsShareTheirPorts(t *testing.T) {
-	view, err := decodeEndpoints([]byte(`[{"Address": "10.0.0.1", "Ports": [{"Name": "http"}]}, {"Address": "10.0.0.2", "Ports": [{"Name": "http"}]}, {"Address": "10.0.0.3"}]`))
+	view, err := decodeEndpoints([]byte(`[
+		{"Addresses": ["10.0.0.1"], "Ports": [{"Name": "http", "Port": 80}]}, {"Addresses": ["10.0.0.2"], "Ports": [{"Name": "http", "Port": 80}]},
+		{"Addresses": ["10.0.0.3"]}]`), &faults{})
 	must(t, err)
 	all := view.([]*Endpoint)
 	if &all[0].Ports[0] != &all[1].Ports[0] || len(all[2].Ports) > 0 {
 		t.Errorf("got %v, %v and %v", all[0].Ports, all[1].Ports, all[2].Ports)
 	}
-	if _, err := decodeEndpoints([]byte(`[null]`)); err == nil {
+	if _, err := decodeEndpoints([]byte(`[null]`), &faults{}); err == nil {
 		t.Error("an endpoint that is none is no error")
 	}
 }

@@ -42,6 +42,9 @@ type Service struct {
 
 // Endpoints are the service's, as `endpoints NAME` gives them.
 func (s *Service) Endpoints() []*Endpoint {
+	if s.Name == "" || s.Namespace == "" {
+		return nil // an empty name would mean all there are
+	}
 	return s.reader.endpoints(s.Namespace, s.Name)
 }
 
@@ -109,6 +112,9 @@ func (s *StatefulSet) PodNames() ([]string, error) {
 			What: fmt.Sprintf("the names of %d replicas of StatefulSet %q", s.Replicas, s.Name),
 		}
 	}
+	if s.Name == "" {
+		return nil, nil
+	}
 	names := make([]string, max(s.Replicas, 0))
 	for i := range names {
 		names[i] = fmt.Sprintf("%s-%d", s.Name, s.FirstOrdinal+i)
@@ -174,7 +180,7 @@ func compareNumbers(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
-func viewService(o runtime.Object) (string, any) {
+func viewService(o runtime.Object, f *faults) (string, any) {
 	s := o.(*corev1.Service)
 	v := &Service{
 		Name:         s.Name,
@@ -197,10 +203,11 @@ func viewService(o runtime.Object) (string, any) {
 			AppProtocol: value(p.AppProtocol), TargetPort: target, NodePort: p.NodePort,
 		})
 	}
+	f.service(v)
 	return s.Name, v
 }
 
-func viewPod(o runtime.Object) (string, any) {
+func viewPod(o runtime.Object, f *faults) (string, any) {
 	p := o.(*corev1.Pod)
 	v := &Pod{
 		Name:           p.Name,
@@ -231,10 +238,11 @@ func viewPod(o runtime.Object) (string, any) {
 			v.Ports = append(v.Ports, Port{Name: port.Name, Port: port.ContainerPort, Protocol: protocol(port.Protocol)})
 		}
 	}
+	f.pod(v)
 	return p.Name, v
 }
 
-func viewNode(o runtime.Object) (string, any) {
+func viewNode(o runtime.Object, f *faults) (string, any) {
 	n := o.(*corev1.Node)
 	v := &Node{
 		Name:          n.Name,
@@ -259,10 +267,11 @@ func viewNode(o runtime.Object) (string, any) {
 			v.Ready = c.Status == corev1.ConditionTrue
 		}
 	}
+	f.node(v)
 	return n.Name, v
 }
 
-func viewStatefulSet(o runtime.Object) (string, any) {
+func viewStatefulSet(o runtime.Object, f *faults) (string, any) {
 	s := o.(*appsv1.StatefulSet)
 	v := &StatefulSet{
 		Name:          s.Name,
@@ -279,10 +288,11 @@ func viewStatefulSet(o runtime.Object) (string, any) {
 	if s.Spec.Ordinals != nil {
 		v.FirstOrdinal = int(s.Spec.Ordinals.Start)
 	}
+	f.statefulSet(v)
 	return s.Name, v
 }
 
-func viewConfigMap(o runtime.Object) (string, any) {
+func viewConfigMap(o runtime.Object, f *faults) (string, any) {
 	c := o.(*corev1.ConfigMap)
 	data := c.Data
 	if data == nil {
@@ -291,16 +301,16 @@ func viewConfigMap(o runtime.Object) (string, any) {
 	for k, v := range c.BinaryData {
 		data[k] = string(v)
 	}
-	return c.Name, data
+	return c.Name, f.data(data)
 }
 
-func viewSecret(o runtime.Object) (string, any) {
+func viewSecret(o runtime.Object, f *faults) (string, any) {
 	s := o.(*corev1.Secret)
 	data := make(map[string]string, len(s.Data))
 	for k, v := range s.Data {
 		data[k] = string(v)
 	}
-	return s.Name, data
+	return s.Name, f.data(data)
 }
 
 // The API server fills in some fields that manifests on disk leave out. Views

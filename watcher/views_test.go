@@ -412,7 +412,7 @@ func TestNodeAddresses(t *testing.T) {
 			n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: kind, Address: a})
 		}
 	}
-	_, view := viewNode(n)
+	_, view := viewNode(n, &faults{})
 	want := &Node{InternalIP: "192.0.2.1", ExternalIP: "198.51.100.1"}
 	if d := diff(want, view); d != "" {
 		t.Errorf("the first of each kind (-want +got):\n%s", d)
@@ -442,7 +442,7 @@ func TestViewsLeaveNoTraceOfNoise(t *testing.T) {
 }
 
 func viewOnly(k kind, o runtime.Object) any {
-	_, view := k.view(o)
+	_, view := k.view(o, &faults{})
 	return view
 }
 

@@ -37,6 +37,8 @@ type Watcher struct {
 	feeds    map[watchKey]*feed
 	restored map[watchKey]*feed // from a snapshot, and without a source; nil when all that is needed is listed
 	planned  map[need]watchKey
+	invalid  uint64 // values that templates do not see
+	warnings pace   // of these
 }
 
 // defaultGrace keeps a watch for a branch that flips back and forth.

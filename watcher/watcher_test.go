@@ -399,8 +399,8 @@ type selfSeen struct {
 func selfPage(w *Watcher) *page[selfSeen] {
 	return newPage(w, func(r *Reader) (s selfSeen, err error) {
 		self := r.self()
-		s.Namespace = self.Namespace()
-		errs := make([]error, 7)
+		errs := make([]error, 8)
+		s.Namespace, errs[7] = self.Namespace()
 		s.Name, errs[0] = self.Name()
 		s.IP, errs[1] = self.IP()
 		s.Node, errs[2] = self.Node()
@@ -455,7 +455,8 @@ func testSelfFromEnvironment(t *testing.T, w world) {
 		ip, err2 := self.IP()
 		node, err3 := self.Node()
 		ordinal, err4 := self.Ordinal()
-		return fmt.Sprint(name, " ", self.Namespace(), " ", ip, " ", node, " ", ordinal), errors.Join(err, err2, err3, err4)
+		namespace, err5 := self.Namespace()
+		return fmt.Sprint(name, " ", namespace, " ", ip, " ", node, " ", ordinal), errors.Join(err, err2, err3, err4, err5)
 	})
 	p.awaitGot(t, "web env 10.9.9.9 node-z -1")
 	if n := watches(watcher); len(n) > 0 {

@@ -30,10 +30,24 @@ func newMeters(w *watcher.Watcher) *meters {
 	m.refusals(sourceState)
 	m.refused = m.set.NewGauge("kconfd_configuration_refused", nil)
 	m.set.NewGauge(fmt.Sprintf("kconfd_build_info{version=%q,goversion=%q}", version, runtime.Version()), func() float64 { return 1 })
+	m.countManifests(w)
+	m.set.NewGauge(refusalsOf("objects"), func() float64 { return float64(w.InvalidValues()) })
 	m.countWatches("kconfd_watches", w, func(watcher.WatchStatus) bool { return true })
 	m.countWatches("kconfd_watches_failing", w, func(s watcher.WatchStatus) bool { return s.Err != nil })
 	m.countWatches("kconfd_watches_unhealthy", w, func(s watcher.WatchStatus) bool { return !s.Healthy(time.Now()) })
 	return m
+}
+
+// countManifests shows how those on disk are read.
+func (m *meters) countManifests(w *watcher.Watcher) {
+	m.set.NewGauge(refusalsOf("manifests"), func() float64 {
+		times, _ := w.ManifestsRefused()
+		return float64(times)
+	})
+	m.set.NewGauge("kconfd_manifests_last_read_successful", func() float64 {
+		_, err := w.ManifestsRefused()
+		return number(err == nil)
+	})
 }
 
 // countWatches is a gauge of the watches of a sort.
@@ -120,7 +134,11 @@ func number(is bool) float64 {
 func (m *meters) refuse(source string) { m.refusals(source).Inc() }
 
 func (m *meters) refusals(source string) *metrics.Counter {
-	return m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_input_refused_total{source=%q}", source))
+	return m.set.GetOrCreateCounter(refusalsOf(source))
+}
+
+func refusalsOf(source string) string {
+	return fmt.Sprintf("kconfd_input_refused_total{source=%q}", source)
 }
 
 // Where input comes from that can be refused.
@@ -175,6 +193,7 @@ func meanings() map[string]string {
 		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
 		"kconfd_input_refused_total":                  "Input that is not used because it may mean harm, by where it comes from.",
 		"kconfd_render_limit_exceeded_total":          "Renders that were ended because a template took more than a limit allows.",
+		"kconfd_manifests_last_read_successful":       "0 while the manifests on disk are bad and those read before stay.",
 		"kconfd_watches":                              "Watches on the cluster.",
 		"kconfd_watches_failing":                      "Watches that do not work at the moment.",
 		"kconfd_watches_unhealthy":                    "Watches that fail, have not listed yet, or have been silent for too long.",

@@ -35,11 +35,13 @@ func newKubelet(t *testing.T, c *cluster.Cluster, deployment string) *kubelet {
 		t.Fatal(err)
 	}
 	k := &kubelet{t: t, cluster: c, pod: d.Spec.Template.Spec}
-	k.mountAccount()
 	for _, v := range k.pod.Volumes {
-		if v.ConfigMap != nil {
+		switch {
+		case v.ConfigMap != nil:
 			k.mountConfigMap(v, k.configMap(v.ConfigMap.Name))
-		} else {
+		case v.Projected != nil:
+			k.mountAccount(v)
+		default:
 			k.mountEmptyDir(v)
 		}
 	}
@@ -130,14 +132,14 @@ func write(t *testing.T, file, content string) {
 
 // mountAccount gives the pod what it proves itself with: nothing but the Role of
 // the example allows its service account anything.
-func (k *kubelet) mountAccount() {
+func (k *kubelet) mountAccount(v corev1.Volume) {
 	k.t.Helper()
 	token, err := k.cluster.Client().CoreV1().ServiceAccounts("default").CreateToken(
 		k.t.Context(), k.pod.ServiceAccountName, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	const dir = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	dir := k.mountPath(v.Name) + "/"
 	write(k.t, dir+"token", token.Status.Token)
 	write(k.t, dir+"ca.crt", string(k.cluster.Config().CAData))
 	write(k.t, dir+"namespace", "default")

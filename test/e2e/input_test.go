@@ -31,12 +31,8 @@ func testSecret(t *testing.T, k *kube) {
 	g := newGalera(t, k)
 	g.create(t, "pxc-account.yaml", "pxc-config.yaml", "pxc-cluster-service.yaml", nodeFile(1))
 	await(t, "the pod waits for the secret", func() bool {
-		pods, err := g.pods()
-		if err != nil || len(pods) != 1 || len(pods[0].Status.ContainerStatuses) != 1 {
-			return false
-		}
-		waiting := pods[0].Status.ContainerStatuses[0].State.Waiting
-		return waiting != nil && waiting.Reason == "CreateContainerConfigError"
+		out, err := g.kubectl("", "get", "events", "--field-selector=reason=FailedMount", "--output=jsonpath={.items[*].message}")
+		return err == nil && strings.Contains(out, `secret "pxc" not found`)
 	})
 	g.mustKubectl(t, "", "create", "secret", "generic", "pxc", "--from-literal=root-password=")
 	g.awaitLog(t, podName(1), "MYSQL_ROOT_PASSWORD")

@@ -401,3 +401,37 @@ func placesOfOptions() map[string][]string {
 		"home/start":           {"start", "-defaults-file", "OPTIONS"},
 	}
 }
+
+// texts are what is no name, and would be configuration of nginx, an option file, a CSV
+// file or JSON where a name is meant to stand. SOCKET is one that only a server would
+// make that such a text brings about.
+func texts() map[string]string {
+	return map[string]string{
+		"a server block":      "x\n}\nserver { listen unix:SOCKET; location / { root /etc; } }\nupstream y { server 127.0.0.1:1;\n#",
+		"behind a brace":      "x; } server { listen unix:SOCKET; location / { root /etc; } } upstream y { server 127.0.0.1:1; #",
+		"with DOS's lines":    "x\r\n}\r\nserver { listen unix:SOCKET; location / { root /etc; } }\r\nupstream y { server 127.0.0.1:1;\r\n#",
+		"with a carriage":     "x\r} server { listen unix:SOCKET; location / { root /etc; } }\rupstream y { server 127.0.0.1:1;#",
+		"an include":          "x\ninclude /etc/passwd;\n#",
+		"an option file":      "x\n[mysqld]\nplugin_load = evil.so\n",
+		"a CSV file":          "x\",\"y\"\n\"192.0.2.66\",\"z",
+		"JSON":                `x"}],"y":[{"z":"`,
+		"a template":          `{{ fail "x" }}`,
+		"a NUL":               "x\x00y",
+		"other line breaks":   "x\u2028y\u2029z\u0085\v\f",
+		"a name and a blank":  "x ",
+		"a name and a line":   "x\n",
+		"capitals":            "X",
+		"nothing to be shown": "\x1b[2J",
+	}
+}
+
+// addresses are no addresses, or are read in several ways by programs.
+func addresses() []string {
+	return []string{
+		"010.0.0.1", "10.0.0.01", "::ffff:10.0.0.1", "10.0.0.1 ", "10.0.0.1;", "10.0.0.1:80", "10.0.0.1/8", "10.1", "0x0a000001", "167772161", "fe80::1%eth0", "fd00::1", "[fd00::1]",
+		"localhost", "unix:/run/x", "10.0.0.1\n", "db.example.com", "$(id)", "*", "-",
+	}
+}
+
+// ports are none.
+func ports() []int { return []int{0, -1, 65536, 70000, 1<<31 - 1, -1 << 31} }
