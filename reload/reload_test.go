@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // The test binary plays the processes that are signalled when this variable names a part to play.
@@ -39,6 +41,8 @@ func TestMain(m *testing.M) {
 		ready()
 	case "shell":
 		playShell()
+	case "onsignal":
+		os.Exit(testprocess.OnSignal(os.Args[1:]))
 	default:
 		panic("unknown part " + part)
 	}
