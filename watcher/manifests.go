@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -67,23 +68,55 @@ type manifestKey struct {
 	namespace, name string
 }
 
-// run reads the manifests again whenever they change on disk.
+// run reads the manifests again whenever they change on disk, and after a while
+// when they could not be read.
 func (m *manifests) run(ctx context.Context) error {
 	files := NewFiles(m.log)
 	defer files.Close()
 	paths := slices.DeleteFunc(slices.Clone(m.paths), func(p string) bool { return p == "-" })
 	files.Watch(paths)
+	again := time.NewTimer(0)
+	again.Stop()
+	defer again.Stop()
+	refused, wait := "", minRereadWait
 	for {
+		changed := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-files.Changed():
-			files.Watch(paths) // directories may have come or gone
-			if err := m.read(); err != nil {
-				m.log.Warn("manifests refused, the ones read before stay", "err", err)
-			}
+			changed = true
+		case <-again.C:
+		}
+		files.Watch(paths) // directories may have come or gone
+		err := m.read()
+		if err == nil {
+			refused, wait = "", minRereadWait
+			continue
+		}
+		if changed || err.Error() != refused {
+			m.log.Warn("manifests refused, the ones read before stay", "err", err)
+		}
+		refused = err.Error()
+		if ReadFailed(err) {
+			again.Reset(wait)
+			wait = min(2*wait, maxRereadWait)
 		}
 	}
+}
+
+// What could not be read is read again after minRereadWait, and later twice as long,
+// up to maxRereadWait.
+const (
+	minRereadWait = 100 * time.Millisecond
+	maxRereadWait = 10 * time.Second
+)
+
+// ReadFailed says whether an error is one of the operating system's, for want of file
+// descriptors for instance: the same read may succeed later without a change on disk.
+func ReadFailed(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
 }
 
 // read takes over the manifests if all of them are good.
