@@ -17,10 +17,10 @@ type Answer struct {
 const (
 	// maxSending is how many bytes of different answers may be in memory while they
 	// are sent. It is several times the largest answer.
-	maxSending = 4 << 20
+	maxSending = 2 << 20
 	// shareFor is how old an answer may be that is given to one more client, while
 	// it is being sent to another.
-	shareFor = 100 * time.Millisecond
+	shareFor = 250 * time.Millisecond
 	// shareFull is the same while maxSending is reached, also when something has
 	// changed since.
 	shareFull = 2 * time.Second

@@ -3,11 +3,14 @@ package web
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A conn is a client's connection. All methods may be called at any time. A nil
@@ -22,6 +25,7 @@ type conn struct {
 	writing  atomic.Bool  // a write waits for the client
 	progress atomic.Int64 // when a byte was last read or written, in nanoseconds
 	slow     atomic.Bool  // it was, and is counted
+	draining atomic.Bool  // it is closed, but for what is left to send
 	closed   atomic.Bool
 }
 
@@ -35,12 +39,6 @@ func newConn(c *net.TCPConn, s *Server) *conn {
 }
 
 func (c *conn) moved() { c.progress.Store(time.Now().UnixNano()) }
-
-// idle notes that the next request has not begun.
-func (c *conn) idle() {
-	c.begun.Store(false)
-	c.handling.Store(false)
-}
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
@@ -106,20 +104,52 @@ func (c *conn) evict() {
 	}
 	c.server.metrics.evicted.Inc()
 	_ = c.SetLinger(0)
-	_ = c.Close()
+	_ = c.drop()
 }
 
+// Close ends the connection. What the client has not read yet is left to it for a
+// while, in which the connection still counts: the kernel would else keep that for any
+// number of them.
 func (c *conn) Close() error {
-	if !c.closed.Swap(true) {
-		c.server.connections.remove(c)
+	if c.draining.Swap(true) || c.unsent() == 0 {
+		return c.drop()
 	}
+	c.handling.Store(false) // it is the first to make room
+	_ = c.CloseWrite()      // it may be closed already
+	_ = c.SetDeadline(time.Now().Add(drainTimeout))
+	go func() { // until the client closes its end, or the deadline
+		_, _ = io.Copy(io.Discard, c.TCPConn)
+		_ = c.SetLinger(0)
+		_ = c.drop()
+	}()
+	return nil
+}
+
+// drop closes the connection, whatever is left to send.
+func (c *conn) drop() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	c.server.connections.remove(c)
 	return c.TCPConn.Close()
 }
 
+// unsent is how many bytes the client's kernel has not taken yet.
+func (c *conn) unsent() (n int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) // 0 when it is closed
+	return n
+}
+
 // rank is how readily the connection makes room: one without a request first, then
-// one that does not read, then any other.
-func (c *conn) rank() int {
+// one that does not read, then any other, and last one that is in its grace.
+func (c *conn) rank(now time.Time) int {
 	switch {
+	case c.still(now) < grace:
+		return 3
 	case !c.handling.Load():
 		return 0
 	case c.writing.Load():

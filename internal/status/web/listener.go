@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,13 +23,13 @@ const (
 	MaxConnections = 64
 	// minConnections are held however few descriptors there are.
 	minConnections = 4
-	// grace is how long a new connection has to send a request before it may have to
-	// make room for the next one.
+	// grace is how long a connection has to go on before it may have to make room for
+	// the next one.
 	grace = 20 * time.Millisecond
 
 	// sendBuffer and receiveBuffer are what the kernel may hold for a connection, in
 	// bytes. It takes twice as much for its own records.
-	sendBuffer    = 32 << 10
+	sendBuffer    = 16 << 10
 	receiveBuffer = 16 << 10
 )
 
@@ -108,6 +110,16 @@ func (p *connections) add(c *conn, closing <-chan struct{}) {
 	victim.evict()
 }
 
+// drop closes all.
+func (p *connections) drop() {
+	p.mu.Lock()
+	all := slices.Collect(maps.Keys(p.open))
+	p.mu.Unlock()
+	for _, c := range all {
+		_ = c.drop()
+	}
+}
+
 // next is the connection that would have to make room, nil when there is room.
 func (p *connections) next() *conn {
 	p.mu.Lock()
@@ -139,7 +151,7 @@ func (p *connections) least() *conn {
 	for c := range p.open {
 		if least == nil || cmp.Or(
 			cmp.Compare(of[c.client], of[least.client]),
-			cmp.Compare(least.rank(), c.rank()),
+			cmp.Compare(least.rank(now), c.rank(now)),
 			cmp.Compare(c.still(now), least.still(now)),
 		) > 0 {
 			least = c

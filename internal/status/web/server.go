@@ -26,12 +26,12 @@ const (
 
 	// headerTimeout is how long a client may take for a request.
 	headerTimeout = 5 * time.Second
-	// idleTimeout is how long it may wait before the next one.
-	idleTimeout = time.Minute
 	// writeTimeout is how long it may take to read a part of an answer.
 	writeTimeout = 10 * time.Second
 	// sendTimeout is how long it may take to read all of it.
 	sendTimeout = time.Minute
+	// drainTimeout is how long it may take to read what is left when all is sent.
+	drainTimeout = 5 * time.Second
 	// partSize is the size of a part in bytes.
 	partSize = 16 << 10
 
@@ -106,15 +106,11 @@ func New(log *slog.Logger, set *metrics.Set) *Server {
 	set.NewGauge("kconfd_http_connections", func() float64 { return float64(s.connections.count()) })
 	s.http = &http.Server{
 		Handler: s, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout,
 		MaxHeaderBytes: MaxHeaders - 4<<10, DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
-		ConnState: func(c net.Conn, state http.ConnState) {
-			if state == http.StateIdle {
-				c.(*conn).idle()
-			}
-		},
 	}
+	s.http.SetKeepAlivesEnabled(false) // a connection that is not in use would only be in the way
 	return s
 }
 
@@ -157,7 +153,9 @@ func (s *Server) Serve(l net.Listener) error {
 // Close ends Serve and all connections.
 func (s *Server) Close() error {
 	s.once.Do(func() { close(s.closing) })
-	return s.http.Close()
+	err := s.http.Close()
+	s.connections.drop()
+	return err
 }
 
 // ServeHTTP answers a request.
@@ -169,9 +167,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if code, why := fault(r); code != 0 {
 		if code == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", http.MethodGet)
-		}
-		if r.ContentLength != 0 {
-			w.Header().Set("Connection", "close") // the body is not waited for
 		}
 		s.refuse(w, code, why)
 		return
