@@ -370,6 +370,7 @@ func testPageStates(t *testing.T, b *browser) {
 	}{
 		"several":             {func(s *status) { s.Groups[0].State, s.Groups[2].State = stateFailed, stateHeld }, "3 of 3 groups are not applied: 1 failed, 2 held"},
 		"two alike":           {func(s *status) { s.Groups[0].State = stateHeld }, "2 of 3 groups are held"},
+		"some left out":       {func(s *status) { s.Groups, s.MoreGroups = s.Groups[:1], 4 }, "All 5 groups are applied"},
 		"none":                {func(s *status) { s.Groups = nil }, "mariadbd is ready"},
 		"none, and no child":  {func(s *status) { s.Groups, s.Child = nil, nil }, "There are no groups"},
 		"the child not ready": {func(s *status) { s.Groups, s.Child.Ready = s.Groups[:1], false }, "galera.toml is applied, mariadbd is not ready"},
