@@ -57,6 +57,7 @@ func (s *status) within(l limits) *status {
 	cut.Groups, cut.MoreGroups = fewer(s.Groups, l.listed, func(g groupStatus) bool { return g.State != stateApplied }, l.group)
 	cut.Watches, cut.MoreWatches = fewer(s.Watches, l.listed, func(w watchStatus) bool { return !w.Healthy }, l.watch)
 	cut.Changes, cut.MoreChanges = fewer(s.Changes, l.changes, nil, l.change)
+	cut.MoreGroups += s.MoreGroups
 	for i := l.diffs; i < len(cut.Changes); i++ {
 		cut.Changes[i].Diff = withoutDiff(cut.Changes[i].Diff)
 	}
