@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,7 @@ func OnSignal(args []string) (code int) {
 		fmt.Fprintln(os.Stderr, "onsignal:", err)
 		return 2
 	}
+	runtime.LockOSThread() // with whose end a command ends
 	caught := make(chan os.Signal, 64)
 	for s := range on {
 		if s != ready {
@@ -59,6 +61,8 @@ func (r reaction) run() {
 	}
 	c := exec.Command("sh", "-c", r.command)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	// What the group is sent is for the child, and would kill the command.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "onsignal: running %q: %v\n", r.command, err)
 	}
