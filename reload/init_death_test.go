@@ -136,15 +136,14 @@ func TestNothingOfTheGroupIsLeft(t *testing.T) {
 }
 
 // graceful is a child that says in a file when it was stopped well. It is not
-// alone in its group. No shell here is signalled while it starts a command: dash
-// would lose that.
+// alone in its group.
 func graceful(dir string) Child {
-	return shell(fmt.Sprintf(`cd %s; trap "echo well >>stopped; exit 0" TERM; sleep 60 & : >ready; wait`, dir))
+	return shell(fmt.Sprintf(`cd %s; sleep 60 & exec %s "ready=: >ready" "TERM:0=echo well >>stopped"`, dir, onSignal()))
 }
 
 // deaf is a child that says in a file when it was asked to stop, and does not.
 func deaf(dir string) Child {
-	return shell(fmt.Sprintf(`cd %s; trap ": >asked" TERM; sleep 60 & : >ready; wait; wait`, dir))
+	return shell(fmt.Sprintf(`cd %s; sleep 60 & exec %s "ready=: >ready" "TERM=: >asked"`, dir, onSignal()))
 }
 
 func (m *member) kill() {

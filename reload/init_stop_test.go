@@ -14,7 +14,7 @@ import (
 // C6: a stop takes the child's own time, whatever is going on.
 func TestStopTakesTheChildsOwnTime(t *testing.T) {
 	const own = 100 * time.Millisecond // of a child that obeys
-	obeys := `trap "sleep 0.1; exit 0" TERM; sleep 60 & wait`
+	obeys := `sleep 60 & exec ` + onSignal() + ` "TERM:0=sleep 0.1"`
 	hangs := &Command{Shell: "sleep 60"}
 	situations := map[string]struct {
 		child Child

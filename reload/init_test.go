@@ -280,6 +280,9 @@ func (m *member) gone() (lines []string) {
 	}
 }
 
+// onSignal is the beginning of a shell command that runs OnSignal of test/process.
+func onSignal() string { return "env " + partEnv + "=onsignal " + os.Args[0] }
+
 // shell is a child that is a shell command.
 func shell(command string) Child { return Child{Argv: []string{"sh", "-c", command}} }
 

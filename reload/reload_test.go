@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // The test binary plays the processes that are signalled when this variable names a part to play.
@@ -41,6 +43,8 @@ func TestMain(m *testing.M) {
 		playShell()
 	case "flooder":
 		playFlooder()
+	case "onsignal":
+		os.Exit(testprocess.OnSignal(os.Args[1:]))
 	default:
 		panic("unknown part " + part)
 	}

@@ -288,7 +288,7 @@ func TestTerminalWithoutShell(t *testing.T) {
 		master, slave := newTerminal(t)
 		defer slave.Close()
 		dir := t.TempDir()
-		w := newCrew(t, way, shell("cd "+dir+"; trap ': >continued' CONT; sleep 60 & : >ready; wait; wait"))
+		w := newCrew(t, way, shell("cd "+dir+"; sleep 60 & exec "+onSignal()+" 'ready=: >ready' 'CONT=: >continued'"))
 		w.cmd.Stdin = slave
 		w.cmd.SysProcAttr.Setpgid, w.cmd.SysProcAttr.Setsid, w.cmd.SysProcAttr.Setctty = false, true, true
 		w.start()
@@ -309,7 +309,7 @@ func TestStoppedBySomebody(t *testing.T) {
 		t.Run(signalName(sig), func(t *testing.T) {
 			inBothWays(t, func(t *testing.T, way string) {
 				dir := t.TempDir()
-				w := startCrew(t, way, shell("cd "+dir+"; trap 'echo >>continued' CONT; trap 'exit 3' TERM; : >ready; while :; do sleep 0.02; done"))
+				w := startCrew(t, way, shell("cd "+dir+"; exec "+onSignal()+" 'ready=: >ready' 'CONT=echo >>continued' TERM:3="))
 				awaitFile(t, dir+"/ready")
 				child := childOf(t, childOf(t, w.pid()))
 				fatal(t, syscall.Kill(child, sig))

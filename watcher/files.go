@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -72,13 +73,18 @@ func (f *Files) Watch(paths []string) {
 		return
 	}
 	dirs := map[string]names{}
+	var failed error
 	for _, p := range paths {
-		addDirs(dirs, p)
+		if err := addDirs(dirs, p); err != nil {
+			failed = err
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if failed != nil {
+		f.keep(dirs)
+	}
 	begun := false
-	var failed error
 	for dir := range dirs {
 		if _, ok := f.dirs[dir]; !ok {
 			begun = true
@@ -100,6 +106,15 @@ func (f *Files) Watch(paths []string) {
 	f.makeDo(failed)
 }
 
+// keep adds the directories of before, where it is not known which ones there are.
+func (f *Files) keep(dirs map[string]names) {
+	for dir, entries := range f.dirs {
+		if _, ok := dirs[dir]; !ok {
+			dirs[dir] = entries
+		}
+	}
+}
+
 // makeDo looks at files now and then while some directory cannot be watched.
 func (f *Files) makeDo(failed error) {
 	switch {
@@ -113,11 +128,12 @@ func (f *Files) makeDo(failed error) {
 	f.blind = failed != nil
 }
 
-// addDirs adds the directories whose entries decide what path is.
-func addDirs(dirs map[string]names, path string) {
+// addDirs adds the directories whose entries decide what path is. The error says
+// which of them could not be listed now, for want of file descriptors for instance.
+func addDirs(dirs map[string]names, path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return
+		return err
 	}
 	addEntry(dirs, path)
 	for p := path; p != filepath.Dir(p); p = filepath.Dir(p) {
@@ -133,6 +149,18 @@ func addDirs(dirs map[string]names, path string) {
 	for dir := range t.dirs {
 		dirs[dir] = nil
 	}
+	for _, err := range t.errs {
+		if !lasting(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// lasting says whether a directory cannot be listed until it changes: then an event
+// says so.
+func lasting(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 // A tree is what is in and below a directory, behind links too. What begins

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -66,33 +67,41 @@ type manifestKey struct {
 	namespace, name string
 }
 
-// run reads the manifests again whenever they change on disk, and after a while when
-// they could not be read.
+// run reads the manifests again whenever they change on disk, and after a while
+// when they could not be read.
 func (m *manifests) run(ctx context.Context) error {
 	files := NewFiles(m.log)
 	defer files.Close()
 	paths := slices.DeleteFunc(slices.Clone(m.paths), func(p string) bool { return p == "-" })
 	files.Watch(paths)
-	var again <-chan time.Time
+	again := time.NewTimer(0)
+	again.Stop()
+	defer again.Stop()
+	wait := minRereadWait
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-again:
 		case <-files.Changed():
+		case <-again.C:
 		}
 		files.Watch(paths) // directories may have come or gone
-		again = nil
-		var unread *unreadError
-		if err := m.reread(); errors.As(err, &unread) {
-			again = time.After(rereadAfter)
+		switch err := m.reread(); {
+		case err == nil:
+			wait = minRereadWait
+		case ReadFailed(err):
+			again.Reset(wait)
+			wait = min(2*wait, maxRereadWait)
 		}
 	}
 }
 
-// rereadAfter is when manifests are read again that could not be: what was in the way,
-// such as too many open files, need not be a change of theirs.
-const rereadAfter = 5 * time.Second
+// What could not be read is read again after minRereadWait, and later twice as long,
+// up to maxRereadWait.
+const (
+	minRereadWait = 100 * time.Millisecond
+	maxRereadWait = 10 * time.Second
+)
 
 // reread is read for manifests that have been good before. The log has each reason
 // once.
@@ -114,12 +123,6 @@ func (m *manifests) reread() error {
 	return err
 }
 
-// An unreadError is a file or directory that could not be read.
-type unreadError struct{ cause error }
-
-func (e *unreadError) Error() string { return "reading manifests: " + e.cause.Error() }
-func (e *unreadError) Unwrap() error { return e.cause }
-
 // ManifestsRefused is why the manifests on disk are not those that templates read, and
 // how often they were refused so far. The error is nil for good ones, and without
 // manifests.
@@ -131,6 +134,13 @@ func (w *Watcher) ManifestsRefused() (times uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.refusals, m.refused
+}
+
+// ReadFailed says whether an error is one of the operating system's, for want of file
+// descriptors for instance: the same read may succeed later without a change on disk.
+func ReadFailed(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
 }
 
 // read takes over the manifests if all of them are good.
@@ -157,12 +167,12 @@ func (m *manifests) readPath(path string, left *int64, objects map[manifestKey]*
 	}
 	files, err := manifestFiles(path)
 	if err != nil {
-		return &unreadError{err}
+		return fmt.Errorf("reading manifests: %w", err)
 	}
 	for _, file := range files {
 		content, err := readManifest(file, *left)
 		if err != nil {
-			return &unreadError{err}
+			return fmt.Errorf("reading manifests: %w", err)
 		}
 		*left -= int64(len(content))
 		if err := m.decode(file, content, objects); err != nil {

@@ -22,9 +22,8 @@ func (k *daemon) killWorker(do func()) {
 }
 
 // lasting is a child that takes its time to end, and says so first.
-const lasting = `trap 'echo TERM >>$DIR/signals; until test -e $DIR/end; do sleep 0.02; done; exit 0' TERM
-echo "$1" >>$DIR/starts
-while :; do sleep 0.02; done
+const lasting = `exec onsignal "ready=echo '$1' >>$DIR/starts" \
+	"TERM:0=echo TERM >>$DIR/signals; until test -e $DIR/end; do sleep 0.02; done"
 `
 
 // A restart that the worker had begun when it was killed is completed by the

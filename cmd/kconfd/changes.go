@@ -188,7 +188,7 @@ func (e *engine) record(r result, now time.Time) {
 	}
 	e.meters.took(c)
 	e.board.add(c)
-	e.board.tell()
+	e.board.changed()
 }
 
 // add keeps a change. A failure that repeats itself is one.

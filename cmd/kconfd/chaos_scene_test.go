@@ -92,14 +92,14 @@ test ! -e check-fails && echo checked >>journal
 	// witness is the process that is told by signals and restarts.
 	witnessScript = `cd $DIR || exit; ` + takeScript + `
 adopt() { take; echo "$a|$b|$c" >now; }
-trap adopt HUP
-trap 'kill $s; rmdir running; echo ended >>journal; exit 0' TERM
-mkdir running || echo overlap >>journal
-echo started >>journal
-test -e live/a && adopt
-echo $$ >pid
-sleep 1000000 & s=$!
-while :; do wait $s; done
+begin() {
+	mkdir running || echo overlap >>journal
+	echo started >>journal
+	test -e live/a && adopt
+	echo $1 >pid
+}
+test $# -gt 0 && { "$@"; exit; }
+exec onsignal "ready=sh $0 begin $$" "HUP=sh $0 adopt" "TERM:0=rmdir running; echo ended >>journal"
 `
 )
 

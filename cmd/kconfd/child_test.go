@@ -77,12 +77,10 @@ func filed(d dir, more ...string) []string {
 // for each. On TERM it ends with 0, and a helper of its group a little later.
 const recorder = `#!/bin/sh
 mkdir $DIR/running 2>/dev/null || echo overlap >>$DIR/overlaps
-(trap 'sleep 0.1; rmdir $DIR/running; exit' TERM; trap '' HUP USR1 USR2; while :; do sleep 0.02; done) &
-for s in HUP USR1 USR2; do trap "echo $s >>$DIR/signals" $s; done
-trap 'echo TERM >>$DIR/signals; exit 0' TERM
+onsignal "ready=: >$DIR/helps" HUP= USR1= USR2= "TERM:0=sleep 0.1; rm $DIR/helps; rmdir $DIR/running" &
 cat $DIR/live/a >>$DIR/seen 2>/dev/null
-echo $$ "$@" >>$DIR/starts
-while :; do sleep 0.02; done
+exec onsignal "ready=until test -e $DIR/helps; do :; done; echo $$ $* >>$DIR/starts" "HUP=echo HUP >>$DIR/signals" \
+	"USR1=echo USR1 >>$DIR/signals" "USR2=echo USR2 >>$DIR/signals" "TERM:0=echo TERM >>$DIR/signals"
 `
 
 // recorded are files with the recorder, and a group that writes live/a.

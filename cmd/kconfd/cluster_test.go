@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // A server is an API server that tests share.
@@ -140,19 +140,9 @@ func TestCluster(t *testing.T) {
 // testSignal: the process of a pid file is sent the signal, once for each change,
 // and finds the new file.
 func testSignal(t *testing.T, w world) {
-	service := exec.Command("sh", "-c", `
-trap 'cat live/web >>heard; echo >>heard' HUP
-echo $$ >pid.new; mv pid.new pid
-while :; do sleep 600 & wait $!; kill $! 2>/dev/null; done`)
+	service := exec.Command("onsignal", "ready=echo $PPID >pid.new; mv pid.new pid", "HUP=cat live/web >>heard; echo >>heard", "TERM:0=")
 	service.Dir = w.path
-	service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := service.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-service.Process.Pid, syscall.SIGKILL)
-		_ = service.Wait()
-	})
+	process.Start(t, service)
 	await(t, "the service runs", func() bool { return w.read("pid") != "" })
 
 	w.members("web", "10.0.0.1")

@@ -231,9 +231,15 @@ func (t *templateConfig) readSource(dir string) error {
 
 // readPartials reads templates/_*.tmpl.
 func (t *templateConfig) readPartials(dir string) error {
-	paths, err := filepath.Glob(filepath.Join(dir, "_*.tmpl"))
-	if err != nil {
-		return err
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) { // then a template may be readable all the same
+		return fmt.Errorf("reading partials: %w", err)
+	}
+	var paths []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "_") && strings.HasSuffix(e.Name(), ".tmpl") {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
 	}
 	t.source.Partials = map[string]string{}
 	for _, p := range paths {

@@ -8,6 +8,10 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
+
+	"github.com/kconfd/kconfd/reload"
+	"github.com/kconfd/kconfd/watcher"
 )
 
 // configure makes groups the ones at work. Those that are as before go on as
@@ -94,6 +98,7 @@ func (e *engine) reconfigure(ordered bool) {
 	e.config.Watch(e.configPaths())
 	e.targets.Watch(e.dests())
 	e.meters.configured(err == nil)
+	e.rereading.plan(err, time.Now())
 	if err != nil {
 		e.refuse(err, ordered)
 		return
@@ -104,6 +109,35 @@ func (e *engine) reconfigure(ordered bool) {
 	}
 	e.log.Log(context.Background(), level, "configuration read", "groups", len(e.groups))
 	e.refused = ""
+}
+
+// A rereading is when the configuration is read again without a change on disk,
+// because it could not be read.
+type rereading struct {
+	at      time.Time // zero: not
+	backoff reload.Backoff
+}
+
+// plan plans the next attempt after one that ended with err.
+func (r *rereading) plan(err error, now time.Time) {
+	if !watcher.ReadFailed(err) {
+		*r = rereading{}
+		return
+	}
+	r.backoff.Initial, r.backoff.Max = minRereadWait, maxRereadWait
+	r.at = now.Add(r.backoff.Next())
+}
+
+const (
+	minRereadWait = 100 * time.Millisecond
+	maxRereadWait = 10 * time.Second
+)
+
+// reread reads the configuration again, if it is time for that.
+func (e *engine) reread(now time.Time) {
+	if at := e.rereading.at; !at.IsZero() && !now.Before(at) {
+		e.reconfigure(false)
+	}
 }
 
 // refuse tells why the configuration on disk is not in use: once for each

@@ -26,9 +26,9 @@ const (
 	// sleeping is a child that takes no time to end.
 	sleeping = "echo >>$DIR/started; exec sleep 600\n"
 	// slow is a child that takes a while to end, and leaves another process.
-	slow = "trap 'echo >>$DIR/there; sleep 0.15; exit 7' TERM; sleep 600 & echo >>$DIR/started; wait\n"
+	slow = "sleep 600 & exec onsignal 'ready=echo >>$DIR/started' 'TERM:7=echo >>$DIR/there; sleep 0.15'\n"
 	// leaving is a child that ends at once and leaves a process that does not.
-	leaving = "(trap 'echo >>$DIR/there; sleep 0.15' TERM; sleep 600 & echo >>$DIR/started; wait) & exec sleep 600\n"
+	leaving = "onsignal 'ready=echo >>$DIR/started' 'TERM:0=echo >>$DIR/there; sleep 0.15' & exec sleep 600\n"
 	// dies is a child that ends by itself, and in no other way.
 	dies = "trap 'exit 3' TERM; echo >>$DIR/there; exit 3\n"
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 
 	rungroup "github.com/oklog/run"
 
+	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -173,11 +173,11 @@ func (e *engine) listen() error {
 	if e.flags.listen == "" {
 		return nil
 	}
-	listener, err := net.Listen("tcp", e.flags.listen)
+	listener, err := web.Listen(e.flags.listen)
 	if err != nil {
 		return fmt.Errorf("-listen: %w", err)
 	}
-	e.listener = listener
+	e.listener, e.web = listener, web.New(e.log, e.meters.set)
 	return nil
 }
 
@@ -221,9 +221,9 @@ func (e *engine) supervise(ctx context.Context, f *flags) error {
 	}
 	e.addEvents(ctx, &actors)
 	if e.listener != nil {
-		server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 10 * time.Second}
+		e.pages(e.web)
 		e.log.Info("listening", "addr", e.listener.Addr().String())
-		actors.Add(func() error { return e.serve(server) }, func(error) { _ = server.Close() })
+		actors.Add(e.serve, func(error) { _ = e.web.Close() })
 	}
 	err := e.untilEnd(ctx, &actors)
 	if e.child != nil {
@@ -292,8 +292,8 @@ func (e *engine) heedSignals(ctx context.Context, actors *rungroup.Group) (unsee
 
 // serve serves until the server is closed. With a child, nothing that happens
 // here is a reason to end.
-func (e *engine) serve(server *http.Server) error {
-	err := server.Serve(e.listener)
+func (e *engine) serve() error {
+	err := e.web.Serve(e.listener)
 	if e.child != nil && !errors.Is(err, http.ErrServerClosed) {
 		e.log.Error("no longer listening", "err", err)
 		<-e.child.ended

@@ -103,7 +103,7 @@ func TestCheckThatEndsAfterSIGTERM(t *testing.T) {
 [[template]]
 src = "a.tmpl"
 dest = "$DIR/live/a"
-check_cmd = "trap 'exit 0' TERM; echo >$DIR/checking; sleep 600 & wait"
+check_cmd = "exec onsignal 'ready=echo >$DIR/checking' TERM:0="
 `
 	d := newDir(t, files)
 	k := startIn(d)

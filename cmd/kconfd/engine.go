@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kconfd/kconfd/events"
+	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -37,6 +38,7 @@ type engine struct {
 	step     func(name string) // called at each step of the way to disk and process
 
 	listener net.Listener     // for HTTP; nil without -listen
+	web      *web.Server      // the same
 	events   *events.Recorder // nil without -events
 	board    *board
 
@@ -64,6 +66,8 @@ type engine struct {
 	targets *watcher.Files
 	refused string // why the configuration on disk is not in use
 	absent  string // the file for want of which it is not
+
+	rereading rereading
 }
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, redactor *render.Redactor) *engine {
@@ -88,6 +92,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	idle := time.NewTimer(idleAfter)
 	defer idle.Stop()
 	for {
+		e.reread(time.Now())
 		e.begin(ctx, time.Now())
 		if once {
 			if done, err := e.finished(); done {
@@ -125,7 +130,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case s := <-e.snapshots.saving: // the objects are on disk
 			e.savedSnapshot(s)
 		case <-e.child.changed(): // whether the child is ready
-			e.board.tell()
+			e.board.changed()
 		case answer := <-e.board.asks: // somebody looks
 			answer <- e.status(time.Now())
 		case <-idle.C: // nothing is being written
@@ -324,6 +329,9 @@ func (e *engine) sleep(now time.Time) time.Duration {
 	next := now.Add(time.Hour)
 	if e.watched() {
 		next = now.Add(glance)
+	}
+	if at := e.rereading.at; !at.IsZero() && at.Before(next) {
+		next = at
 	}
 	if alive := e.herald.alive; !alive.IsZero() && alive.Before(next) {
 		next = alive

@@ -1,34 +1,34 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/kconfd/kconfd/internal/status/web"
 )
 
-// handler serves what -listen offers.
-func (e *engine) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", e.serveHealth)
-	mux.Handle("GET /metrics", e.meters)
+// plainText is the type of answers that are lines.
+const plainText = "text/plain; charset=utf-8"
+
+// pages has the server serve what -listen offers.
+func (e *engine) pages(s *web.Server) {
+	s.Page("/healthz", e.health)
+	s.Page("/metrics", e.meters.answer)
 	if e.child != nil {
 		e.meters.child(e.child)
 	}
-	e.board.serve(mux)
-	return mux
+	e.board.serve(s)
 }
 
-// serveHealth says 200 when every watch makes progress, else 503, and how each
+// health says 200 when every watch makes progress, else 503, and how each
 // one fares. It is meant for eyes and alerts: an API server that is away makes
 // it say 503, and restarting kconfd does not bring the server back.
-func (e *engine) serveHealth(w http.ResponseWriter, _ *http.Request) {
+func (e *engine) health(context.Context) web.Answer {
 	status, now := e.watcher.Status(), time.Now()
-	for _, s := range status {
-		if !s.Healthy(now) {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			break
-		}
-	}
+	code := http.StatusOK
+	var text lines
 	for _, s := range status {
 		word := "ok"
 		switch {
@@ -39,6 +39,10 @@ func (e *engine) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		case !s.Healthy(now):
 			word = "silent"
 		}
-		fmt.Fprintf(w, "%s: %s, %d objects, progress %s ago\n", s.Watch, word, s.Objects, now.Sub(s.Progress).Round(time.Second))
+		if !s.Healthy(now) {
+			code = http.StatusServiceUnavailable
+		}
+		text.add(fmt.Sprintf("%s: %s, %d objects, progress %s ago", s.Watch, word, s.Objects, now.Sub(s.Progress).Round(time.Second)))
 	}
+	return web.Answer{Code: code, Type: plainText, Body: text.bytes()}
 }

@@ -17,17 +17,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // TestMain makes the test binary a kconfd as well: scripts and tests find one
-// in PATH that was built with their own flags, -race for instance.
+// in PATH that was built with their own flags, -race for instance. So is onsignal,
+// the child that loses no signal.
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write what the scripts compare with")
 	chaosFlags()
 	if err := os.Setenv("GORACE", raceOptions); err != nil {
 		panic(err) // the name has no = in it
 	}
-	testscript.Main(m, map[string]func(){"kconfd": mainToKill})
+	testscript.Main(m, map[string]func(){
+		"kconfd":   mainToKill,
+		"onsignal": func() { os.Exit(process.OnSignal(os.Args[1:])) },
+	})
 }
 
 // killAt is the environment variable that has a kconfd kill itself at a step of

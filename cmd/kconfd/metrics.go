@@ -2,16 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/watcher"
 )
 
@@ -19,10 +20,6 @@ import (
 type meters struct {
 	set     *metrics.Set
 	refused *metrics.Gauge // 1 while the configuration on disk is not the one at work
-
-	// Only one reads what the kernel says of the process: who waits in the kernel
-	// has a thread, and the container may have no more of them.
-	reading sync.Mutex
 }
 
 func newMeters(w *watcher.Watcher) *meters {
@@ -146,19 +143,15 @@ const sourceState = "state" // ledgers and snapshots: damaged, or of another use
 
 func (m *meters) configured(good bool) { m.refused.Set(number(!good)) }
 
-func (m *meters) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	var text, process bytes.Buffer
+// answer is what /metrics shows. It is called by one goroutine at a time: who waits
+// for what the kernel says of the process has a thread, and the container may have no
+// more of them.
+func (m *meters) answer(context.Context) web.Answer {
+	var text, all bytes.Buffer
 	m.set.WritePrometheus(&text)
-	m.writeProcess(&process)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	explained(w, text.String())
-	_, _ = process.WriteTo(w) // who has gone does not get it
-}
-
-func (m *meters) writeProcess(to io.Writer) {
-	m.reading.Lock()
-	defer m.reading.Unlock()
-	metrics.WriteProcessMetrics(to)
+	explained(&all, text.String())
+	metrics.WriteProcessMetrics(&all)
+	return web.Answer{Code: http.StatusOK, Type: "text/plain; version=0.0.4; charset=utf-8", Body: all.Bytes()}
 }
 
 // explained writes metrics, which are sorted, with what each is about.
@@ -191,6 +184,10 @@ func meanings() map[string]string {
 		"kconfd_group_last_applied_timestamp_seconds": "When a change of the group was applied the last time.",
 		"kconfd_group_stale":                          "1 while a watch that the group needs does not work, so that its data may be old.",
 		"kconfd_group_state":                          "1 for the state in which the group is, 0 for the others.",
+		"kconfd_http_accept_errors_total":             "Connections to -listen that could not be accepted.",
+		"kconfd_http_closed_connections_total":        "Connections to -listen that were closed to make room, or because the client was slow.",
+		"kconfd_http_connections":                     "Open connections to -listen.",
+		"kconfd_http_rejected_requests_total":         "Requests to -listen that were not answered, by HTTP code.",
 		"kconfd_input_refused_total":                  "Input that is not used because it may mean harm, by where it comes from.",
 		"kconfd_render_limit_exceeded_total":          "Renders that were ended because a template took more than a limit allows.",
 		"kconfd_manifests_last_read_successful":       "0 while the manifests on disk are bad and those read before stay.",

@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -21,13 +22,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kconfd/kconfd/internal/status/web"
 )
 
 // A showcase is a board whose status is the test's.
 type showcase struct {
-	board  *board
-	server *httptest.Server
+	board *board
+	web   *web.Server
+	url   string
 
 	mu     sync.Mutex
 	status *status
@@ -35,12 +40,15 @@ type showcase struct {
 
 func newShowcase(t *testing.T, s *status) *showcase {
 	t.Helper()
-	c := &showcase{board: newBoard(), status: s}
-	mux := http.NewServeMux()
-	c.board.serve(mux)
-	c.server = httptest.NewServer(mux)
+	listener, err := web.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &showcase{board: newBoard(), web: web.New(slog.New(slog.DiscardHandler), metrics.NewSet()), url: "http://" + listener.Addr().String(), status: s}
+	c.board.serve(c.web)
 	done := make(chan struct{})
-	go func() { // until the test's end
+	go func() { _ = c.web.Serve(listener) }() // until the test's end
+	go func() {                               // until the test's end
 		for {
 			select {
 			case answer := <-c.board.asks:
@@ -53,8 +61,7 @@ func newShowcase(t *testing.T, s *status) *showcase {
 		}
 	}()
 	t.Cleanup(func() {
-		c.server.CloseClientConnections()
-		c.server.Close()
+		_ = c.web.Close()
 		close(done)
 	})
 	return c
@@ -65,7 +72,7 @@ func (c *showcase) set(s *status) {
 	c.mu.Lock()
 	c.status = s
 	c.mu.Unlock()
-	c.board.tell()
+	c.board.changed()
 }
 
 // aStatus is one with something of everything.
@@ -125,7 +132,7 @@ func aStatus() *status {
 // open opens the page and waits until it shows the status and is live.
 func (c *showcase) open(b *browser) {
 	b.t.Helper()
-	b.open(c.server.URL + "/")
+	b.open(c.url + "/")
 	b.await(`document.querySelector("#groups article") && document.getElementById("live").textContent === "live"`)
 }
 
@@ -363,6 +370,7 @@ func testPageStates(t *testing.T, b *browser) {
 	}{
 		"several":             {func(s *status) { s.Groups[0].State, s.Groups[2].State = stateFailed, stateHeld }, "3 of 3 groups are not applied: 1 failed, 2 held"},
 		"two alike":           {func(s *status) { s.Groups[0].State = stateHeld }, "2 of 3 groups are held"},
+		"some left out":       {func(s *status) { s.Groups, s.MoreGroups = s.Groups[:1], 4 }, "All 5 groups are applied"},
 		"none":                {func(s *status) { s.Groups = nil }, "mariadbd is ready"},
 		"none, and no child":  {func(s *status) { s.Groups, s.Child = nil, nil }, "There are no groups"},
 		"the child not ready": {func(s *status) { s.Groups, s.Child.Ready = s.Groups[:1], false }, "galera.toml is applied, mariadbd is not ready"},
@@ -454,19 +462,19 @@ const contrasts = `(() => {
 // testPageCrowd: whoever comes when there are too many viewers asks now and then.
 func testPageCrowd(t *testing.T, b *browser) {
 	c := newShowcase(t, aStatus())
-	var joined []chan struct{}
-	for range maxViewers {
-		joined = append(joined, c.board.join())
+	for range web.MaxViewers {
+		response, err := http.Get(c.url + "/live")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
 	}
-	b.open(c.server.URL + "/")
+	b.open(c.url + "/")
 	b.await(`document.getElementById("live").textContent === "every few seconds"`)
 	s := aStatus()
 	s.Groups = s.Groups[:1]
 	c.set(s)
 	b.await(`document.getElementById("verdict").textContent === "galera.toml is applied"`)
-	for _, news := range joined {
-		c.board.leave(news)
-	}
 }
 
 // What is served tells browsers to trust nothing, and shows nobody's page inside
@@ -478,7 +486,7 @@ func TestHeaders(t *testing.T) {
 		"/icon.svg": "image/svg+xml", "/status": "application/json", "/readyz": "text/plain; charset=utf-8",
 	} {
 		t.Run(path, func(t *testing.T) {
-			response, err := http.Get(c.server.URL + path)
+			response, err := http.Get(c.url + path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -498,7 +506,7 @@ func TestHeaders(t *testing.T) {
 		})
 	}
 	for _, path := range []string{"/nothing", "/page/index.html", "/page", "/index.html"} {
-		response, err := http.Get(c.server.URL + path)
+		response, err := http.Get(c.url + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -510,12 +518,12 @@ func TestHeaders(t *testing.T) {
 }
 
 // A viewer is told that something has changed, at once but not more often than
-// it can look, and leaves nothing behind when it goes.
+// it can look.
 func TestLive(t *testing.T) {
 	c := newShowcase(t, aStatus())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server.URL+"/live", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/live", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -549,19 +557,13 @@ func TestLive(t *testing.T) {
 	}
 	began := time.Now()
 	for range 3 {
-		c.board.tell()
-		c.board.tell()
+		c.board.changed()
+		c.board.changed()
 		if got := next() + next(); got != "data: changed" {
 			t.Errorf("got %q, want that something has changed", got)
 		}
 	}
-	if took := time.Since(began); took < 2*pace {
-		t.Errorf("told three times within %s, want pauses of %s", took, pace)
+	if took := time.Since(began); took < 2*web.Pace {
+		t.Errorf("told three times within %s, want pauses of %s", took, web.Pace)
 	}
-	cancel()
-	await(t, "the viewer has left", func() bool {
-		c.board.mu.Lock()
-		defer c.board.mu.Unlock()
-		return len(c.board.viewers) == 0
-	})
 }

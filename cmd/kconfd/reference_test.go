@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kconfd/kconfd/docs"
+	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -280,11 +279,16 @@ func TestReferenceNamesTheStates(t *testing.T) {
 // The paths in the reference are served.
 func TestReferenceNamesThePaths(t *testing.T) {
 	e := newEngine(&flags{}, slog.New(slog.DiscardHandler), watcher.NewOffline(), &render.Redactor{})
-	handler := e.handler().(*http.ServeMux)
+	server := web.New(e.log, e.meters.set)
+	e.pages(server)
+	var documented []string
 	for _, row := range section(t, "## Seeing what happens") {
-		path := docs.Names(row[0])[0]
-		if _, pattern := handler.Handler(httptest.NewRequest(http.MethodGet, path, nil)); pattern == "" {
-			t.Errorf("%s is not served", path)
-		}
+		documented = append(documented, docs.Names(row[0])[0])
+	}
+	slices.Sort(documented)
+	files := []string{"/icon.svg", "/page.css", "/page.js"} // of the page
+	served := slices.DeleteFunc(server.Paths(), func(path string) bool { return slices.Contains(files, path) })
+	if diff := gocmp.Diff(served, documented); diff != "" {
+		t.Errorf("-code +reference:\n%s", diff)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"sync"
 	"time"
 
 	"github.com/kconfd/kconfd/reload"
@@ -114,6 +113,11 @@ type status struct {
 	Child     *childStatus  `json:"child,omitempty"`
 	Watches   []watchStatus `json:"watches"`
 	Changes   []change      `json:"changes"`
+
+	// How many there are that were left out.
+	MoreGroups  int `json:"more_groups,omitempty"`
+	MoreWatches int `json:"more_watches,omitempty"`
+	MoreChanges int `json:"more_changes,omitempty"`
 }
 
 type groupStatus struct {
@@ -127,6 +131,7 @@ type groupStatus struct {
 	Applied time.Time    `json:"applied,omitzero"`
 	Action  string       `json:"action"`
 	Files   []fileStatus `json:"files"`
+	More    int          `json:"more_files,omitempty"`
 	Gate    *gateStatus  `json:"gate,omitempty"`
 }
 
@@ -170,8 +175,12 @@ type watchStatus struct {
 	Error    string    `json:"error,omitempty"`
 }
 
-// maxDependencies are shown of one file: a template may read thousands.
-const maxDependencies = 100
+const (
+	// maxDependencies are shown of one file: a template may read thousands.
+	maxDependencies = 100
+	// allDependencies are shown of all files, if there are so many, but one of each.
+	allDependencies = 5000
+)
 
 // A board is where the loop is asked how it stands. Nothing is made that nobody
 // looks at.
@@ -180,13 +189,11 @@ type board struct {
 	started time.Time
 	begun   bool     // the groups of the start have been rendered
 	changes []change // the oldest first
-
-	mu      sync.Mutex
-	viewers map[chan struct{}]bool
+	changed func()   // called when the status is another one
 }
 
 func newBoard() *board {
-	return &board{asks: make(chan chan<- *status), started: time.Now(), viewers: map[chan struct{}]bool{}}
+	return &board{asks: make(chan chan<- *status), started: time.Now(), changed: func() {}}
 }
 
 // errBusy is a loop that does not come round.
@@ -212,40 +219,6 @@ func (b *board) ask(ctx context.Context) (*status, error) {
 
 // askPatience is how long the loop may take to come round.
 const askPatience = 3 * time.Second
-
-// maxViewers are told of changes at the same time; more have to ask.
-const maxViewers = 16
-
-// join gives a channel that has an element whenever something has changed, or
-// nil when there are too many already. Leave ends it.
-func (b *board) join() chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.viewers) >= maxViewers {
-		return nil
-	}
-	news := make(chan struct{}, 1)
-	b.viewers[news] = true
-	return news
-}
-
-func (b *board) leave(news chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.viewers, news)
-}
-
-// tell tells the viewers that something has changed.
-func (b *board) tell() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for news := range b.viewers {
-		select {
-		case news <- struct{}{}:
-		default: // one is waiting, and stands for this one too
-		}
-	}
-}
 
 // A glimpse is what of a group is worth telling when it changes.
 type glimpse struct {
@@ -288,7 +261,7 @@ func (e *engine) notice(now time.Time) {
 	}
 	e.board.begun = true
 	if news {
-		e.board.tell()
+		e.board.changed()
 	}
 }
 
@@ -314,14 +287,15 @@ func (e *engine) status(now time.Time) *status {
 		Ready: e.child.ready(), Noop: e.flags.noop, Refused: e.redactor.RedactOwn(e.refused),
 		Groups: []groupStatus{}, Child: e.childStatus(), Watches: e.watchStatus(now), Changes: e.board.latest(),
 	}
+	most := max(1, min(maxDependencies, allDependencies/max(1, len(e.dests()))))
 	for _, g := range e.groups {
-		one := e.groupStatus(g, now)
+		one := e.groupStatus(g, now, most)
 		s.Ready = s.Ready && one.State == stateApplied
 		s.Groups = append(s.Groups, one)
 	}
 	for _, g := range e.gone {
 		if g.owed && !g.busy {
-			s.Groups = append(s.Groups, e.goneStatus(g, now))
+			s.Groups = append(s.Groups, e.goneStatus(g, now, most))
 		}
 	}
 	return s
@@ -329,8 +303,8 @@ func (e *engine) status(now time.Time) *status {
 
 // goneStatus is how a group stands that owes the process a word, and has no
 // resource file any more.
-func (e *engine) goneStatus(g *group, now time.Time) groupStatus {
-	s := e.groupStatus(g, now)
+func (e *engine) goneStatus(g *group, now time.Time, most int) groupStatus {
+	s := e.groupStatus(g, now, most)
 	s.State, s.Reason, s.NextTry = stateOwed, "its resource file is gone: the process is told when there is one for these files again", time.Time{}
 	return s
 }
@@ -341,7 +315,8 @@ func podName() string {
 	return cmp.Or(os.Getenv("POD_NAME"), host)
 }
 
-func (e *engine) groupStatus(g *group, now time.Time) groupStatus {
+// groupStatus is how a group stands, with so many dependencies of a file at most.
+func (e *engine) groupStatus(g *group, now time.Time, most int) groupStatus {
 	word, reason := g.state()
 	if word == stateWaiting {
 		reason = e.explain(g).Error()
@@ -354,7 +329,7 @@ func (e *engine) groupStatus(g *group, now time.Time) groupStatus {
 	for _, t := range g.templates {
 		dest := t.config.file.Dest
 		f := fileStatus{Path: dest, Template: t.config.source.Name, Written: g.onDisk[dest].modified}
-		f.Dependencies, f.More = t.dependencies()
+		f.Dependencies, f.More = t.dependencies(most)
 		s.Files = append(s.Files, f)
 	}
 	return s
@@ -362,15 +337,15 @@ func (e *engine) groupStatus(g *group, now time.Time) groupStatus {
 
 // dependencies are what the template read last, those that changed last first,
 // and how many more there are.
-func (t *groupTemplate) dependencies() (shown []dependencyStatus, more int) {
+func (t *groupTemplate) dependencies(most int) (shown []dependencyStatus, more int) {
 	shown = []dependencyStatus{}
 	for _, d := range t.reader.Dependencies() {
 		news := t.news[d]
 		shown = append(shown, dependencyStatus{Name: d.String(), Changed: news.At, Object: news.Object})
 	}
 	sort.SliceStable(shown, func(i, j int) bool { return shown[i].Changed.After(shown[j].Changed) })
-	if more = len(shown) - maxDependencies; more > 0 {
-		return shown[:maxDependencies], more
+	if more = len(shown) - most; more > 0 {
+		return shown[:most], more
 	}
 	return shown, 0
 }

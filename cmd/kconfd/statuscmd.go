@@ -71,7 +71,7 @@ func fetchStatus(ctx context.Context, address string) ([]byte, *status, error) {
 			},
 		},
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kconfd/status", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/status", nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,6 +108,7 @@ func (s *status) print(out io.Writer, diffs bool) error {
 		text.WriteString("\n")
 		s.printGroup(&text, g)
 	}
+	printMore(&text, "", s.MoreGroups)
 	if c := s.Child; c != nil {
 		fmt.Fprintf(&text, "\nchild %s: %s, instance %d%s\n", c.Command, c.words(), c.Instance, s.aged(", started ", c.Since))
 		if c.Refused != "" {
@@ -149,9 +150,15 @@ func (s *status) printGroup(text *strings.Builder, g groupStatus) {
 		for _, d := range f.Dependencies {
 			fmt.Fprintf(text, "  %-8s   %s%s\n", "", d.Name, s.aged(", changed ", d.Changed)+prefixed(": ", d.Object))
 		}
-		if f.More > 0 {
-			fmt.Fprintf(text, "  %-8s   and %d more\n", "", f.More)
-		}
+		printMore(text, fmt.Sprintf("  %-8s   ", ""), f.More)
+	}
+	printMore(text, fmt.Sprintf("  %-8s ", "file"), g.More)
+}
+
+// printMore says how many more there are.
+func printMore(text *strings.Builder, before string, more int) {
+	if more > 0 {
+		fmt.Fprintf(text, "%sand %d more\n", before, more)
 	}
 }
 
@@ -187,6 +194,7 @@ func (s *status) printWatches(text *strings.Builder) {
 		}
 		fmt.Fprintf(text, "  %-*s  %5d objects  seen %4s ago  %s\n", longest, w.Name, w.Objects, s.ago(w.Progress), how)
 	}
+	printMore(text, "  ", s.MoreWatches)
 }
 
 func (s *status) printChanges(text *strings.Builder, diffs bool) {
@@ -210,6 +218,7 @@ func (s *status) printChanges(text *strings.Builder, diffs bool) {
 			}
 		}
 	}
+	printMore(text, "  ", s.MoreChanges)
 }
 
 func (s *status) ago(at time.Time) string { return short(s.Time.Sub(at)) }

@@ -77,7 +77,7 @@ while :; do sleep 0.02; done
 			{"nonsense", "is not a process id"},
 			{"-" + child, "is not a process id"}, // a group to kill(1)
 			{"4194303", "stale: process 4194303: no such process"},
-			{child, fmt.Sprintf(`process %s is \\"sh\\"`, child)},
+			{child, fmt.Sprintf(`process %s is \\"onsignal\\"`, child)},
 			{init, fmt.Sprintf("it holds %s, which is kconfd itself", init)},
 		} {
 			d.write("pid", bad.content)

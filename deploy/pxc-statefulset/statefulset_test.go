@@ -17,7 +17,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kconfd/kconfd/test/build"
 	"github.com/kconfd/kconfd/test/cluster"
@@ -191,6 +193,58 @@ func testLabels(t *testing.T, c *cluster.Cluster, set *appsv1.StatefulSet) {
 			}
 		}
 	}
+}
+
+// Policies open kconfd's port, on which it shows names, errors and changes, to sources
+// that they name.
+func TestPoliciesNameWhoSees(t *testing.T) {
+	files, err := filepath.Glob("../*/*.yaml")
+	deeper, err2 := filepath.Glob("../*/*/*.yaml")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	opened := 0
+	for _, file := range append(files, deeper...) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for doc := range strings.SplitSeq(string(content), "\n---\n") {
+			var policy networkingv1.NetworkPolicy
+			if !strings.Contains(doc, "kind: NetworkPolicy\n") {
+				continue
+			}
+			if err := yaml.UnmarshalStrict([]byte(doc), &policy); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			for _, rule := range policy.Spec.Ingress {
+				if !opensKconfd(rule) {
+					continue
+				}
+				opened++
+				if len(rule.From) == 0 || slices.ContainsFunc(rule.From, namesNobody) {
+					t.Errorf("%s: policy %q opens kconfd's port to sources that it does not name: %v", file, policy.Name, rule.From)
+				}
+			}
+		}
+	}
+	if opened == 0 {
+		t.Error("no policy opens kconfd's port")
+	}
+}
+
+// opensKconfd says whether a rule is about the port that kconfd listens on.
+func opensKconfd(rule networkingv1.NetworkPolicyIngressRule) bool {
+	return len(rule.Ports) == 0 || slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Port == nil || p.Port.String() == "kconfd" || p.Port.String() == "9100"
+	})
+}
+
+// namesNobody says whether a peer is no named source: any pod or namespace.
+func namesNobody(peer networkingv1.NetworkPolicyPeer) bool {
+	named := func(s *metav1.LabelSelector) bool { return s != nil && len(s.MatchLabels)+len(s.MatchExpressions) > 0 }
+	block := peer.IPBlock != nil && !strings.HasSuffix(peer.IPBlock.CIDR, "/0")
+	return !block && !named(peer.NamespaceSelector) && !named(peer.PodSelector)
 }
 
 // The manifests fit the configuration that is in the image: names, paths, and the time

@@ -435,3 +435,57 @@ func addresses() []string {
 
 // ports are none.
 func ports() []int { return []int{0, -1, 65536, 70000, 1<<31 - 1, -1 << 31} }
+
+// unreadRequests are sent many times on a connection, and no answer is read.
+func unreadRequests() []string {
+	var all []string
+	for _, path := range []string{"/status", "/metrics", "/page.js", "/readyz", "/healthz", "/live", "/", "/nothing"} {
+		all = append(all, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	}
+	return all
+}
+
+// clients are what many clients send, each on a connection that stays open.
+func clients() map[string]string {
+	const get = "GET /status HTTP/1.1\r\nHost: localhost\r\n"
+	return map[string]string{
+		"nothing":                      "",
+		"half a method":                "GE",
+		"headers that do not end":      get + "X: x\r\n",
+		"huge headers":                 get + "X: " + strings.Repeat("x", 1<<20),
+		"a huge URL":                   "GET /" + strings.Repeat("x", 1<<20),
+		"a body that does not come":    get + "Content-Length: 1000000000\r\n\r\n",
+		"a body in chunks":             get + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+		"an upload":                    "POST /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n" + strings.Repeat("x", 1<<20),
+		"an expectation":               get + "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+		"TLS":                          "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 200),
+		"HTTP/2 without asking":        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+		"an upgrade":                   get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
+		"garbage":                      strings.Repeat("\x00\xff\r\n", 10000),
+		"a stream that nobody reads":   "GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"one request":                  get + "\r\n",
+		"requests, and one unfinished": strings.Repeat(get+"\r\n", 20) + "GET /",
+	}
+}
+
+// foreignHosts are names that a web page can have, and that may lead to a loopback
+// address.
+func foreignHosts() []string {
+	return []string{"example.com", "example.com:9100", "localhost.example.com", "127.0.0.1.example.com", "kconfd", "a.localhost.b", "2130706433", "0x7f.1"}
+}
+
+// A filler makes much to show: many groups with a template.
+type filler struct {
+	groups   int
+	template string
+}
+
+func statusFillers() map[string]filler {
+	return map[string]filler{
+		"many groups":        {1000, "x"},
+		"many that fail":     {300, `{{ fail (repeat 3000 "why ") }}`},
+		"long diffs":         {60, `{{ range $i := until 1000 }}<line> {{ $i }}{{ "\n" }}{{ end }}`},
+		"control characters": {60, `{{ range $i := until 1000 }}{{ "\x01\x02\x03" }} {{ $i }}{{ "\n" }}{{ end }}`},
+		"many dependencies":  {100, `{{ range until 300 }}{{ with configMap (printf "settings-%d" .) }}{{ end }}{{ end }}`},
+	}
+}

@@ -110,6 +110,9 @@ function title(name) {
 
 function last(name) { return title(name).at(-1); }
 
+// rest is the last element of a list that kconfd has cut.
+function rest(tag, n) { return n ? [h(tag, { class: "soft" }, "and " + n + " more")] : []; }
+
 function file(f) {
   return h("div", null,
     h("div", { class: "file" }, h("code", { class: "path" }, f.path),
@@ -136,7 +139,7 @@ function group(g) {
       track(g)),
     (g.reason || g.next_try) && h("p", { class: "why" }, g.reason, g.next_try && (g.reason ? ". Next try " : "Next try "), g.next_try && when(g.next_try, "until")),
     g.stale && h("p", { class: "why", "data-state": "held" }, "The data may be old: " + g.stale),
-    h("div", { class: "files" }, ...g.files.map(file)),
+    h("div", { class: "files" }, ...g.files.map(file), ...rest("p", g.more_files)),
     h("p", { class: "tells" }, g.action === "none" ? "No action" : ["Action ", h("code", null, g.action)],
       g.applied && [g.action === "none" ? " · last change " : " · last ", when(g.applied, "ago")]),
     g.gate && gate(g.gate));
@@ -197,26 +200,27 @@ const count = (n, one, more) => n + " " + (n === 1 ? one : more);
 // verdict is all of it in one sentence, and the state that gives it its colour.
 function verdict(s) {
   const worst = s.groups.map((g) => g.state).reduce((a, b) => (severity.indexOf(b) > severity.indexOf(a) ? b : a), "applied");
+  const total = s.groups.length + (s.more_groups || 0);
   const off = s.groups.filter((g) => g.state !== "applied");
   if (off.length) {
     const states = severity.filter((w) => off.some((g) => g.state === w)).reverse();
     const parts = states.map((w) => off.filter((g) => g.state === w).length + " " + (words[w] || w));
-    if (s.groups.length === 1) return [last(s.groups[0].name) + " is " + (words[worst] || worst), worst];
-    if (states.length === 1) return [off.length + " of " + s.groups.length + " groups " + (off.length === 1 ? "is " : "are ") + (words[worst] || worst), worst];
-    return [off.length + " of " + s.groups.length + " groups are not applied: " + parts.join(", "), worst];
+    if (total === 1) return [last(s.groups[0].name) + " is " + (words[worst] || worst), worst];
+    if (states.length === 1) return [off.length + " of " + total + " groups " + (off.length === 1 ? "is " : "are ") + (words[worst] || worst), worst];
+    return [off.length + " of " + total + " groups are not applied: " + parts.join(", "), worst];
   }
-  const all = s.groups.length === 0 ? "" : s.groups.length === 1 ? last(s.groups[0].name) + " is applied" : "All " + s.groups.length + " groups are applied";
+  const all = total === 0 ? "" : total === 1 ? last(s.groups[0].name) + " is applied" : "All " + total + " groups are applied";
   if (s.child && !s.child.ready) return [(all ? all + ", " : "") + s.child.command + " is not ready", "pending"];
   if (s.groups.some((g) => g.stale)) return [all + ", but data may be old", "held"];
   return [all || (s.child ? s.child.command + " is ready" : "There are no groups"), "applied"];
 }
 
 function facts(s) {
-  const ill = s.watches.filter((w) => !w.healthy).length;
+  const ill = s.watches.filter((w) => !w.healthy).length, watches = s.watches.length + (s.more_watches || 0);
   const b = (text) => h("b", null, text);
   return [
     s.child && h("li", null, s.child.command + " ", b(s.child.ready ? "ready" : s.child.state)),
-    h("li", null, b(ill ? ill + " of " + count(s.watches.length, "watch", "watches") + " ill" : count(s.watches.length, "watch works", "watches work"))),
+    h("li", null, b(ill ? ill + " of " + count(watches, "watch", "watches") + " ill" : count(watches, "watch works", "watches work"))),
     s.changes.length ? h("li", null, "last change ", when(s.changes[0].time, "ago")) : h("li", null, "no changes yet"),
     h("li", null, "up ", when(s.started, "since")),
     h("li", null, "version " + s.version),
@@ -244,12 +248,12 @@ function show(s) {
   byId("facts").replaceChildren(...facts(s));
   byId("notices").replaceChildren(...notices(s));
   const groups = s.groups.map((g, i) => [severity.indexOf(g.state), i, g]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).map((x) => x[2]);
-  place(byId("groups"), groups.map((g) => item("group ", g.name, g, group)));
+  place(byId("groups"), [...groups.map((g) => item("group ", g.name, g, group)), ...rest("p", s.more_groups)]);
   byId("groups-section").hidden = !groups.length;
   byId("child-section").hidden = !s.child;
   if (s.child) place(byId("child"), [item("child", "", s.child, child)]);
-  place(byId("watches"), s.watches.length ? s.watches.map((w) => item("watch ", w.name, w, watch)) : [h("li", { class: "empty" }, "None: nothing is read from Kubernetes.")]);
-  place(byId("changes"), s.changes.length ? s.changes.map((c, i) => item("change ", c.time + c.group, c, (d) => change(d, i === 0)))
+  place(byId("watches"), s.watches.length ? [...s.watches.map((w) => item("watch ", w.name, w, watch)), ...rest("li", s.more_watches)] : [h("li", { class: "empty" }, "None: nothing is read from Kubernetes.")]);
+  place(byId("changes"), s.changes.length ? [...s.changes.map((c, i) => item("change ", c.time + c.group, c, (d) => change(d, i === 0))), ...rest("li", s.more_changes)]
     : [h("li", { class: "empty" }, "Nothing has changed since kconfd was started.")]);
   closeOlder();
   forget(used);
