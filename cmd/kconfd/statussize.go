@@ -20,15 +20,15 @@ const (
 	maxListed = 4096
 )
 
-// limits are what a status may have of each sort.
-type limits struct {
+// statusLimits are what a status may have of each sort.
+type statusLimits struct {
 	text, listed, dependencies, changes, diffs int
 }
 
 // limitsOf are the limits of an attempt, from 0 on, each about half of those before.
 // The last one has no groups and no watches.
-func limitsOf(attempt int) limits {
-	return limits{
+func limitsOf(attempt int) statusLimits {
+	return statusLimits{
 		text: max(minText, maxText>>attempt), listed: maxListed >> attempt, dependencies: maxDependencies >> attempt,
 		changes: max(5, maxChanges>>max(0, attempt-2)), diffs: maxChanges >> attempt,
 	}
@@ -51,7 +51,7 @@ func (s *status) encode() []byte {
 
 // within is a status that keeps to limits. Of groups and watches, those in trouble
 // stay.
-func (s *status) within(l limits) *status {
+func (s *status) within(l statusLimits) *status {
 	cut := *s
 	cut.Name, cut.Namespace, cut.Refused = l.cut(s.Name), l.cut(s.Namespace), l.cut(s.Refused)
 	cut.Groups, cut.MoreGroups = fewer(s.Groups, l.listed, func(g groupStatus) bool { return g.State != stateApplied }, l.group)
@@ -90,7 +90,7 @@ func fewer[T any](list []T, most int, matters func(T) bool, cut func(T) T) (firs
 	return first, more
 }
 
-func (l limits) group(g groupStatus) groupStatus {
+func (l statusLimits) group(g groupStatus) groupStatus {
 	g.Name, g.Reason, g.Stale, g.Action = l.cut(g.Name), l.cut(g.Reason), l.cut(g.Stale), l.cut(g.Action)
 	g.Files, g.More = fewer(g.Files, l.listed, nil, l.file)
 	if g.Gate != nil {
@@ -102,30 +102,30 @@ func (l limits) group(g groupStatus) groupStatus {
 	return g
 }
 
-func (l limits) file(f fileStatus) fileStatus {
+func (l statusLimits) file(f fileStatus) fileStatus {
 	f.Path, f.Template = l.cut(f.Path), l.cut(f.Template)
 	dependencies, more := fewer(f.Dependencies, l.dependencies, nil, l.dependency)
 	f.Dependencies, f.More = dependencies, f.More+more
 	return f
 }
 
-func (l limits) dependency(d dependencyStatus) dependencyStatus {
+func (l statusLimits) dependency(d dependencyStatus) dependencyStatus {
 	d.Name, d.Object = l.cut(d.Name), l.cut(d.Object)
 	return d
 }
 
-func (l limits) watch(w watchStatus) watchStatus {
+func (l statusLimits) watch(w watchStatus) watchStatus {
 	w.Name, w.Error = l.cut(w.Name), l.cut(w.Error)
 	return w
 }
 
-func (l limits) change(c change) change {
+func (l statusLimits) change(c change) change {
 	c.Group, c.Reason, c.Trigger, c.Files = l.cut(c.Group), l.cut(c.Reason), l.cut(c.Trigger), l.names(c.Files)
 	return c
 }
 
 // names are the first names of a list, and then how many more there are.
-func (l limits) names(list []string) []string {
+func (l statusLimits) names(list []string) []string {
 	first, more := fewer(list, l.listed, nil, l.cut)
 	if more > 0 {
 		first = append(first, fmt.Sprintf("and %d more", more))
@@ -134,7 +134,7 @@ func (l limits) names(list []string) []string {
 }
 
 // cut shortens text that is too long, and says by how much.
-func (l limits) cut(text string) string {
+func (l statusLimits) cut(text string) string {
 	if len(text) <= l.text {
 		return text
 	}

@@ -90,7 +90,7 @@ func TestStatusSize(t *testing.T) {
 
 // What is cut says so, at the end of a character.
 func TestCut(t *testing.T) {
-	l := limits{text: 5}
+	l := statusLimits{text: 5}
 	for text, want := range map[string]string{
 		"12345": "12345", "123456": "12345 … and 1 bytes more", "1234ä6": "1234 … and 3 bytes more", "": "",
 	} {

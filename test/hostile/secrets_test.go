@@ -101,8 +101,8 @@ func seen(t *testing.T, addr string) string {
 	return all.String() + string(printed)
 }
 
-// listening is the address that a daemon's log names.
-func listening(p *process.Process) string {
+// addressOf is the address that a daemon's log names.
+func addressOf(p *process.Process) string {
 	p.AwaitLog(0, `listening`)
 	return regexp.MustCompile(`127\.0\.0\.1:[0-9]+`).FindString(p.Log())
 }
@@ -136,7 +136,7 @@ func TestDerivedSecretsAreNotShown(t *testing.T) {
 			process.Await(t, "the next content is written", func() bool {
 				return strings.Contains(s.read(s.dest("plain")), "An0ther")
 			})
-			addr, shown := listening(p), ""
+			addr, shown := addressOf(p), ""
 			process.Await(t, "the status shows the diffs", func() bool {
 				shown = seen(t, addr)
 				return strings.Contains(shown, "-key = [redacted]") && strings.Contains(shown, " public = yes")
@@ -172,7 +172,7 @@ func TestTroubleWithSecretsIsNotShown(t *testing.T) {
 			s := keeping(t, secretValues())
 			s.addGroup("g", trouble.contents, strings.ReplaceAll(trouble.rest, "$DEST", s.dest("g")))
 			p := s.start("-diff", "-listen", "127.0.0.1:0", "-log-level", "debug", "-wait", "0s")
-			addr := listening(p)
+			addr := addressOf(p)
 			process.Await(t, "there is trouble", func() bool {
 				status := seen(t, addr)
 				return strings.Contains(status, `"state":"failed"`) || strings.Contains(status, `"state":"held"`) ||
@@ -203,7 +203,7 @@ func TestShortSecretsHideNoNames(t *testing.T) {
 	s.addGroup("in-00-true", "a = {{ (secret \"s\").a }}\nb = 1\n{{ range secret \"s\" }}{{ . }}\n{{ end }}", "check_cmd = \"false\"\n")
 	s.addGroup("other", "a = {{ (secret \"s\").a }}\nb = 1\n{{ range secret \"s\" }}{{ . }}\n{{ end }}", "")
 	p := s.start("-diff", "-listen", "127.0.0.1:0", "-wait", "0s")
-	addr := listening(p)
+	addr := addressOf(p)
 	p.AwaitLog(0, `not applied`)
 	p.AwaitLog(0, `written`)
 	process.Await(t, "the group is applied", func() bool { return strings.Contains(seen(t, addr), "+b = 1") })
