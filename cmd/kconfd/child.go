@@ -182,7 +182,7 @@ func (e *engine) renderLine() bool {
 	e.rendering.Store(false)
 	e.hideSecrets()
 	if over := limitOf(c.lineErr); over != nil {
-		e.meters.limit("command line", over.Limit)
+		e.meters.limit(over.Limit)
 	}
 	if c.line.last != nil {
 		return true

@@ -85,7 +85,7 @@ func parseSize(v any) (int, error) {
 // a template that did not run again has been counted.
 func (e *engine) countLimits(g *group, err error) {
 	if over := limitOf(err); over != nil && over != g.over {
-		e.meters.limit(g.name, over.Limit)
+		e.meters.limit(over.Limit)
 		g.over = over
 	}
 }

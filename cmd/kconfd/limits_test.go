@@ -90,7 +90,7 @@ func TestLimitsAreCounted(t *testing.T) {
 	}
 	var text bytes.Buffer
 	e.meters.set.WritePrometheus(&text)
-	if want := `kconfd_render_limit_exceeded_total{group="g",limit="depth"} 2`; !strings.Contains(text.String(), want) {
+	if want := `kconfd_render_limit_exceeded_total{limit="depth"} 2`; !strings.Contains(text.String(), want) {
 		t.Errorf("got\n%s\nwant %s", text.String(), want)
 	}
 }

@@ -158,6 +158,7 @@ func TestWatchdogOfALoopThatHangs(t *testing.T) {
 	t.Parallel()
 	files := colourFiles()
 	files["conf/templates/a.tmpl"] = `{{ range until 1000000 }}{{ range until 1000000 }}{{ end }}{{ end }}` + "\n"
+	files["conf/conf.d/a.toml"] += unlimited
 	d := newDir(t, files)
 	m := newServiceManager(d)
 	k := m.run(300*time.Millisecond, filed(d)...)

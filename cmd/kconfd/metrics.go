@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/kconfd/kconfd/internal/limits"
 	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -25,6 +26,9 @@ type meters struct {
 func newMeters(w *watcher.Watcher) *meters {
 	m := &meters{set: metrics.NewSet()}
 	m.refusals(sourceState)
+	for _, limit := range limits.All() {
+		m.limited(limit)
+	}
 	m.refused = m.set.NewGauge("kconfd_configuration_refused", nil)
 	m.set.NewGauge(fmt.Sprintf("kconfd_build_info{version=%q,goversion=%q}", version, runtime.Version()), func() float64 { return 1 })
 	m.countManifests(w)
@@ -79,8 +83,10 @@ func (m *meters) job(r result) {
 }
 
 // limit counts a render that was ended by a limit.
-func (m *meters) limit(group, limit string) {
-	m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_render_limit_exceeded_total{group=%q,limit=%q}", group, limit)).Inc()
+func (m *meters) limit(limit string) { m.limited(limit).Inc() }
+
+func (m *meters) limited(limit string) *metrics.Counter {
+	return m.set.GetOrCreateCounter(fmt.Sprintf("kconfd_render_limit_exceeded_total{limit=%q}", limit))
 }
 
 // took counts the time that a change, or the attempt at one, has taken.

@@ -413,13 +413,16 @@ func TestNewsAreFew(t *testing.T) {
 	}
 }
 
+// unlimited lets a template run for longer than a test does.
+const unlimited = "[limits]\niterations = 2147483647\ntime = \"1h\"\n"
+
 // A loop that is in the middle of something that does not end is not ready, and
 // whoever asks is told so.
 func TestBusyLoop(t *testing.T) {
 	t.Parallel()
 	d := newDir(t, map[string]string{
 		"objects.yaml":       settings("blue"),
-		"conf/conf.d/a.toml": "[[template]]\ncontents = '{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}'\ndest = \"$DIR/live/a\"\n",
+		"conf/conf.d/a.toml": "[[template]]\ncontents = '{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}'\ndest = \"$DIR/live/a\"\n" + unlimited,
 	})
 	k := startIn(d, "-listen", "127.0.0.1:0")
 	if code, body := k.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "in the middle of a template") {

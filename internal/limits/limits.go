@@ -42,6 +42,11 @@ const (
 	Reads      = "reads" // of objects and selectors; not of Limits, the watcher has it
 )
 
+// All are the names of all limits.
+func All() []string {
+	return []string{Depth, Time, Elements, Iterations, Value, Output, Memory, Reads}
+}
+
 // An Error is a limit that was exceeded.
 type Error struct {
 	Limit string // its name

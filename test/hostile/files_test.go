@@ -286,6 +286,9 @@ func swapOnce(s *stage, i int) {
 func TestNotFiles(t *testing.T) {
 	for name, plant := range notFiles() {
 		for place, at := range placesOfFiles() {
+			if name == "a directory" && place == "a manifest" {
+				continue // manifests may be a directory
+			}
 			t.Run(name+" as "+place, func(t *testing.T) {
 				t.Parallel()
 				s := newStage(t)
