@@ -74,6 +74,35 @@ func TestSecretsInAnswersAreHidden(t *testing.T) {
 	}
 }
 
+// An answer that is none is quoted by the error.
+func TestSecretsInMalformedAnswersAreHidden(t *testing.T) {
+	for name, said := range map[string]string{
+		"a version":         "hunter2 200 OK\r\n\r\n",
+		"a status":          "HTTP/1.1 hunter2\r\n\r\n",
+		"a header":          "HTTP/1.1 200 OK\r\nhunter2\r\n\r\n",
+		"a length":          "HTTP/1.1 200 OK\r\nContent-Length: hunter2\r\n\r\n",
+		"a coding":          "HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2\r\n\r\n",
+		"where it leads":    "HTTP/1.1 302 Found\r\nLocation: http://x/hunter2\r\n\r\n",
+		"where it does not": "HTTP/1.1 302 Found\r\nLocation: http://[hunter2\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startWeb(t, func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(conn, said) // the test sees what came
+				_ = conn.Close()
+			})
+			err := Action{Kind: HTTP, URL: s.URL, Hide: hideIt("hunter2")}.Do(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "[hidden]") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v, want an error with [hidden] in the place of the secret", err)
+			}
+		})
+	}
+}
+
 // A FIFO in the place of the pid file holds nobody up until somebody writes to it.
 func TestPIDFileThatIsAFIFO(t *testing.T) {
 	path := t.TempDir() + "/pid"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -98,7 +99,7 @@ func (a Action) exchange(ctx context.Context) error {
 		if errors.Is(context.Cause(ctx), errTimedOut) {
 			return fmt.Errorf("%w after %v", errTimedOut, timeout)
 		}
-		return withoutURL(err)
+		return a.unanswered(withoutURL(err))
 	}
 	defer resp.Body.Close()
 	if a.accepts(resp.StatusCode) {
@@ -149,6 +150,25 @@ func (a Action) statusError(resp *http.Response) error {
 	}
 	return fmt.Errorf("status %d", resp.StatusCode)
 }
+
+// unanswered is why there is no answer. Errors of the network have nothing of it in
+// them; all others quote what the server said.
+func (a Action) unanswered(err error) error {
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return err
+	}
+	return &saidError{a.hide(err.Error()), err}
+}
+
+// A saidError is an error that quotes a server, without secrets.
+type saidError struct {
+	text string
+	err  error
+}
+
+func (e *saidError) Error() string { return e.text }
+func (e *saidError) Unwrap() error { return e.err }
 
 // hide takes secrets out of what the server says.
 func (a Action) hide(said string) string {

@@ -56,7 +56,7 @@ func (r *Redactor) Set(secrets, pieces, keep []string) {
 
 // Redact takes secrets out of a text that others made: the output of a command,
 // the answer of a server. No piece of window bytes of a secret stays, be it
-// plain, in another case, backwards, escaped, or in base64, base32 or hex.
+// plain, in another case, backwards, escaped, in base64, base32 or hex, or as numbers.
 func (r *Redactor) Redact(text string) string {
 	k := r.known.Load()
 	if k == nil || len(text) < shortest || len(k.secrets)+len(k.pieces) == 0 {
@@ -120,6 +120,7 @@ type search struct {
 	code  *windows // base64, in either alphabet
 	b32   *windows
 	hex   *windows
+	codes []*windows // bytes as numbers, with anything between them
 }
 
 func newSearch(text string) *search {
@@ -128,6 +129,9 @@ func newSearch(text string) *search {
 	s.code = newWindows(s.marks, text, 7, standardByte)
 	s.b32 = newWindows(s.marks, text, 8, foldByte)
 	s.hex = newWindows(s.marks, text, 2*window, foldByte)
+	for _, base := range []int{8, 10, 16} {
+		s.codes = append(s.codes, newCodeWindows(s.marks, text, base))
+	}
 	return s
 }
 
@@ -139,6 +143,9 @@ func (s *search) forms(secret string) {
 		s.code.find(base64.RawStdEncoding.EncodeToString([]byte(secret[shift:])))
 	}
 	s.hex.find(hex.EncodeToString([]byte(secret)))
+	for _, codes := range s.codes {
+		codes.find(secret)
+	}
 	if len(secret) > manyForms {
 		return
 	}
@@ -269,9 +276,12 @@ type windows struct {
 	fold   func(byte) byte
 	filter [1 << 10]uint64 // by the hash of a piece's first bytes, as a set of bits
 	at     map[string][]int
-	origin []int // of each byte that counts, where it is in the text
+	origin []span // of each byte that counts, where it is in the text
 	buf    []byte
 }
+
+// A span is a part of a text, from its first byte to its last.
+type span struct{ first, last int }
 
 // newWindows finds the windows of a text. What is not printed does not count:
 // it may be dropped before the text is shown.
@@ -280,16 +290,22 @@ func newWindows(marks []bool, text string, width int, fold func(byte) byte) *win
 	var folded []byte
 	for i := range len(text) {
 		if counts(text[i]) {
-			folded, w.origin = append(folded, fold(text[i])), append(w.origin, i)
+			folded, w.origin = append(folded, fold(text[i])), append(w.origin, span{i, i})
 		}
 	}
+	w.index(folded)
+	return w
+}
+
+// index notes where in the text each piece is.
+func (w *windows) index(folded []byte) {
+	width := w.width
 	for i := 0; i+width <= len(folded); i++ {
 		piece := folded[i : i+width]
 		h := hashOf(piece)
 		w.filter[h>>6] |= 1 << (h & 63)
 		w.at[string(piece)] = append(w.at[string(piece)], i)
 	}
-	return w
 }
 
 // counts says whether a byte is one that is printed.
@@ -315,7 +331,7 @@ func (w *windows) find(secret string) {
 			continue
 		}
 		for _, start := range w.at[string(piece)] {
-			for at := w.origin[start]; at <= w.origin[start+w.width-1]; at++ {
+			for at := w.origin[start].first; at <= w.origin[start+w.width-1].last; at++ {
 				w.marks[at] = true
 			}
 		}

@@ -43,6 +43,15 @@ func TestRedact(t *testing.T) {
 		"base64 for URLs":      {"\xfb\xff\xbehunter2", "-_--aHVudGVyMg", "[redacted]"},
 		"base32":               {"hunter2", base32.StdEncoding.EncodeToString([]byte("hunter2")), "[redacted]===="},
 		"hex":                  {"hunter2", hex.EncodeToString([]byte("hunter2")), "[redacted]"},
+		"hex by bytes":         {"hunter2", "68 75 6e 74 65 72 32 0a", "[redacted] 0a"},
+		"hex with colons":      {"hunter2", "is 68:75:6E:74:65:72:32", "is [redacted]"},
+		"hex by two bytes":     {"hunter2", "0000: 6875 6e74 6572 3200", "0000: [redacted]00"},
+		"percent":              {"hunter2", "%68%75%6e%74%65%72%32", "%[redacted]"},
+		"escapes":              {"hunter2", `\x68\x75\x6e\x74\x65\x72\x32`, `\x[redacted]`},
+		"escapes of Unicode":   {"hunter2", `\u0068\u0075\u006e\u0074\u0065\u0072\u0032`, `\u00[redacted]`},
+		"an array":             {"hunter2", "[104, 117, 110, 116, 101, 114, 50]", "[[redacted]]"},
+		"octal":                {"hunter2", "150 165 156 164 145 162 062", "[redacted]"},
+		"other numbers":        {"hunter2", "at 10.0.0.12:3306, 68 75 6e, 104 117 15:04:05", "at 10.0.0.12:3306, 68 75 6e, 104 117 15:04:05"},
 		"JSON":                 {`a"b\c<d>&`, `{"p":"a\"b\\c\u003cd\u003e\u0026"}`, `{"p":"[redacted]"}`},
 		"of a query":           {"a b/c&d", "?p=a+b%2Fc%26d&x", "?p=[redacted]&x"},
 		"SQL":                  {"it's 'it'", "'it''s ''it'''", "'[redacted]'"},
@@ -103,6 +112,7 @@ func formsOf(t *testing.T, secret string) []string {
 		url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret), strings.ReplaceAll(secret, "'", "''"),
 		encode(secret), encode("x" + secret), encode("xy" + secret + "z"), base64.RawURLEncoding.EncodeToString([]byte(secret)),
 		base32.StdEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret)), fmt.Sprintf("%X", secret),
+		fmt.Sprintf("% x", secret), fmt.Sprint([]byte(secret)),
 	}
 }
 
