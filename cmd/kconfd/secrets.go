@@ -191,7 +191,7 @@ func redactAttr(r *render.Redactor) func(groups []string, a slog.Attr) slog.Attr
 		v := a.Value.Resolve()
 		err, isError := v.Any().(error)
 		switch {
-		case a.Key == "line": // of another program
+		case a.Key == "line", a.Key == "message": // of another program
 			a.Value = slog.StringValue(r.Redact(v.String()))
 		case isError:
 			a.Value = slog.StringValue(r.RedactOwn(err.Error()))

@@ -253,3 +253,16 @@ func TestSecretsInErrorsOfTheCommandLine(t *testing.T) {
 	k.end(syscall.SIGTERM)
 	wantHidden(t, k.log.String(), "TR0UB4")
 }
+
+// What other programs say is searched for parts of secrets, under each key that it is
+// logged under. What kconfd says itself is not.
+func TestSecretsInAttributes(t *testing.T) {
+	t.Parallel()
+	r := &render.Redactor{}
+	r.Set([]string{"Tr0ub4dor&3-horse"}, nil, nil)
+	for key, want := range map[string]string{"line": "is [redacted]", "message": "is [redacted]", "group": "is Tr0ub4dor"} {
+		if got := redactAttr(r)(nil, slog.String(key, "is Tr0ub4dor")).Value.String(); got != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+}
