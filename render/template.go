@@ -25,15 +25,16 @@ type Source struct {
 
 // A Template is parsed and ready to run. It is used by one goroutine.
 type Template struct {
-	name     string
-	template *template.Template
-	funcs    []map[string]any
-	source   Source
-	calls    []Call
-	fields   map[string]bool
-	loops    []*plainLoop
-	meter    *limits.Meter
-	shaper   *shaper // nil until a secret needs a stand-in
+	name      string
+	template  *template.Template
+	funcs     []map[string]any
+	source    Source
+	calls     []Call
+	usedCalls []Call
+	fields    map[string]bool
+	loops     []*plainLoop
+	meter     *limits.Meter
+	shaper    *shaper // nil until a secret needs a stand-in
 
 	// Of the run.
 	out     *limits.Writer
@@ -67,6 +68,7 @@ func Parse(src Source) (t *Template, err error) {
 		return nil, err
 	}
 	t.calls, t.fields = t.readCalls(), t.readFields()
+	t.usedCalls = t.readUsedCalls()
 	if err := t.checkIncludes(); err != nil {
 		return nil, err
 	}

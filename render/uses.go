@@ -53,8 +53,67 @@ func (t *Template) AllCalls() []Call { return t.calls }
 
 func (t *Template) readCalls() []Call {
 	var calls []Call
+	for _, defined := range t.inOrder() {
+		calls = append(calls, callsIn(defined)...)
+	}
+	return calls
+}
+
+// UsedCalls are those of [Template.AllCalls] that the template can come to: not those
+// of partials that it does not include. When it computes what it includes, or is given
+// more templates as text, they are all.
+func (t *Template) UsedCalls() []Call { return t.usedCalls }
+
+func (t *Template) readUsedCalls() []Call {
+	var calls []Call
+	used := map[string]bool{t.name: true}
+	for names := []string{t.name}; len(names) > 0; names = names[1:] {
+		defined := t.template.Lookup(names[0])
+		if defined == nil || defined.Tree == nil {
+			continue
+		}
+		calls = append(calls, callsIn(defined)...)
+		included, known := includesOf(defined)
+		if !known {
+			return t.calls
+		}
+		for _, name := range included {
+			if !used[name] {
+				used[name] = true
+				names = append(names, name)
+			}
+		}
+	}
+	return calls
+}
+
+// includesOf are the names of the templates that one has in it. Known is false when
+// some are computed.
+func includesOf(defined *template.Template) (names []string, known bool) {
+	walk(defined.Root, func(n parse.Node) {
+		if n, ok := n.(*parse.TemplateNode); ok {
+			names = append(names, n.Name)
+		}
+	})
+	for _, c := range callsIn(defined) {
+		switch {
+		case c.Function == "tpl":
+			return nil, false
+		case c.Function != "include":
+		case len(c.Args) == 0 || c.Args[0] == nil:
+			return nil, false
+		default:
+			names = append(names, *c.Args[0])
+		}
+	}
+	return names, true
+}
+
+// callsIn are the calls in one template's own text.
+func callsIn(defined *template.Template) []Call {
+	var calls []Call
 	args := map[parse.Node][]parse.Node{}
-	t.walk(func(n parse.Node) {
+	walk(defined.Root, func(n parse.Node) {
 		switch n := n.(type) {
 		case *parse.CommandNode: // comes before its function
 			args[n.Args[0]] = n.Args[1:]

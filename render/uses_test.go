@@ -1,6 +1,7 @@
 package render
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,40 @@ func TestAllCallsOfPartials(t *testing.T) {
 		if diff := cmp.Diff(want, callsOf(mustParse(t, src))); diff != "" {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
+	}
+}
+
+// What a template cannot come to is in partials that it does not include, by whatever
+// way.
+func TestUsedCalls(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		want bool // the partial _b is used, and what that includes, and its secret
+	}{
+		"nothing":            {`x`, false},
+		"another":            {`{{include "_c" .}}`, false},
+		"include":            {`{{include "_b" .}}`, true},
+		"template":           {`{{template "_b" .}}`, true},
+		"by another":         {`{{template "_a" .}}`, true},
+		"by a definition":    {`{{define "d"}}{{template "_a" .}}{{end}}{{template "d"}}`, true},
+		"by one not used":    {`{{define "d"}}{{template "_a" .}}{{end}}`, false},
+		"in a branch":        {`{{if .x}}{{else}}{{template "_a" .}}{{end}}`, true},
+		"computed":           {`{{include (print "_" "b") .}}`, true},
+		"behind a pipe":      {`{{"_b" | include}}`, true},
+		"a text":             {`{{tpl .x .}}`, true},
+		"in a loop":          {`{{range .x}}{{include "_b" .}}{{end}}`, true},
+		"in a plain loop":    {`{{range secret "s"}}{{.A}}{{end}}`, true},
+		"itself, and others": {`{{define "d"}}{{template "d"}}{{template "_b"}}{{end}}{{template "d"}}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parsed := mustParse(t, Source{Name: "main", Text: test.text, Funcs: readers(), Partials: map[string]string{
+				"_a": `{{include "_b" .}}`, "_b": `{{with secret "s"}}{{end}}`, "_c": `{{with service "s"}}{{end}}`,
+			}})
+			got := slices.ContainsFunc(parsed.UsedCalls(), func(c Call) bool { return c.Function == "secret" })
+			if got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 

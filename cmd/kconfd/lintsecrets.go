@@ -59,7 +59,7 @@ func lintProcess(raw *rawProcess) []string {
 
 // readsSecret says whether a template calls for secrets, as far as its text tells.
 func readsSecret(t *render.Template) bool {
-	return slices.ContainsFunc(t.AllCalls(), func(c render.Call) bool {
+	return slices.ContainsFunc(t.UsedCalls(), func(c render.Call) bool {
 		switch c.Function {
 		case "secret", "secretEnv":
 			return true
@@ -74,7 +74,7 @@ func readsSecret(t *render.Template) bool {
 // say that they are secret.
 func secretLooking(t *render.Template) []string {
 	var names []string
-	for _, c := range t.AllCalls() {
+	for _, c := range t.UsedCalls() {
 		if c.Function == "env" && len(c.Args) > 0 && c.Args[0] != nil && soundsSecret(*c.Args[0]) {
 			names = append(names, *c.Args[0])
 		}
