@@ -237,14 +237,18 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 				continue
 			}
 			g.failed(err, now)
-			if held(err) {
+			switch {
+			case held(err):
 				g.retry = g.release(now)
+			case passing(err):
+				g.retry = time.Now().Add(g.slow.Next()) // the render itself took long
 			}
 			if g.owed && !g.busy && (g.settled || e.late) {
 				e.start(ctx, g, nil) // what is live waits for no data
 			}
 			continue
 		}
+		g.slow.Reset()
 		e.take(ctx, g, now)
 	}
 }

@@ -57,6 +57,7 @@ type group struct {
 	onDisk  map[string]fingerprint // of the files as they were written
 	written time.Time              // when that was
 	contest reload.Backoff         // with whoever else writes them
+	slow    reload.Backoff         // between renders that were too much for the machine
 
 	shown shown
 }
@@ -97,7 +98,7 @@ type groupTemplate struct {
 
 // newGroup parses the group's templates, with functions that read through w.
 func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
-	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), dirty: true}
+	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), slow: slowBackoff(), dirty: true}
 	if config.quiet != nil {
 		g.quiet = *config.quiet
 	}
@@ -211,7 +212,7 @@ func (g *group) stale(v *watcher.View) bool {
 func (g *group) render(v *watcher.View, now time.Time) error {
 	var first error
 	for _, t := range g.templates {
-		if v.Stale(t.reader) {
+		if v.Stale(t.reader) || passing(t.err) {
 			if g.busy {
 				t.template.Keep() // for the job that waits
 			}

@@ -131,7 +131,7 @@ func newGuard(c guardConfig, w *watcher.Watcher) (*guard, error) {
 
 // look counts, if what is counted has changed.
 func (g *guard) look(v *watcher.View) {
-	if !v.Stale(g.reader) {
+	if !v.Stale(g.reader) && !passing(g.err) {
 		return
 	}
 	g.err = v.Run(g.reader, func() error {

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kconfd/kconfd/internal/limits"
+	"github.com/kconfd/kconfd/reload"
 )
 
 // rawLimits is [limits] of a resource file: what its templates may take. Sizes
@@ -97,4 +99,17 @@ func limitOf(err error) *limits.Error {
 		return over
 	}
 	return nil
+}
+
+// passing says whether a render failed by a limit on what is measured, time or memory:
+// on a machine with less to do the same render may not.
+func passing(err error) bool {
+	over := limitOf(err)
+	return over != nil && (over.Limit == limits.Time || over.Limit == limits.Memory)
+}
+
+// slowBackoff is how long to wait before such a render is tried again. Each try may hold
+// up the other groups for as long as the limit is.
+func slowBackoff() reload.Backoff {
+	return reload.Backoff{Initial: 2 * time.Second, Max: 10 * time.Minute}
 }

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/kconfd/kconfd/test/process"
 )
@@ -127,4 +130,45 @@ func descendants(t *testing.T, pid int, program string) []int {
 	}
 	slices.Sort(found)
 	return found
+}
+
+// A render that is over its time since the machine had something else to do is tried
+// again: the change is not lost.
+func TestRenderThatTheMachineHeldUp(t *testing.T) {
+	const limit = 2 * time.Second
+	s := newStage(t)
+	s.addGroup("g", `{{ $rounds := (configMap "c").rounds }}{{ range until (int $rounds) }}{{ $_ := add . 1 }}{{ end }}{{ $rounds }}`,
+		fmt.Sprintf("[limits]\ntime = %q\n", limit))
+	rounds := func(n int) {
+		s.write("objects.yaml", fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {rounds: %q}}\n", strconv.Itoa(n)))
+	}
+	rounds(1)
+	p := s.start("-wait", "0s")
+	process.Await(t, "the first one is written", func() bool { return s.read(s.dest("g")) == "1" })
+	before := cpuTicks(t, p.PID())
+	rounds(400_000)
+	process.Await(t, "the render is under way", func() bool { return cpuTicks(t, p.PID()) > before+10 })
+	p.Signal(syscall.SIGSTOP)
+	time.Sleep(limit)
+	p.Signal(syscall.SIGCONT)
+	process.Await(t, "the change is written", func() bool { return s.read(s.dest("g")) == "400000" })
+	if !strings.Contains(p.Log(), `of 2s exceeded`) {
+		t.Errorf("the render was not held up:\n%s", p.Log())
+	}
+}
+
+// cpuTicks is the time that a process has had, in hundredths of a second.
+func cpuTicks(t *testing.T, pid int) int {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return user + system
 }
