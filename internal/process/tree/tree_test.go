@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // patience is how long a test waits for what must come.
@@ -180,6 +182,7 @@ func TestLeavesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.ready(t)
+	testprocess.Await(t, "the daemon's parent has ended", func() bool { return len(bystander.members()) == 2 })
 	play := newPlay(t, "stays")
 	p, err := Start(play.cmd)
 	if err != nil {
