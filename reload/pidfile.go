@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // A pidFile is what a pid file says, and how far it is to be believed.
@@ -26,14 +26,18 @@ type pidFile struct {
 const maxPIDFile = 64
 
 // readPIDFile reads a file that holds one decimal process id, with white space around it. Links, FIFOs
-// and devices are not opened, and neither is a file that others than its owner may write to.
+// and devices are not opened, and neither is a file that others than its owner may write to. On the way
+// there, links of other users lead only into their own directories.
 func readPIDFile(path string) (pidFile, error) {
-	dir, err := os.OpenFile(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0)
+	dir, name, err := safefs.LocateEntry(path, safefs.Checked)
+	if refused := (*safefs.PathError)(nil); errors.As(err, &refused) {
+		return pidFile{}, fmt.Errorf("%v; name the file without it", refused)
+	}
 	if err != nil {
 		return pidFile{}, err
 	}
 	defer dir.Close()
-	file, err := openRegularAt(dir, filepath.Base(path))
+	file, err := openRegularIn(dir, name)
 	if err != nil {
 		return pidFile{}, err
 	}
@@ -50,47 +54,41 @@ func readPIDFile(path string) (pidFile, error) {
 	return p, err
 }
 
-// openRegularAt opens a regular file of a directory for reading. What it is, is known before it is
-// opened: opening a FIFO may wait for ever, and opening a device may do anything.
-func openRegularAt(dir *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: filepath.Join(dir.Name(), name), Err: err}
-	}
-	handle := os.NewFile(uintptr(fd), name)
-	defer handle.Close()
-	info, err := handle.Stat()
+// openRegularIn opens a regular file of a directory for reading. What it is, is known before it is
+// opened: opening a device may do anything.
+func openRegularIn(dir *safefs.Dir, name string) (*safefs.File, error) {
+	stat, err := dir.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
+	if !stat.Mode.IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
+	return dir.Open(name)
 }
 
 // originOf says who may have written a file of a directory.
-func originOf(dir, file *os.File) (pidFile, error) {
-	var in, is unix.Stat_t
-	if err := errors.Join(unix.Fstat(int(dir.Fd()), &in), unix.Fstat(int(file.Fd()), &is)); err != nil {
+func originOf(dir *safefs.Dir, file *safefs.File) (pidFile, error) {
+	is, err := file.Describe()
+	if err != nil {
 		return pidFile{}, err
 	}
-	others := uint32(0o002)
+	others := fs.FileMode(0o002)
 	if os.Geteuid() == 0 {
 		others = 0o022 // others of the group would direct root's signals
 	}
-	private := in.Mode&0o022 == 0 || in.Mode&unix.S_ISVTX != 0
+	private := isOurs(dir.UID()) && dir.NamesAreSafe()
 	switch {
 	case is.Mode&others != 0:
-		return pidFile{}, fmt.Errorf("others than its owner may write to it (mode %04o)", is.Mode&0o777)
-	case is.Nlink != 1 && !private:
-		return pidFile{}, fmt.Errorf("it has %d names: it may be another program's", is.Nlink)
+		return pidFile{}, fmt.Errorf("others than its owner may write to it (mode %04o)", is.Mode.Perm())
+	case is.Names != 1 && !private:
+		return pidFile{}, fmt.Errorf("it has %d names: it may be another program's", is.Names)
 	}
-	return pidFile{owner: int(is.Uid), trusted: private && isOurs(in.Uid) && isOurs(is.Uid)}, nil
+	return pidFile{owner: is.UID, trusted: private && isOurs(is.UID)}, nil
 }
 
 // isOurs says whether a user could signal on its own whatever kconfd can.
-func isOurs(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
+func isOurs(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
 func parsePID(content string) (int, error) {
 	text := strings.TrimSpace(content)

@@ -39,6 +39,12 @@ func (d *Dir) ofOther() bool { return !own(d.stat.Uid) }
 // UID is the directory's owner.
 func (d *Dir) UID() int { return int(d.stat.Uid) }
 
+// NamesAreSafe says whether only its owner, root and an entry's own owner can give
+// the entry's name to something else.
+func (d *Dir) NamesAreSafe() bool {
+	return d.stat.Mode&0o022 == 0 || d.stat.Mode&unix.S_ISVTX != 0
+}
+
 // Path is the path of an entry, for messages and commands. Where no link was
 // followed, it begins as the path did by which the directory was opened.
 func (d *Dir) Path(name string) string { return filepath.Join(d.said, name) }

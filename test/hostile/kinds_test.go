@@ -492,3 +492,28 @@ func statusFillers() map[string]filler {
 		"many dependencies":  {100, `{{ range until 300 }}{{ with configMap (printf "settings-%d" .) }}{{ end }}{{ end }}`},
 	}
 }
+
+// leadsToPIDFiles make HOME/run/app.pid lead to root's run/app.pid.
+func leadsToPIDFiles() map[string]func(s *stage) error {
+	return map[string]func(s *stage) error{
+		"its directory a link": func(s *stage) error { return os.Symlink(s.path("run"), s.home+"/run") },
+		"a link in a chain": func(s *stage) error {
+			return errors.Join(os.Symlink("two", s.home+"/run"), os.Symlink("../run", s.home+"/two"))
+		},
+		"through proc": func(s *stage) error { return os.Symlink("/proc/self/root"+s.path("run"), s.home+"/run") },
+		"the file a link": func(s *stage) error {
+			return errors.Join(os.Mkdir(s.home+"/run", 0o755), os.Symlink(s.path("run/app.pid"), s.home+"/run/app.pid"))
+		},
+		"the file a second name": func(s *stage) error {
+			return errors.Join(os.Mkdir(s.home+"/run", 0o755), linkAsRoot(s.path("run/app.pid"), s.home+"/run/app.pid"))
+		},
+	}
+}
+
+// linkAsRoot gives a file a second name, which the kernel may not allow another
+// user, or may.
+func linkAsRoot(from, to string) error {
+	err := make(chan error)
+	go func() { err <- os.Link(from, to) }() // on another thread, which is root's
+	return <-err
+}

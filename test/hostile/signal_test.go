@@ -89,6 +89,22 @@ func TestPIDFilesOfAnotherUser(t *testing.T) {
 			t.Error("a process of root's was signalled")
 		}
 	})
+	for name, lead := range leadsToPIDFiles() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			root := s.target(0, "server", "-")
+			s.must(os.Mkdir(s.path("run"), 0o755))
+			s.write("run/app.pid", strconv.Itoa(root.cmd.Process.Pid))
+			s.as(other, func() error { return lead(s) })
+			k := s.signalGroup(fmt.Sprintf("pid_file = %q\n", s.home+"/run/app.pid"))
+			k.AwaitLog(0, "not applied.*(is not followed|has 2 names|not a regular file)")
+			k.Stop(syscall.SIGTERM)
+			if root.told() {
+				t.Error("a process of root's was signalled")
+			}
+		})
+	}
 	for name, plant := range notFiles() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
