@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"syscall"
 
@@ -107,7 +108,7 @@ func (s *Staged) commit() error {
 	case s.InPlace:
 		return s.overwrite()
 	}
-	if err := s.pending.verify(); err != nil {
+	if err := s.verifyCandidate(); err != nil {
 		return err
 	}
 	err := s.live.dir.Rename(s.pending.name, s.live.name)
@@ -118,13 +119,33 @@ func (s *Staged) commit() error {
 	return err
 }
 
-// verify sees that a candidate is still the one that was checked.
-func (c *candidate) verify() error {
+// verifyCandidate sees that a candidate is still the one that was checked. One
+// that another user can open is read: its owner can set back the time of a change.
+func (s *Staged) verifyCandidate() error {
+	c := s.pending
 	now, err := c.dir.Lstat(c.name)
-	if err == nil && (!now.Same(c.stat) || now.Size != c.stat.Size || !now.Modified.Equal(c.stat.Modified)) {
+	same := err == nil && now.Same(c.stat) && now.Size == c.stat.Size && now.Modified.Equal(c.stat.Modified)
+	if same && c.stat.UID != os.Geteuid() {
+		same, err = c.holds(s.Content)
+	}
+	if err == nil && !same {
 		err = fmt.Errorf("the candidate %q: %w", c.path(), errSwapped)
 	}
 	return err
+}
+
+// holds says whether a candidate has that content. Without the capability to
+// read all files, root cannot tell, and it is taken for it.
+func (c *candidate) holds(content []byte) (bool, error) {
+	f, err := c.dir.Open(c.name)
+	if errors.Is(err, fs.ErrPermission) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return f.Equal(content)
 }
 
 // backUp keeps the live file under a second name, for revert.

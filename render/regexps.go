@@ -25,9 +25,11 @@ const (
 	maxInstructions = 20_000
 	// maxSteps is how many steps one match may take, some seconds.
 	maxSteps = 250_000_000
-	// surely is a text for which no search takes long, though it may find
-	// something at each byte and look to the end for each.
+	// surely is a text that is short.
 	surely = 4 << 10
+	// surelySteps is how many steps all matches in a text may take together that
+	// is not watched, though each may begin at the next byte and look to the end.
+	surelySteps = 1_000_000_000
 )
 
 // regexpFuncs are sprig's. Those that it has in two forms differ in what they
@@ -97,7 +99,7 @@ func instructions(re *syntax.Regexp) float64 {
 // fails when that takes too long. Regexp itself cannot be interrupted but by the
 // function that it calls for each match.
 func (m *maker) matches(e *expression, text string) (count, bytes int, err error) {
-	if len(text) <= surely {
+	if steps := limits.Times(e.instructions, len(text)*len(text)); len(text) <= surely && steps <= surelySteps {
 		return len(text) + 1, len(text), nil
 	}
 	begun := time.Now()

@@ -153,6 +153,9 @@ func (t *Template) tpl(text string, data any) (string, error) {
 	if err := t.meter.Spend(len(text)*64 + 1<<16); err != nil {
 		return "", err
 	}
+	if err := t.variables(text); err != nil {
+		return "", err
+	}
 	parsed := t.empty("tpl")
 	for _, d := range t.template.Templates() {
 		if _, err := parsed.AddParseTree(d.Name(), d.Tree); err != nil {
@@ -170,6 +173,16 @@ func (t *Template) tpl(text string, data any) (string, error) {
 	t.watchValues(own)
 	defer t.meter.Mount(own...)()
 	return t.nested(parsed, data)
+}
+
+// variables looks at a text that is a template before it is parsed: each use of a
+// variable goes through all that there are, when it is parsed and when it is run.
+func (t *Template) variables(text string) error {
+	declared, uses := strings.Count(text, ":="), strings.Count(text, "$")
+	if nanoseconds := 8 * declared * uses; nanoseconds > int(t.meter.Limits().Time) {
+		return t.meter.Late()
+	}
+	return t.meter.Clock()
 }
 
 func (t *Template) nested(inner *template.Template, data any) (string, error) {

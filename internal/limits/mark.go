@@ -22,6 +22,7 @@ type markKind int
 const (
 	begins markKind = iota // a template
 	ends
+	loop
 	round // of a loop
 )
 
@@ -88,6 +89,7 @@ func (n *mounter) list(list *parse.ListNode, depth int) {
 		return
 	}
 	n.deepest = max(n.deepest, depth)
+	nodes := make([]parse.Node, 0, len(list.Nodes))
 	for _, node := range list.Nodes {
 		switch node := node.(type) {
 		case *parse.IfNode:
@@ -96,6 +98,7 @@ func (n *mounter) list(list *parse.ListNode, depth int) {
 			n.branch(&node.BranchNode, depth)
 		case *parse.RangeNode:
 			n.branch(&node.BranchNode, depth)
+			nodes = append(nodes, n.text(node.Pos, mark{kind: loop}))
 			again := n.text(node.Pos, mark{kind: round})
 			node.List.Nodes = append([]parse.Node{again}, node.List.Nodes...)
 		case *parse.ActionNode:
@@ -103,7 +106,9 @@ func (n *mounter) list(list *parse.ListNode, depth int) {
 		case *parse.TemplateNode:
 			n.pipe(node.Pipe, depth)
 		}
+		nodes = append(nodes, node)
 	}
+	list.Nodes = nodes
 }
 
 func (n *mounter) branch(b *parse.BranchNode, depth int) {
@@ -133,6 +138,8 @@ func (n *mounter) pipe(p *parse.PipeNode, depth int) {
 func (m *Meter) reached(k *mark) error {
 	m.last = k
 	switch k.kind {
+	case loop: // over a map, which is sorted first, however soon the loop ends
+		return m.at(k, m.Clock())
 	case round:
 		return m.at(k, m.Iterate(1))
 	case ends:
