@@ -362,7 +362,7 @@ func (s *Staged) writeBack() error {
 // writeBack gives a file that was written in place the content, mode and owner
 // back that it had. Then it removes the backup.
 func writeBack(live, backup place, was owner) error {
-	from, err := backup.dir.Open(backup.name)
+	from, err := backup.dir.OpenChange(backup.name) // without a second name: it is a copy
 	if err != nil {
 		return err
 	}

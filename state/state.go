@@ -84,7 +84,22 @@ func (d *Dir) open() error {
 		d.lock.Close()
 		return err
 	}
+	d.sweep()
 	return nil
+}
+
+// sweep removes what a process left that was killed while it replaced a file.
+// Nobody else is at work on one. What cannot be removed is small and does no harm.
+func (d *Dir) sweep() {
+	names, err := d.dir.Names()
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if safefs.IsTemporary(name) {
+			_ = d.dir.Remove(name)
+		}
+	}
 }
 
 // openLock opens the lock file. What another user put in its place is removed.

@@ -142,3 +142,31 @@ func TestOpenWhereItCannotBe(t *testing.T) {
 		t.Errorf("got %v, want why it cannot be made", err)
 	}
 }
+
+// What a process left that was killed while it replaced a file is removed by the
+// next, and nothing else.
+func TestSweep(t *testing.T) {
+	path := t.TempDir()
+	left := []string{".objects1234567890123456789", ".0123456789abcdef.json0234567890123456789"}
+	other := []string{".hidden", "1234567890123456789", ".1234567890123456789", ".x20060102150405", "x1234567890123456789"}
+	for _, name := range append(left, other...) {
+		if err := os.WriteFile(filepath.Join(path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, name := range left {
+		if _, err := os.Lstat(filepath.Join(path, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+	for _, name := range other {
+		if _, err := os.Lstat(filepath.Join(path, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}

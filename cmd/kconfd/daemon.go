@@ -190,7 +190,7 @@ func (e *engine) sweep() {
 	for _, g := range e.groups {
 		keep = append(keep, g.ledger.Olds...)
 	}
-	for _, file := range e.files() {
+	for _, file := range e.withLedgers(e.files()) {
 		removed, err := render.Sweep(file, abandoned, keep)
 		if len(removed) > 0 {
 			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
@@ -199,6 +199,16 @@ func (e *engine) sweep() {
 			e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
 		}
 	}
+}
+
+// withLedgers adds the ledgers beside the files.
+func (e *engine) withLedgers(files []render.File) []render.File {
+	for _, g := range e.groups {
+		if g.ledger.path != "" && !g.ledger.must {
+			files = append(files, render.File{Dest: g.ledger.path})
+		}
+	}
+	return files
 }
 
 // supervise runs the actors until one of them ends: a signal, the watcher, the

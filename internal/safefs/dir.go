@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -176,6 +177,14 @@ func (d *Dir) Replace(name string, content []byte, mode fs.FileMode) error {
 		return err
 	}
 	return d.Sync()
+}
+
+// IsTemporary says whether a name is one that [Dir.Replace] gives to what it has
+// not finished: a dot, the name of the file, and 19 digits.
+func IsTemporary(name string) bool {
+	of, dot := strings.CutPrefix(name, ".")
+	digits := len(of) - len(strings.TrimRight(of, "0123456789"))
+	return dot && digits >= 19 && digits < len(of)
 }
 
 // Remove removes an entry that is no directory.

@@ -168,6 +168,13 @@ func plantings() map[string]func(s *stage, candidate string) error {
 		"nothing":                    func(*stage, string) error { return nil },
 		"a link for the backup":      func(s *stage, c string) error { return os.Symlink(s.path("etc/passwd"), c+".old") },
 		"a directory for the backup": func(_ *stage, c string) error { return os.Mkdir(c+".old", 0o755) },
+		"its own text, and the time set back": func(_ *stage, c string) error {
+			info, err := os.Stat(c)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.WriteFile(c, []byte(strings.Repeat("f", int(info.Size()))), 0o644), os.Chtimes(c, info.ModTime(), info.ModTime()))
+		},
 		"a link for the candidate": func(s *stage, c string) error {
 			return replace(c, func() error { return os.Symlink(s.path("etc/passwd"), c) })
 		},
@@ -299,6 +306,8 @@ func hostileTemplates() map[string]string {
 		"deep JSON":            `{{ $x := min $n 100000 | int }}{{ fromJsonArray (print (repeat $x "[") $n (repeat $x "]")) }}`,
 		"deep YAML":            `{{ $x := min $n 9000 | int }}{{ fromYamlArray (print (repeat $x "[") $n (repeat $x "]")) }}`,
 		"a regular expression": `{{ $x := min $n 1000000 | int }}{{ regexReplaceAll "a.*b|a" (repeat $x "a") "c" | len }}`,
+		"short texts":          `{{ $x := min $n 4000 | int }}{{ regexFindAll "(?:(a?){1000}b|a)" (repeat $x "a") -1 | len }}`,
+		"sorted maps":          `{{ $d := dict "a" 1 }}{{ range $i := until (min $n 90000 | int) }}{{ $_ := set $d (print $i) 1 }}{{ end }}{{ range until (min $n 1000 | int) }}{{ range $k, $v := $d }}{{ break }}{{ end }}{{ end }}{{ $n }}`,
 		"passwords":            `{{ range until (sub (min $n 1000) 2 | int) }}{{ derivePassword 1 "long" (print $n) "b" "c" }}{{ end }}`,
 		"many reads":           `{{ range until (min $n 3000 | int) }}{{ lookup "v1" "ConfigMap" "default" (print "c" .) | len }}{{ end }}{{ $n }}`,
 	}
