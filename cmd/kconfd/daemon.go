@@ -184,6 +184,10 @@ func (e *engine) listen() error {
 // abandoned is how old a candidate is that nobody is at work on any more.
 const abandoned = 10 * time.Minute
 
+// maxShownFiles is how many files are named in the log: another user may have
+// made many in a directory of its own.
+const maxShownFiles = 10
+
 // sweep removes what a kconfd that was killed left beside the files.
 func (e *engine) sweep() {
 	var keep []render.Old
@@ -193,7 +197,7 @@ func (e *engine) sweep() {
 	for _, file := range e.withLedgers(e.files()) {
 		removed, err := render.Sweep(file, abandoned, keep)
 		if len(removed) > 0 {
-			e.log.Info("removed what a kconfd that was killed had left", "files", removed)
+			e.log.Info("removed what a kconfd that was killed had left", "files", removed[:min(len(removed), maxShownFiles)], "count", len(removed))
 		}
 		if err != nil {
 			e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
