@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kconfd/kconfd/internal/process/tree"
 )
 
 // patience is how long a test waits for what must come. It is long, since the
@@ -151,13 +153,14 @@ func (v *volume) serve() (port int) {
 	cmd := exec.Command(program, "--defaults-file="+v.config(), "--wsrep-on=OFF", "--wsrep-provider=none",
 		"--bind-address=127.0.0.1", "--port="+strconv.Itoa(port))
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	// Not by cmd.Start: threads end here, with which the kernel would end the server.
+	server, err := tree.Start(tree.Bind(cmd))
+	if err != nil {
 		v.t.Fatal(err)
 	}
 	v.t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
+		server.End(0)
+		_ = server.Wait() // it was killed
 		if content, err := os.ReadFile(log.Name()); v.t.Failed() {
 			v.t.Logf("%v\n%s", err, content)
 		}
