@@ -3,10 +3,12 @@ package galera
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,31 +20,43 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// TestMain adds the flags of TestModel. Each seed is another game; `make model` plays many.
+func TestMain(m *testing.M) {
+	flag.Uint64("model.games", 500, "how many games TestModel plays")
+	flag.Uint64("model.seed", 0, "seed of its first game")
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+func modelFlag(name string) uint64 {
+	return flag.Lookup(name).Value.(flag.Getter).Get().(uint64)
+}
+
 // TestModel plays with the code of the commands, as it is, on nodes, servers and an API
 // server that are made up: crashes at any moment, orderly stops, lost volumes, lost and
 // late answers, and writes. At every moment there is one primary component at the most,
 // and nobody becomes the first without all that anybody was told to be written.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	const games = 1500
+	games := modelFlag("model.games")
 	sum := map[string]int{}
-	for seed := range uint64(games) {
-		w := newModel(seed)
-		for range 400 {
-			w.move()
-		}
-		w.settle()
+	for i := range games {
+		w := newModel(modelFlag("model.seed") + i)
+		w.play()
 		for what, n := range w.count {
 			sum[what] += n
 		}
 		if w.fault != "" {
-			t.Fatalf("seed %d: %s\n%s", seed, w.fault, strings.Join(w.story[max(0, len(w.story)-60):], "\n"))
+			t.Fatalf("seed %d: %s\n%s", w.seed, w.fault, strings.Join(w.story, "\n"))
 		}
 	}
 	t.Log(sum)
+	if games < 100 {
+		return
+	}
 	// A game that never gets so far would prove nothing.
 	for _, what := range []string{"founded", "elected", "joined", "view came back", "alone", "write", "volume lost", "late write carried out", "answer lost", "came back", "given up"} {
-		if sum[what] < games/20 {
+		if sum[what] < int(games/20) {
 			t.Errorf("%q came about %d times in %d games", what, sum[what], games)
 		}
 	}
@@ -50,6 +64,7 @@ func TestModel(t *testing.T) {
 
 // A model is a whole world.
 type model struct {
+	seed    uint64
 	random  *rand.Rand
 	nodes   []*modelNode
 	record  *Record
@@ -98,11 +113,29 @@ type modelView struct {
 }
 
 func newModel(seed uint64) *model {
-	w := &model{random: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}, lossy: seed%2 == 0}
+	w := &model{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}, lossy: seed%2 == 0}
 	for _, name := range []string{"a", "b", "c"} {
 		w.nodes = append(w.nodes, &modelNode{w: w, name: name})
 	}
 	return w
+}
+
+// play plays a game up to its first fault.
+func (w *model) play() {
+	for range 400 {
+		if w.move(); w.fault != "" {
+			return
+		}
+	}
+	w.settle()
+}
+
+// fail notes the first fault. What comes after it in the same move proves nothing.
+func (w *model) fail(format string, args ...any) {
+	if w.fault == "" {
+		w.fault = fmt.Sprintf(format, args...)
+		w.tell("fault: %s", w.fault)
+	}
 }
 
 func (w *model) tell(format string, args ...any) {
@@ -156,9 +189,11 @@ func (w *model) settle() {
 		n.away = false
 	}
 	for range 600 {
-		w.move()
+		if w.move(); w.fault != "" {
+			return
+		}
 	}
-	if w.fault != "" || w.record == nil {
+	if w.record == nil {
 		return
 	}
 	for _, n := range w.nodes {
@@ -170,7 +205,7 @@ func (w *model) settle() {
 		lost := slices.ContainsFunc(slices.Collect(maps.Values(w.record.Nodes)), func(n Node) bool { return n.Lost != nil })
 		nothing := !slices.ContainsFunc(w.nodes, func(n *modelNode) bool { return n.tables })
 		if !lost && !nothing && !w.record.Adopted {
-			w.fault = fmt.Sprintf("%s is not back, and nobody has lost anything: %+v", n.name, w.record)
+			w.fail("%s is not back, and nobody has lost anything: %+v", n.name, w.record)
 		}
 	}
 }
@@ -183,8 +218,8 @@ func (w *model) check() {
 			component[n.view.number] = true
 		}
 	}
-	if len(component) > 1 && w.fault == "" {
-		w.fault = "there are two primary components"
+	if len(component) > 1 {
+		w.fail("there are two primary components")
 	}
 }
 
@@ -378,13 +413,13 @@ func (n *modelNode) decide() {
 func (n *modelNode) lead() {
 	w := n.w
 	if len(w.members()) > 0 {
-		w.fault = n.name + " becomes the first while there is a primary component"
+		w.fail("%s becomes the first while there is a primary component", n.name)
 	}
 	for _, row := range w.acked {
 		// Where every volume was lost, the rows are, whatever is done.
 		kept := slices.ContainsFunc(w.nodes, func(m *modelNode) bool { return m.tables && !m.partial && slices.Contains(m.rows, row) })
-		if !slices.Contains(n.rows, row) && (kept || n.uuid != "") && w.fault == "" {
-			w.fault = fmt.Sprintf("%s becomes the first without row %d", n.name, row)
+		if !slices.Contains(n.rows, row) && (kept || n.uuid != "") {
+			w.fail("%s becomes the first without row %d", n.name, row)
 		}
 	}
 	if n.uuid == "" {
@@ -431,8 +466,8 @@ func (n *modelNode) join(members []*modelNode) {
 	from := members[donor]
 	from.flush()
 	full := n.uuid != from.uuid || n.partial || !n.tables || len(n.rows) > len(from.rows)
-	if n.uuid == from.uuid && !n.partial && !slices.Equal(n.rows, from.rows[:min(len(n.rows), len(from.rows))]) && n.w.fault == "" {
-		n.w.fault = fmt.Sprintf("%s has other rows than %s: %v and %v", n.name, from.name, n.rows, from.rows)
+	if n.uuid == from.uuid && !n.partial && !slices.Equal(n.rows, from.rows[:min(len(n.rows), len(from.rows))]) {
+		n.w.fail("%s has other rows than %s: %v and %v", n.name, from.name, n.rows, from.rows)
 	}
 	n.uuid, n.rows = from.uuid, slices.Clone(from.rows)
 	if full {
