@@ -283,7 +283,31 @@ func (d dataDir) allowBootstrap() error {
 	return d.write(grastateName, safe.ReplaceAll(content, []byte("safe_to_bootstrap: 1")))
 }
 
-// discard makes the server ask for all data of another one.
+// discard makes the server ask for all data of another one. Where there is no directory, as
+// in a new volume, it makes that.
 func (d dataDir) discard() error {
+	if err := d.create(); err != nil {
+		return fmt.Errorf("making it: %w", err)
+	}
 	return d.write(grastateName, []byte("# GALERA saved state\nversion: 2.1\nuuid:    "+noUUID+"\nseqno:   -1\nsafe_to_bootstrap: 0\n"))
+}
+
+// create makes the directory, for the server's user, where it is missing.
+func (d dataDir) create() error {
+	if exists(d.path) {
+		return nil
+	}
+	server, err := serverAccount(d.file)
+	if err != nil {
+		return err
+	}
+	beside, err := accountBeside(d.path, server)
+	if err != nil {
+		return err
+	}
+	err = beside.do(func() error { return os.Mkdir(d.path, 0o700) })
+	if err != nil || beside == server {
+		return err
+	}
+	return server.take(d.path)
 }

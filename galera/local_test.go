@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -116,6 +117,37 @@ func TestPrepareFiles(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(d.join(".*")); len(left) > 0 {
 		t.Errorf("there is %q", left)
+	}
+}
+
+// A node that joins from a new volume leaves a sign there before the record says that its
+// server may run. A server that ends at once has not lost data then.
+func TestJoinFromNewVolume(t *testing.T) {
+	t.Parallel()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := dir(t, "", map[string]string{"my.cnf": "[mysqld]\nuser=" + me.Username + "\n"})
+	d.file = d.join("my.cnf")
+	d.path = d.join("not/there")
+	if err := d.discard(); err == nil {
+		t.Error("without the volume: got no error")
+	}
+	d.path = filepath.Dir(d.path)
+	if err := d.discard(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.inspect(t.Context())
+	if err != nil || got.data != Partial {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	joining := has(Joining, NoData)
+	if lost := joining.losses(got); lost != nil {
+		t.Errorf("on the same volume: got %+v lost", lost)
+	}
+	if lost := joining.losses(local{data: NoData}); lost == nil || !lost.Unknown {
+		t.Errorf("on a new volume: got %+v lost", lost)
 	}
 }
 

@@ -94,6 +94,7 @@ type modelNode struct {
 	marker  bool
 	safe    bool
 	view    modelView // the last primary one, while it was not left well
+	lost    bool      // one before it was lost
 
 	away     bool // the API server, for this node
 	start    *Start
@@ -221,6 +222,14 @@ func (w *model) check() {
 	if len(component) > 1 {
 		w.fail("there are two primary components")
 	}
+	if w.record == nil {
+		return
+	}
+	for name, entry := range w.record.Nodes {
+		if entry.Lost != nil && !w.node(name).lost {
+			w.fail("the record says that %s lost data, and it never lost a volume", name)
+		}
+	}
 }
 
 // members are the running nodes of the primary component.
@@ -326,7 +335,7 @@ func (n *modelNode) lose() {
 	n.kill()
 	n.w.count["volume lost"]++
 	n.w.tell("%s loses its volume", n.name)
-	n.uuid, n.rows, n.tables, n.partial, n.marker, n.safe, n.view = "", nil, false, false, false, false, modelView{}
+	n.uuid, n.rows, n.tables, n.partial, n.marker, n.safe, n.view, n.lost = "", nil, false, false, false, false, modelView{}, true
 	n.pod++
 }
 

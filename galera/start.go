@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -281,16 +280,30 @@ func (s *Start) step(ctx context.Context, old *stored, d decision) (decision, er
 	case found:
 		return d, s.firstBoot(ctx)
 	}
-	if d.discard {
-		s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
-		if err := s.dir.discard(); err != nil {
-			return d, err
-		}
+	if err := s.beforeTransfer(d); err != nil {
+		return d, err
 	}
 	token := s.token()
 	s.attempts[token] = d
 	_, err := s.store.put(ctx, old, d.record.with(s.settings.Node, d.record.Nodes[s.settings.Node], s.stamp(token)))
 	return d, err
+}
+
+// beforeTransfer makes the data directory one that waits for a full transfer, where the
+// decision leads to that. It is done before the record says that the server may run: when the
+// server ends without having written anything, the next start finds the same volume without
+// data, and not one that was replaced and may have had some.
+func (s *Start) beforeTransfer(d decision) error {
+	switch {
+	case d.discard:
+		s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
+	case d.action != join || s.local.data != NoData:
+		return nil
+	}
+	if err := s.dir.discard(); err != nil {
+		return fmt.Errorf("preparing the data directory %q for a transfer: %w", s.settings.DataDir, err)
+	}
+	return nil
 }
 
 var errRefused = errors.New("not started")
@@ -404,27 +417,6 @@ func (s *Start) say(level slog.Level, text string) {
 	s.said = text
 }
 
-// makeDataDir makes the directory for a server that joins from nothing: in a new
-// volume it is not there.
-func (s *Start) makeDataDir() error {
-	if exists(s.settings.DataDir) {
-		return nil
-	}
-	server, err := serverAccount(s.File)
-	if err != nil {
-		return err
-	}
-	beside, err := accountBeside(s.settings.DataDir, server)
-	if err != nil {
-		return err
-	}
-	err = beside.do(func() error { return os.Mkdir(s.settings.DataDir, 0o700) })
-	if err != nil || beside == server {
-		return err
-	}
-	return server.take(s.settings.DataDir)
-}
-
 // removeStatusFile removes what an earlier server said.
 func (s *Start) removeStatusFile() error {
 	if s.settings.StatusFile == "" {
@@ -440,9 +432,6 @@ func (s *Start) removeStatusFile() error {
 
 // carryOut prepares the data directory and writes the arguments.
 func (s *Start) carryOut(d decision) error {
-	if err := s.makeDataDir(); err != nil {
-		return fmt.Errorf("making the data directory %q: %w", s.settings.DataDir, err)
-	}
 	// A transfer that was killed leaves its process id, which is another's by now.
 	stale := []string{markerName, "wsrep_sst.pid", "rsync_sst.pid"}
 	if !d.keepView {
