@@ -91,12 +91,18 @@ func foreign(s situation) (decision, bool) {
 		return decision{action: refuse, reason: fmt.Sprintf(
 			"the data directory is that of the cluster %s, and the record is that of %s: neither joining nor founding is right",
 			own.UUID, s.record.UUID)}, true
-	case behind(s.record.Elections, own) && !behind(s.record.Forks, own):
+	case behind(s.record.Elections, own) && !behind(s.record.Forks, own) && !s.forced():
 		return decision{action: refuse, reason: fmt.Sprintf(
 			"the data go on to %d, and the cluster was begun anew before that without them, by an old record or past kconfd: "+
 				"nobody else has what is here; save it, and empty the data directory", own.Seqno)}, true
 	}
 	return decision{}, false
+}
+
+// forced says whether a person has decided with force that the node is to be the first.
+func (s situation) forced() bool {
+	d := s.record.Bootstrap
+	return d != nil && d.Force && d.From == s.self
 }
 
 // decreed carries out a person's decision, if it is still one about what is.
@@ -128,7 +134,8 @@ func decreed(s situation) (decision, bool) {
 		}
 	}
 	if own := s.own(); own.Data == Full {
-		r.Forks = append(r.Forks, Fork{r.Generation, own.Seqno})
+		branch, _ := s.record.branch(own)
+		r.Forks = append(r.Forks, Fork{r.Generation, branch})
 	}
 	return decision{action: bootstrap, reason: fmt.Sprintf("decided by %s at %s", d.By, d.At.UTC().Format(time.RFC3339)), record: r}, true
 }
@@ -148,7 +155,7 @@ func (r *Record) faultOf(d *Decree) string {
 		return fatal
 	}
 	for _, o := range r.objections(d.From) {
-		if o.node == d.From || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
+		if o.node == d.From && (d.Force || o.passes) || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
 			continue
 		}
 		return o.text
@@ -182,7 +189,10 @@ func (n Node) standing() string {
 }
 
 // An objection is what speaks against a node as the first: about itself or another.
-type objection struct{ node, text string }
+type objection struct {
+	node, text string
+	passes     bool // as soon as the node waits for its start
+}
 
 // unfit says why a node cannot be the first whatever a person says, or nothing.
 func (r *Record) unfit(from string) string {
@@ -207,26 +217,32 @@ func (r *Record) objections(from string) []objection {
 	var all []objection
 	own := r.Nodes[from]
 	add := func(node, format string, args ...any) {
-		all = append(all, objection{node, fmt.Sprintf(format, args...)})
+		all = append(all, objection{node: node, text: fmt.Sprintf(format, args...)})
 	}
 	switch {
 	case own.State.mayRun():
-		add(from, "%s", r.running(from))
+		all = append(all, objection{from, r.running(from), true})
 	case own.State == Stopped:
-		add(from, "%s does not wait to be started: start its pod first", from)
+		all = append(all, objection{from, fmt.Sprintf("%s does not wait to be started: start its pod first", from), true})
 	}
 	if own.Lost != nil {
 		add(from, "%s", r.losing(from))
+	}
+	branch, diverged := r.branch(own)
+	if diverged {
+		add(from, "%s has diverged: behind %d the cluster has other rows", from, branch)
 	}
 	for _, name := range r.others(from) {
 		n := r.Nodes[name]
 		switch counts := r.counts(n); {
 		case n.State.mayRun():
 			add(name, "%s", r.running(name))
-		case n.Lost != nil && !(own.Data == Full && n.Lost.within(own.Position)):
+		case n.Lost != nil && (diverged || own.Data != Full || !n.Lost.within(own.Position)):
 			add(name, "%s", r.losing(name))
 		case counts && (own.Data != Full || n.UUID != own.UUID):
 			add(name, "%s has other data: %s", name, n.Position)
+		case counts && diverged:
+			add(name, "%s has the cluster's rows, up to %d", name, n.Seqno)
 		case counts && n.Seqno > own.Seqno:
 			add(name, "%s has more: %d", name, n.Seqno)
 		}
@@ -240,7 +256,20 @@ func (r *Record) counts(n Node) bool { return n.Data == Full && !r.diverged(n) }
 // diverged says whether a node has what was left behind by a person's decision, or by an
 // election that went by a record that was wrong.
 func (r *Record) diverged(n Node) bool {
-	return n.Data == Full && (behind(r.Forks, n) || behind(r.Elections, n))
+	_, diverged := r.branch(n)
+	return diverged
+}
+
+// branch is up to where the rows of a node with data are those of the cluster: its position, or
+// the lowest of the forks that it is behind.
+func (r *Record) branch(n Node) (seqno int64, diverged bool) {
+	seqno = n.Seqno
+	for _, f := range slices.Concat(r.Forks, r.Elections) {
+		if n.Data == Full && behind([]Fork{f}, n) {
+			seqno, diverged = min(seqno, f.Seqno), true
+		}
+	}
+	return seqno, diverged
 }
 
 // behind says whether a node has, from before one of the forks, what is behind it.

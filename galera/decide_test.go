@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -278,5 +279,115 @@ func TestOldRecord(t *testing.T) {
 	r = r.resting("b", Offered, local{data: Full, position: Position{oneUUID, 8}}, stamp{})
 	if got := decide(situation{record: r, self: "b", listening: []string{"10.0.0.1:4567"}}); got.action != join {
 		t.Errorf("with no more than was begun with: got %s because %q", got.action, got.reason)
+	}
+}
+
+// diverged is a record in which a was overruled at 100 and has 120, and b was made the
+// first instead and has 110.
+func diverged(change func(*Record)) *Record {
+	b := at(Offered, 110)
+	b.Generation = 2
+	return nodes(map[string]Node{"a": at(Offered, 120), "b": b}).but(func(r *Record) {
+		r.Generation, r.Forks = 2, []Fork{{2, 100}}
+		change(r)
+	})
+}
+
+// Data that have left the history of the cluster are no reason to begin with them, however
+// high their position is.
+func TestDecreeDiverged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		record *Record
+		want   []string
+	}{
+		"another has the rows of the cluster": {
+			diverged(func(*Record) {}),
+			[]string{"a has diverged: behind 100 the cluster has other rows", "b has the cluster's rows, up to 110"},
+		},
+		"another had them, and lost them": {
+			diverged(func(r *Record) { r.Nodes["b"] = has(Offered, NoData).lost(110, false) }),
+			[]string{"a has diverged: behind 100 the cluster has other rows", "b had 110, and lost it"},
+		},
+		"who had them is not in the record any more": {
+			diverged(func(r *Record) { delete(r.Nodes, "b") }),
+			[]string{"a has diverged: behind 100 the cluster has other rows"},
+		},
+		"it diverged in an election": {
+			diverged(func(r *Record) { r.Forks, r.Elections = nil, r.Forks }),
+			[]string{"a has diverged: behind 100 the cluster has other rows", "b has the cluster's rows, up to 110"},
+		},
+	} {
+		var refused *RefusedError
+		_, _, err := c.record.decree("a", "test", false, time.Time{})
+		if !errors.As(err, &refused) || !refused.Overrules {
+			t.Errorf("%s: got %v, want it refused", name, err)
+			continue
+		}
+		if diff := cmp.Diff(c.want, refused.Reasons); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		forced, _, err := c.record.decree("a", "test", true, time.Time{})
+		if err != nil {
+			t.Errorf("%s, forced: got %v", name, err)
+			continue
+		}
+		d := decide(situation{record: forced, self: "a"})
+		if d.action != bootstrap {
+			t.Errorf("%s, forced: got %s because %q", name, d.action, d.reason)
+		}
+	}
+}
+
+// A decision that was made without force is void when its own node has diverged since, or has lost
+// data.
+func TestDecreeVoid(t *testing.T) {
+	t.Parallel()
+	d := &Decree{From: "a"}
+	if fault := nodes(map[string]Node{"a": at(Offered, 9)}).faultOf(d); fault != "" {
+		t.Errorf("got %q", fault)
+	}
+	if fault := nodes(map[string]Node{"a": at(Joining, 9)}).faultOf(d); fault != "" {
+		t.Errorf("while it starts: got %q", fault)
+	}
+	if nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}).faultOf(d) == "" {
+		t.Error("it has lost data: want the decision void")
+	}
+	r := diverged(func(r *Record) { delete(r.Nodes, "b") })
+	if r.faultOf(d) == "" {
+		t.Error("it has diverged: want the decision void")
+	}
+	if d.Force = true; r.faultOf(d) != "" {
+		t.Error("it has diverged, and the decision is forced: want it kept")
+	}
+}
+
+// Who was overruled, and is then made the first by force, begins where the histories parted:
+// what the others have from there on is left behind.
+func TestForkAtBranch(t *testing.T) {
+	t.Parallel()
+	r, _, err := diverged(func(r *Record) {
+		r.Forks = append(r.Forks, Fork{2, 105})
+		for name, seqno := range map[string]int64{"c": 100, "d": 101} {
+			n := at(Stopped, seqno)
+			n.Generation = 2
+			r.Nodes[name] = n
+		}
+	}).decree("a", "test", true, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := decide(situation{record: r, self: "a"})
+	if first.action != bootstrap {
+		t.Fatalf("got %s because %q", first.action, first.reason)
+	}
+	r = first.record
+	if got, want := r.Forks[len(r.Forks)-1], (Fork{3, 100}); got != want {
+		t.Errorf("got fork %v, want %v", got, want)
+	}
+	for name, want := range map[string]bool{"a": false, "b": true, "c": false, "d": true} {
+		if got := r.diverged(r.Nodes[name]); got != want {
+			t.Errorf("%s: got diverged %v, want %v", name, got, want)
+		}
 	}
 }
