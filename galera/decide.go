@@ -309,7 +309,11 @@ func joined(s situation) (decision, bool) {
 		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)}, true
 	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
-	d.discard = s.record.diverged(own)
+	if d.discard = s.record.diverged(own); d.discard {
+		own := d.record.Nodes[s.self]
+		own.Data, own.Position = Partial, Position{} // what it gives up is not lost later
+		d.record.Nodes[s.self] = own
+	}
 	// A last view is that of the cluster as long as nobody was made the first since.
 	// One of a single node is not kept: it would come back without asking anybody.
 	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard

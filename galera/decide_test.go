@@ -242,6 +242,10 @@ func TestDecide(t *testing.T) {
 		"forced, for another, which then is void": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(decree("b", true)), want: revise, reason: "void: a has more",
 		},
+		"data from before a decision, under a name that is not in the record, and not behind it": {
+			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 9}, Generation: 2}, "b": at(Synced, 3)}).
+				but(func(r *Record) { r.Generation, r.Elections, r.Forks = 3, []Fork{{2, 5}}, []Fork{{3, 9}} }), listening: peer, want: join,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,7 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
-	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: old.Generation}
+	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old)}
 	if known {
 		n.Lost = old.losses(l)
 	}
@@ -32,6 +32,15 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 		c.Adopted = true // these data are older than the record
 	}
 	return c
+}
+
+// historyOf is the generation of a node's data: what is written beside them, as far as the record
+// goes; or else what its entry says.
+func (r *Record) historyOf(written int, old Node) int {
+	if written == 0 {
+		return old.Generation
+	}
+	return min(written, r.Generation)
 }
 
 // losses is what the node had by its old entry and has no more.

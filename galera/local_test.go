@@ -151,6 +151,48 @@ func TestJoinFromNewVolume(t *testing.T) {
 	}
 }
 
+// Data say of which history they are, whatever their node is called and whatever its entry says.
+func TestGenerationOfData(t *testing.T) {
+	t.Parallel()
+	d := dir(t, oneUUID+":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""})
+	if got, err := d.generation(); err != nil || got != 0 {
+		t.Errorf("without one: got %d, %v", got, err)
+	}
+	if err := d.setGeneration(3); err != nil {
+		t.Fatal(err)
+	}
+	l, err := d.inspect(t.Context())
+	if err != nil || l.generation != 3 {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	for name, c := range map[string]struct {
+		generation int // of the record
+		entry      *Node
+		want       int
+	}{
+		"not in the record":                 {5, nil, 3},
+		"in the record, with a newer entry": {5, &Node{State: Stopped, Data: Full, Position: Position{oneUUID, 9}, Generation: 5}, 3},
+		"an older record":                   {2, &Node{State: Stopped, Data: Full, Position: Position{oneUUID, 9}, Generation: 2}, 2},
+	} {
+		r := newRecord("test")
+		r.Generation = c.generation
+		if c.entry != nil {
+			r.Nodes["a"] = *c.entry
+		}
+		if got := r.resting("a", Offered, l, stamp{}).Nodes["a"].Generation; got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+	for _, content := range []string{"", "x", "-1", "99999999999999999999"} {
+		if err := d.write(generationName, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.generation(); err != nil || got != 0 {
+			t.Errorf("%q: got %d, %v", content, got, err)
+		}
+	}
+}
+
 func TestLosses(t *testing.T) {
 	t.Parallel()
 	full := func(seqno int64) local { return local{data: Full, position: Position{oneUUID, seqno}} }

@@ -55,7 +55,7 @@ func TestModel(t *testing.T) {
 		return
 	}
 	// A game that never gets so far would prove nothing.
-	for _, what := range []string{"founded", "elected", "joined", "view came back", "alone", "write", "volume lost", "late write carried out", "answer lost", "came back", "given up"} {
+	for _, what := range []string{"founded", "elected", "joined", "view came back", "alone", "write", "volume lost", "late write carried out", "answer lost", "came back", "given up", "decided", "forced", "renamed"} {
 		if sum[what] < int(games/20) {
 			t.Errorf("%q came about %d times in %d games", what, sum[what], games)
 		}
@@ -78,12 +78,14 @@ type model struct {
 	count   map[string]int
 	calm    bool // nothing goes wrong any more
 	lossy   bool // volumes are lost
+	manned  bool // people decide, and the API server is never away
 }
 
 // A modelNode is a volume, and perhaps a start or a server.
 type modelNode struct {
 	w    *model
-	name string
+	name string // of the host, and behind a hyphen how often it was changed
+	host string
 	pod  int
 
 	// The volume.
@@ -95,6 +97,8 @@ type modelNode struct {
 	safe    bool
 	view    modelView // the last primary one, while it was not left well
 	lost    bool      // one before it was lost
+
+	generation int
 
 	away     bool // the API server, for this node
 	start    *Start
@@ -114,9 +118,9 @@ type modelView struct {
 }
 
 func newModel(seed uint64) *model {
-	w := &model{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}, lossy: seed%2 == 0}
+	w := &model{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}, lossy: seed%2 == 0, manned: seed%4 >= 2}
 	for _, name := range []string{"a", "b", "c"} {
-		w.nodes = append(w.nodes, &modelNode{w: w, name: name})
+		w.nodes = append(w.nodes, &modelNode{w: w, name: name, host: name})
 	}
 	return w
 }
@@ -146,7 +150,8 @@ func (w *model) tell(format string, args ...any) {
 func (w *model) chance(oneIn int) bool { return !w.calm && w.random.IntN(oneIn) == 0 }
 
 func (w *model) node(name string) *modelNode {
-	return w.nodes[slices.IndexFunc(w.nodes, func(n *modelNode) bool { return n.name == name })]
+	host, _, _ := strings.Cut(name, "-")
+	return w.nodes[slices.IndexFunc(w.nodes, func(n *modelNode) bool { return n.host == host })]
 }
 
 // move lets one thing happen.
@@ -167,7 +172,11 @@ func (w *model) move() {
 		}
 	case w.lossy && w.chance(150):
 		n.lose()
-	case w.chance(25):
+	case w.manned && w.chance(80):
+		w.person(n)
+	case w.manned && !w.lossy && w.chance(200):
+		n.rename()
+	case !w.manned && w.chance(25):
 		n.away = !n.away
 	case len(w.late) > 0 && w.random.IntN(10) == 0:
 		w.count["late write carried out"]++
@@ -181,6 +190,42 @@ func (w *model) move() {
 		n.step()
 	}
 	w.check()
+}
+
+// The names under which people decide.
+const (
+	carefulPerson = "a careful person"
+	forcingPerson = "a person with force"
+)
+
+// person lets a person decide that the node is to be the first, with force or without. Force is
+// only used by people who have seen that no server runs.
+func (w *model) person(n *modelNode) {
+	by := carefulPerson
+	if w.random.IntN(2) == 0 && !slices.ContainsFunc(w.nodes, func(n *modelNode) bool { return n.running }) {
+		by = forcingPerson
+	}
+	if w.record == nil {
+		return
+	}
+	r, told, err := w.record.decree(n.name, by, by == forcingPerson, time.Now())
+	if err != nil {
+		return
+	}
+	w.tell("%s decides for %s, against %q", by, n.name, told)
+	w.count["decided"]++
+	w.version++
+	w.record = r
+}
+
+// forget forgets the rows that the node does not have, when it carries out a forced decision with
+// the record: that is what the person wanted.
+func (w *model) forget(n *modelNode, r *Record) {
+	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingPerson || len(r.Forks) == len(w.record.Forks) {
+		return
+	}
+	w.count["forced"]++
+	w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
 }
 
 // settle lets the world go on without faults. Whatever is not lost comes back then.
@@ -336,7 +381,31 @@ func (n *modelNode) lose() {
 	n.w.count["volume lost"]++
 	n.w.tell("%s loses its volume", n.name)
 	n.uuid, n.rows, n.tables, n.partial, n.marker, n.safe, n.view, n.lost = "", nil, false, false, false, false, modelView{}, true
+	n.generation = 0
 	n.pod++
+}
+
+// rename gives a node another name, while by the record its server does not run: what may run under
+// the old name is waited for until a person decides.
+func (n *modelNode) rename() {
+	w := n.w
+	if w.record == nil || n.running || w.record.Nodes[n.name].State.mayRun() || w.record.Founder == n.name && w.record.UUID == "" {
+		return
+	}
+	n.start = nil
+	old := n.name
+	n.pod++
+	n.name = fmt.Sprintf("%s-%d", n.host, n.pod)
+	for _, m := range w.nodes {
+		for i, member := range m.view.members { // members of views have identities of their own
+			if member == old {
+				m.view.members = slices.Clone(m.view.members)
+				m.view.members[i] = n.name
+			}
+		}
+	}
+	w.tell("%s is called %s from now on", old, n.name)
+	n.count("renamed")
 }
 
 // write writes a row to a node. Who wrote it has it for good, and all others have got it.
@@ -360,7 +429,7 @@ func (n *modelNode) flush() {
 	}
 }
 
-func (n *modelNode) address() string { return "10.0.0." + n.name }
+func (n *modelNode) address() string { return "10.0.0." + n.host }
 func (n *modelNode) podName() string { return fmt.Sprintf("%s-%d", n.name, n.pod) }
 
 // step lets a node go on.
@@ -405,6 +474,9 @@ func (n *modelNode) decide() {
 	w.tell("%s: %s, %s, keepView %v", n.name, d.action, d.reason, d.keepView)
 	if !d.keepView {
 		n.view = modelView{}
+	}
+	if err := s.keepGeneration(d); err != nil {
+		w.fail("%v", err)
 	}
 	n.marker, n.start, n.running, n.patience = false, nil, true, 0
 	switch {
@@ -546,7 +618,7 @@ func (n *modelNode) boot(context.Context) error {
 }
 
 func (n *modelNode) inspect(context.Context) (local, error) {
-	l := local{data: NoData, marked: n.marker, safe: n.safe, view: len(n.view.members)}
+	l := local{data: NoData, marked: n.marker, safe: n.safe, view: len(n.view.members), generation: n.generation}
 	switch {
 	case n.partial:
 		l.data = Partial
@@ -558,7 +630,11 @@ func (n *modelNode) inspect(context.Context) (local, error) {
 	return l, nil
 }
 
-func (n *modelNode) mark() error           { n.marker = true; return nil }
+func (n *modelNode) mark() error { n.marker = true; return nil }
+func (n *modelNode) setGeneration(generation int) error {
+	n.generation = generation
+	return nil
+}
 func (n *modelNode) discard() error        { n.partial = true; return nil }
 func (n *modelNode) allowBootstrap() error { return nil }
 func (n *modelNode) remove(...string) error {
@@ -589,6 +665,7 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 		if version != fmt.Sprint(w.version) {
 			return &RequestError{"update", "test", apierrors.NewConflict(schema.GroupResource{}, "test", errModel)}
 		}
+		w.forget(n, r)
 		w.version++
 		w.record = r
 		return nil

@@ -32,6 +32,7 @@ type disk interface {
 	discard() error
 	allowBootstrap() error
 	remove(names ...string) error
+	setGeneration(int) error
 }
 
 // records is where the record is kept: a [Store].
@@ -430,6 +431,18 @@ func (s *Start) removeStatusFile() error {
 	return a.do(func() error { return removeFiles(dir, name) })
 }
 
+// keepGeneration writes beside the data of which history they are, once the record says that the
+// server is part of that. A start without the record goes on with the history of before.
+func (s *Start) keepGeneration(d decision) error {
+	if d.record == nil {
+		return nil
+	}
+	if err := s.dir.setGeneration(d.record.Nodes[s.settings.Node].Generation); err != nil {
+		return fmt.Errorf("writing the generation of the data in %q: %w", s.settings.DataDir, err)
+	}
+	return nil
+}
+
 // carryOut prepares the data directory and writes the arguments.
 func (s *Start) carryOut(d decision) error {
 	// A transfer that was killed leaves its process id, which is another's by now.
@@ -441,6 +454,9 @@ func (s *Start) carryOut(d decision) error {
 		return err
 	}
 	if err := s.removeStatusFile(); err != nil {
+		return err
+	}
+	if err := s.keepGeneration(d); err != nil {
 		return err
 	}
 	var args []string
