@@ -275,7 +275,7 @@ func TestOldRecord(t *testing.T) {
 	if first.action != bootstrap {
 		t.Fatalf("got %s because %q", first.action, first.reason)
 	}
-	r = first.record.synced("a", oneUUID, "member a", nil, stamp{})
+	r = first.record.synced("a", oneUUID, "member a", nil, 0, stamp{})
 	r = r.resting("b", Offered, local{data: Full, position: Position{oneUUID, 9}}, stamp{})
 	if got := decide(situation{record: r, self: "b", listening: []string{"10.0.0.1:4567"}}); got.action != refuse {
 		t.Errorf("got %s because %q, want it refused", got.action, got.reason)

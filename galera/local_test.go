@@ -238,15 +238,15 @@ func TestAdopted(t *testing.T) {
 		t.Error("data of a server without a cluster, older than the record, are not noticed")
 	}
 	// One that is gone and one that nobody knows are two members as well.
-	gone := r.synced("a", oneUUID, "old member a", []string{"old member a", "member x", "old member b"}, stamp{})
-	if !gone.synced("b", oneUUID, "member b", []string{"member b", "member x"}, stamp{}).Adopted {
+	gone := r.synced("a", oneUUID, "old member a", []string{"old member a", "member x", "old member b"}, 0, stamp{})
+	if !gone.synced("b", oneUUID, "member b", []string{"member b", "member x"}, 0, stamp{}).Adopted {
 		t.Error("the record is taken for whole, and one of the two members of the cluster is not in it")
 	}
 	for i, name := range []string{"a", "b", "c"} {
 		if !r.Adopted {
 			t.Errorf("not adopted any more with %d of 3 nodes", i)
 		}
-		r = r.synced(name, oneUUID, "member "+name, []string{"member a", "member b", "member c"}, stamp{})
+		r = r.synced(name, oneUUID, "member "+name, []string{"member a", "member b", "member c"}, 0, stamp{})
 	}
 	if r.Adopted || r.UUID != oneUUID {
 		t.Errorf("got %+v", r)
@@ -259,7 +259,7 @@ func TestSyncedEndsDecision(t *testing.T) {
 	t.Parallel()
 	r := nodes(map[string]Node{"a": at(Synced, 9), "b": at(Synced, 9)})
 	r.Bootstrap = &Decree{From: "b", Force: true, Over: map[string]string{"a": r.Nodes["a"].standing()}}
-	if got := r.synced("b", oneUUID, "", nil, stamp{}); got.Bootstrap != nil {
+	if got := r.synced("b", oneUUID, "", nil, 0, stamp{}); got.Bootstrap != nil {
 		t.Errorf("got %+v", got.Bootstrap)
 	}
 }

@@ -598,7 +598,9 @@ func (n *modelNode) note() {
 		r = old.Record
 	}
 	s := stamp{n.address(), n.podName(), token(), time.Now()}
-	_, err = n.put(context.Background(), old, r.synced(n.name, n.uuid, n.name, n.view.members, s))
+	r = r.synced(n.name, n.uuid, n.name, n.view.members, n.generation, s)
+	n.generation = r.Nodes[n.name].Generation
+	_, err = n.put(context.Background(), old, r)
 	n.noted = err == nil
 }
 
