@@ -305,8 +305,8 @@ func joined(s situation) (decision, bool) {
 	if own.Data == Fresh {
 		return decision{action: refuse, reason: "the data directory holds data that never were in a cluster, and a join would replace them: move them away"}, true
 	}
-	if founder := s.record.founding(); own.Data == Full && founder != "" {
-		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)}, true
+	if own.Data == Full && s.record.UUID == "" {
+		return decision{action: wait, reason: s.record.unnamed()}, true
 	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
 	if d.discard = s.record.diverged(own); d.discard {
@@ -318,6 +318,16 @@ func joined(s situation) (decision, bool) {
 	// One of a single node is not kept: it would come back without asking anybody.
 	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	return d, true
+}
+
+// unnamed says for what data wait while the UUID of the cluster is not known: they may be those of
+// another one, and a join would replace them.
+func (r *Record) unnamed() string {
+	if founder := r.founding(); founder != "" {
+		return fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)
+	}
+	return "the UUID of the cluster is not known, and the data here may be another's, which a join would replace: it waits until a node is synced; " +
+		"to adopt a cluster that runs without kconfd, start a node with an empty data directory first, or stop all servers and decide with kconfd galera bootstrap -from NODE"
 }
 
 // founding is the node that has begun a cluster of which nobody knows the UUID yet. It

@@ -166,6 +166,15 @@ func TestDecide(t *testing.T) {
 
 		// clusters that are older than their record
 		"adopted, and somebody listens":   {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
+		"adopted, and somebody listens, of a cluster whose UUID is not known": {
+			record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted).but(never), listening: peer, view: 3, want: wait, reason: "the UUID of the cluster is not known",
+		},
+		"joined before, and somebody runs of whom no UUID is known": {
+			record: nodes(map[string]Node{"a": at(Offered, 3), "b": has(Joining, NoData)}).but(never), listening: peer, want: wait, reason: "the UUID of the cluster is not known",
+		},
+		"adopted, with nothing, and somebody listens": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(adopted).but(never), listening: peer, want: join,
+		},
 		"adopted, and nobody listens":     {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), want: wait, reason: "older than its record"},
 		"adopted, with nothing, likewise": {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(adopted).but(never), want: wait, reason: "older than its record"},
 
