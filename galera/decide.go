@@ -405,12 +405,25 @@ func founded(s situation) (decision, bool) {
 	case r.UUID != "":
 		return decision{action: wait, reason: fmt.Sprintf("the record is that of cluster %s, and nobody here has data of it: "+
 			"bring them back, or delete the record to begin anew", r.UUID)}, true
+	case r.loser() != "":
+		return decision{action: wait, reason: fmt.Sprintf("%s: bring them back, or delete the record to begin anew", r.losing(r.loser()))}, true
 	case r.Founder != s.self:
 		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds the cluster", r.Founder)}, true
 	case own.Data == NoData:
 		return decision{action: found, reason: "the first of all"}, true
 	}
 	return decision{action: bootstrap, record: s.begin(), reason: "the first of all"}, true
+}
+
+// loser is a node that lost data, or nothing. It may have served a cluster although nobody could
+// note its UUID.
+func (r *Record) loser() string {
+	for _, name := range r.Names() {
+		if r.Nodes[name].Lost != nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // best is the highest position of all, and whether there is one.

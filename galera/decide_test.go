@@ -93,7 +93,10 @@ func TestDecide(t *testing.T) {
 			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData)}).but(never), want: bootstrap,
 		},
 		"the founder, when all has been lost before anything was recorded": {
-			record: nodes(map[string]Node{"a": has(Offered, NoData).lost(0, true), "b": has(Offered, NoData)}).but(never), want: found,
+			record: nodes(map[string]Node{"a": has(Offered, NoData).lost(0, true), "b": has(Offered, NoData)}).but(never), want: wait, reason: "a lost its data, and nobody knows how much that was: bring them back, or delete the record",
+		},
+		"the founder, when one has lost all that it had joined": {
+			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData).lost(0, true)}).but(never), want: wait, reason: "b lost its data",
 		},
 		"the founder, and somebody has data": {
 			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 3)}).but(never), want: wait, reason: "waits for b, which has more",

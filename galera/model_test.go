@@ -503,6 +503,9 @@ func (n *modelNode) lead() {
 			w.fail("%s becomes the first without row %d", n.name, row)
 		}
 	}
+	if n.uuid == "" && len(w.acked) > 0 {
+		w.fail("%s founds anew, and %d rows were acknowledged before", n.name, len(w.acked))
+	}
 	if n.uuid == "" {
 		n.uuid = fmt.Sprintf("uuid-%d", w.views)
 		w.acked = nil
