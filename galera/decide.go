@@ -40,6 +40,10 @@ type situation struct {
 	// record no server runs there.
 	contrary []string
 
+	// anyone are addresses in the option file and, for a decision about this node, in the record
+	// at which somebody listens, whatever the record says of it.
+	anyone []string
+
 	view   int           // how many members the node's last view had; 0 when that was left well
 	waited time.Duration // since the offer
 }
@@ -111,8 +115,9 @@ func decreed(s situation) (decision, bool) {
 	if d == nil {
 		return decision{}, false
 	}
-	if there := slices.Concat(s.listening, s.contrary); d.From == s.self && len(there) > 0 {
-		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(there, ", "))), true
+	// One that only joins by the record may be Synced by now, and unable to say so.
+	if d.From == s.self && len(s.anyone) > 0 {
+		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(s.anyone, ", "))), true
 	}
 	if fault := s.record.faultOf(d); fault != "" {
 		return s.void(fault), true
@@ -487,6 +492,16 @@ func (r *Record) contrary(self string, peers []peer) []peer {
 		known, runs := r.at(p, self, func(n Node) bool { return n.State.mayRun() })
 		return !known || runs
 	})
+}
+
+// peers are the addresses that the record has of the other nodes.
+func (r *Record) peers(self string) (all []peer) {
+	for _, name := range r.others(self) {
+		if address := r.Nodes[name].Address; address != "" {
+			all = append(all, peer{address, defaultPort})
+		}
+	}
+	return all
 }
 
 // at says whether a peer's address is that of nodes, and whether one of the others is so.

@@ -2,6 +2,7 @@ package galera
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,7 @@ func TestDecide(t *testing.T) {
 		record    *Record
 		listening []string
 		contrary  []string
+		joining   []string // who only wants to join by the record
 		view      int
 		waited    time.Duration
 		want      action
@@ -168,7 +170,7 @@ func TestDecide(t *testing.T) {
 		},
 
 		// clusters that are older than their record
-		"adopted, and somebody listens":   {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
+		"adopted, and somebody listens": {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
 		"adopted, and somebody listens, of a cluster whose UUID is not known": {
 			record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted).but(never), listening: peer, view: 3, want: wait, reason: "the UUID of the cluster is not known",
 		},
@@ -242,6 +244,12 @@ func TestDecide(t *testing.T) {
 		"decided, and one listens who does not run by the record": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}).but(decree("a", true)), contrary: peer, want: revise, reason: "void: a server listens",
 		},
+		"forced, and one listens who joins by the record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Joining, 8)}).but(decree("a", true, "b")), joining: peer, want: revise, reason: "void: a server listens at 10.0.0.2:4567",
+		},
+		"one listens who joins by the record, and nothing is decided": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Joining, 8)}), joining: peer, want: wait, reason: "b, which may be running",
+		},
 		"decided, and its data is gone by then":    {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(decree("a", true)), want: revise, reason: "void: a has no data"},
 		"forced":                                   {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9), "c": has(Offered, NoData).lost(3, true)}).but(decree("a", true, "b", "c")), want: bootstrap},
 		"forced, and who was thought dead returns": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", true)).but(func(r *Record) { r.Bootstrap.Over["b"] = "older" }), want: revise, reason: "void: b has more"},
@@ -261,7 +269,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := situation{record: c.record, self: "a", listening: c.listening, contrary: c.contrary, view: c.view, waited: c.waited}
+			s := situation{record: c.record, self: "a", anyone: slices.Concat(c.listening, c.contrary, c.joining), listening: c.listening, contrary: c.contrary, view: c.view, waited: c.waited}
 			before := c.record.clone()
 			got := decide(s)
 			if got.action != c.want || !strings.Contains(got.reason, c.reason) {

@@ -198,11 +198,11 @@ const (
 	forcingPerson = "a person with force"
 )
 
-// person lets a person decide that the node is to be the first, with force or without. Force is
-// only used by people who have seen that no server runs.
+// person lets a person decide that the node is to be the first, with force or without. Who uses
+// force may be wrong about what runs.
 func (w *model) person(n *modelNode) {
 	by := carefulPerson
-	if w.random.IntN(2) == 0 && !slices.ContainsFunc(w.nodes, func(n *modelNode) bool { return n.running }) {
+	if w.random.IntN(2) == 0 {
 		by = forcingPerson
 	}
 	if w.record == nil {
@@ -386,11 +386,14 @@ func (n *modelNode) lose() {
 }
 
 // rename gives a node another name, while by the record its server does not run: what may run under
-// the old name is waited for until a person decides.
+// the old name, also by a write that is still on its way, is waited for until a person decides.
 func (n *modelNode) rename() {
 	w := n.w
-	if w.record == nil || n.running || w.record.Nodes[n.name].State.mayRun() || w.record.Founder == n.name && w.record.UUID == "" {
+	if w.record == nil || n.running || len(w.late) > 0 || w.record.Nodes[n.name].State.mayRun() || w.record.Founder == n.name && w.record.UUID == "" {
 		return
+	}
+	if d := w.record.Bootstrap; d != nil && d.From == n.name {
+		return // the others would wait for it
 	}
 	n.start = nil
 	old := n.name
@@ -449,7 +452,7 @@ func (n *modelNode) prepare() {
 	n.start = &Start{
 		NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)},
 		settings:    Settings{Cluster: "test", Node: n.name, Address: n.address()},
-		dir:         n, store: n, look: n.look, boot: n.boot, local: l,
+		dir:         n, store: n, look: n.look, dial: n.dial, boot: n.boot, local: l,
 		run: token(), attempts: map[string]decision{}, begun: time.Now(), reach: reachTimeout,
 	}
 }
@@ -615,6 +618,12 @@ func (n *modelNode) look(context.Context) (open []peer) {
 		}
 	}
 	return open
+}
+
+// dial finds the servers that run at addresses.
+func (n *modelNode) dial(ctx context.Context, peers []peer) []peer {
+	open := n.look(ctx)
+	return slices.DeleteFunc(slices.Clone(peers), func(p peer) bool { return !slices.Contains(open, p) })
 }
 
 func (n *modelNode) boot(context.Context) error {

@@ -20,6 +20,9 @@ import (
 // dialTimeout is how long a look at a peer may take, its name's resolution included.
 const dialTimeout = time.Second
 
+// defaultPort is the one of members, where nothing else is said.
+const defaultPort = "4567"
+
 // Settings are what a node's option file says of the node and its cluster.
 type Settings struct {
 	File       string
@@ -107,6 +110,11 @@ func (s Settings) peers(ctx context.Context) []peer {
 			all = append(all, peer{address, member.port})
 		}
 	}
+	return s.elsewhere(all)
+}
+
+// elsewhere are those of the peers that are not this machine's.
+func (s Settings) elsewhere(all []peer) []peer {
 	own := []string{s.Address}
 	addresses, _ := net.InterfaceAddrs()
 	for _, a := range addresses {
@@ -122,7 +130,7 @@ func memberOf(entry string) peer {
 	if host, port, err := net.SplitHostPort(entry); err == nil {
 		return peer{host, port}
 	}
-	return peer{bareHost(entry), "4567"}
+	return peer{bareHost(entry), defaultPort}
 }
 
 func resolve(ctx context.Context, host string) []string {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,8 +63,12 @@ type Start struct {
 	settings Settings
 	dir      disk
 	store    records
-	look     func(context.Context) []peer // those who listen
-	boot     func(context.Context) error  // the first
+	look     func(context.Context) []peer // those who listen, of the option file
+
+	// dial gives those of the peers at which somebody listens.
+	dial func(context.Context, []peer) []peer
+
+	boot     func(context.Context) error // the first
 	local    local
 	run      string // begins the tokens of this start
 	offer    string // the token of the offer
@@ -133,7 +138,7 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	}
 	s.store = store
 	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
-	s.look, s.boot, s.reach = s.listening, boot.Run, reachTimeout
+	s.look, s.dial, s.boot, s.reach = s.listening, listening, boot.Run, reachTimeout
 	s.run, s.attempts = token(), map[string]decision{}
 	s.dir = dataDir{s.settings.DataDir, s.Server, s.File}
 	if err := s.judge(ctx); err != nil {
@@ -254,6 +259,7 @@ func (s *Start) try(ctx context.Context) (decision, error) {
 	d := decide(situation{
 		record: old.Record, self: s.settings.Node, view: s.local.view, waited: time.Since(s.since),
 		listening: texts(old.candidates(s.settings.Node, open)), contrary: texts(old.contrary(s.settings.Node, open)),
+		anyone: texts(s.anyone(ctx, old.Record, open)),
 	})
 	return s.step(ctx, old, d)
 }
@@ -263,7 +269,17 @@ func (s *Start) listening(ctx context.Context) []peer {
 	if live, err := ReadSettings(s.File); err == nil {
 		s.settings.Peers = live.Peers
 	}
-	return listening(ctx, s.settings.peers(ctx))
+	return s.dial(ctx, s.settings.peers(ctx))
+}
+
+// anyone are the peers who listen, and where this node is decided to be the first, the others who
+// listen at their addresses in the record as well: the option file may not have them any more.
+func (s *Start) anyone(ctx context.Context, r *Record, open []peer) []peer {
+	if d := r.Bootstrap; d == nil || d.From != s.settings.Node {
+		return open
+	}
+	unseen := slices.DeleteFunc(s.settings.elsewhere(r.peers(s.settings.Node)), func(p peer) bool { return slices.Contains(open, p) })
+	return slices.Concat(open, s.dial(ctx, unseen))
 }
 
 // step does what was decided.
@@ -367,7 +383,7 @@ func (s *Start) stillThere(ctx context.Context, r *Record, own Node) bool {
 			return false
 		}
 	}
-	return own.Address != "" && own.Address != s.settings.Address && len(listening(ctx, []peer{{own.Address, "4567"}})) > 0
+	return own.Address != "" && own.Address != s.settings.Address && len(s.dial(ctx, []peer{{own.Address, defaultPort}})) > 0
 }
 
 // mark leaves the marker before the record can say that the server does not run.

@@ -1,7 +1,9 @@
 package galera
 
 import (
+	"context"
 	"net"
+	"slices"
 	"testing"
 	"time"
 )
@@ -26,6 +28,7 @@ func TestWaitForOtherPod(t *testing.T) {
 	a := w.node("a")
 	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
 	a.prepare()
+	a.start.dial = listening
 	a.start.begun = time.Now().Add(-time.Hour)
 	for _, away := range []bool{false, true, true} {
 		a.away = away
@@ -43,5 +46,48 @@ func TestWaitForOtherPod(t *testing.T) {
 	}
 	if got := w.record.Nodes["a"]; got.State != Offered || got.Pod != a.podName() {
 		t.Errorf("after its end: got %+v", got)
+	}
+}
+
+// Before a forced decision is carried out, the start looks also at the addresses that only the record
+// has: the option file of a node has no more those who are not ready.
+func TestForcedLooksAtRecord(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.calm = true // nothing gets lost on the way
+	b, c := at(Joining, 8), at(Stopped, 9)
+	b.Address, c.Address = "198.51.100.2", "198.51.100.3"
+	w.record = nodes(map[string]Node{"a": at(Stopped, 9), "b": b, "c": c})
+	a := w.node("a")
+	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+	a.prepare()
+	var dialed []peer
+	a.start.look = func(context.Context) []peer { return nil }
+	a.start.dial = func(_ context.Context, peers []peer) []peer {
+		dialed = peers
+		return peers[:1]
+	}
+	round := func() decision {
+		d, _, _, err := a.start.round(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	round() // the offer
+	if round(); dialed != nil {
+		t.Errorf("without a decision: looks at %v", dialed)
+	}
+	decided, _, err := w.record.decree("a", "somebody", true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.record = decided
+	d := round()
+	if want := []peer{{"198.51.100.2", defaultPort}, {"198.51.100.3", defaultPort}}; !slices.Equal(dialed, want) {
+		t.Errorf("looks at %v, want %v", dialed, want)
+	}
+	if d.action != revise || w.record.Bootstrap != nil {
+		t.Errorf("got %s because %q, want the decision void", d.action, d.reason)
 	}
 }
