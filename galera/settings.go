@@ -87,6 +87,27 @@ func (c NodeCommand) read() (Settings, error) {
 	return s, err
 }
 
+// checkNodeAddress demands an IP address that is written as all others write it: the nodes find each
+// other in the record by it.
+func checkNodeAddress(address string) error {
+	const setting, hint = "wsrep_node_address", "set the IP address at which the other nodes reach this one"
+	if address == "" {
+		return fmt.Errorf("%s is empty: %s", setting, hint)
+	}
+	ip, err := netip.ParseAddr(address)
+	switch canonical := ip.Unmap().String(); {
+	case err != nil:
+		return fmt.Errorf("%s %q is not an IP address: %s", setting, address, hint)
+	case ip.Zone() != "":
+		return fmt.Errorf("%s %q has a zone: %s", setting, address, hint)
+	case ip.IsUnspecified() || ip.IsMulticast():
+		return fmt.Errorf("%s %q is no address of a node: %s", setting, address, hint)
+	case address != canonical:
+		return fmt.Errorf("%s %q is not written as %q, by which the other nodes know it", setting, address, canonical)
+	}
+	return nil
+}
+
 // bareHost is the host in HOST, HOST:PORT, [HOST] or [HOST]:PORT.
 func bareHost(s string) string {
 	if host, _, err := net.SplitHostPort(s); err == nil {

@@ -132,6 +132,9 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	if len(s.settings.Peers) == 0 {
 		return fmt.Errorf("reading %q: %w", s.File, errNoSettings)
 	}
+	if err := checkNodeAddress(s.settings.Address); err != nil {
+		return fmt.Errorf("reading %q: %w", s.File, err)
+	}
 	store, err := s.Store(s.settings.Cluster)
 	if err != nil {
 		return err

@@ -2,8 +2,12 @@ package galera
 
 import (
 	"context"
+	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -46,6 +50,47 @@ func TestWaitForOtherPod(t *testing.T) {
 	}
 	if got := w.record.Nodes["a"]; got.State != Offered || got.Pod != a.podName() {
 		t.Errorf("after its end: got %+v", got)
+	}
+}
+
+// A node is found by its address in the record. One that others would write in another way, or that is
+// none, is refused before there is an entry with it.
+func TestStartNeedsAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"10.0.0.1":                "",
+		"10.0.0.1:4567":           "",
+		"[fd00::1]":               "",
+		"[fd00::1]:4567":          "",
+		"":                        `is empty`,
+		"pxc-0":                   `"pxc-0" is not an IP address`,
+		"pxc-0.pxc.shop.svc:4567": `"pxc-0.pxc.shop.svc" is not an IP address`,
+		"010.0.0.1":               `"010.0.0.1" is not an IP address`,
+		"[FD00::1]":               `"FD00::1" is not written as "fd00::1"`,
+		"[fd00:0:0::1]":           `"fd00:0:0::1" is not written as "fd00::1"`,
+		"[::ffff:10.0.0.1]":       `"::ffff:10.0.0.1" is not written as "10.0.0.1"`,
+		"[fe80::1%eth0]":          `"fe80::1%eth0" has a zone`,
+		"0.0.0.0":                 `"0.0.0.0" is no address of a node`,
+		"[::]":                    `"::" is no address of a node`,
+		"224.0.0.1":               `"224.0.0.1" is no address of a node`,
+		"10.0.0.1, 10.0.0.2":      `"10.0.0.1, 10.0.0.2" is not an IP address`,
+	} {
+		err := checkNodeAddress(bareHost(address))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%q: got %v", address, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: got %v, want %q", address, err, want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "my.cnf")
+	content := "[mysqld]\nwsrep_node_name = a\nwsrep_cluster_address = gcomm://10.0.0.2\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &Start{NodeCommand: NodeCommand{File: file, Log: slog.New(slog.DiscardHandler)}}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "wsrep_node_address is empty") {
+		t.Errorf("got %v", err)
 	}
 }
 
