@@ -40,6 +40,10 @@ type situation struct {
 	// record no server runs there.
 	contrary []string
 
+	// anyone are addresses in the option file and, for a decision about this node, in the record
+	// at which somebody listens, whatever the record says of it.
+	anyone []string
+
 	view   int           // how many members the node's last view had; 0 when that was left well
 	waited time.Duration // since the offer
 }
@@ -91,12 +95,18 @@ func foreign(s situation) (decision, bool) {
 		return decision{action: refuse, reason: fmt.Sprintf(
 			"the data directory is that of the cluster %s, and the record is that of %s: neither joining nor founding is right",
 			own.UUID, s.record.UUID)}, true
-	case behind(s.record.Elections, own) && !behind(s.record.Forks, own):
+	case behind(s.record.Elections, own) && !behind(s.record.Forks, own) && !s.forced():
 		return decision{action: refuse, reason: fmt.Sprintf(
 			"the data go on to %d, and the cluster was begun anew before that without them, by an old record or past kconfd: "+
 				"nobody else has what is here; save it, and empty the data directory", own.Seqno)}, true
 	}
 	return decision{}, false
+}
+
+// forced says whether a person has decided with force that the node is to be the first.
+func (s situation) forced() bool {
+	d := s.record.Bootstrap
+	return d != nil && d.Force && d.From == s.self
 }
 
 // decreed carries out a person's decision, if it is still one about what is.
@@ -105,8 +115,9 @@ func decreed(s situation) (decision, bool) {
 	if d == nil {
 		return decision{}, false
 	}
-	if there := slices.Concat(s.listening, s.contrary); d.From == s.self && len(there) > 0 {
-		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(there, ", "))), true
+	// One that only joins by the record may be Synced by now, and unable to say so.
+	if d.From == s.self && len(s.anyone) > 0 {
+		return s.void(fmt.Sprintf("a server listens at %s: stop that first", strings.Join(s.anyone, ", "))), true
 	}
 	if fault := s.record.faultOf(d); fault != "" {
 		return s.void(fault), true
@@ -128,7 +139,8 @@ func decreed(s situation) (decision, bool) {
 		}
 	}
 	if own := s.own(); own.Data == Full {
-		r.Forks = append(r.Forks, Fork{r.Generation, own.Seqno})
+		branch, _ := s.record.branch(own)
+		r.Forks = append(r.Forks, Fork{r.Generation, branch})
 	}
 	return decision{action: bootstrap, reason: fmt.Sprintf("decided by %s at %s", d.By, d.At.UTC().Format(time.RFC3339)), record: r}, true
 }
@@ -148,7 +160,7 @@ func (r *Record) faultOf(d *Decree) string {
 		return fatal
 	}
 	for _, o := range r.objections(d.From) {
-		if o.node == d.From || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
+		if o.node == d.From && (d.Force || o.passes) || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
 			continue
 		}
 		return o.text
@@ -182,7 +194,10 @@ func (n Node) standing() string {
 }
 
 // An objection is what speaks against a node as the first: about itself or another.
-type objection struct{ node, text string }
+type objection struct {
+	node, text string
+	passes     bool // as soon as the node waits for its start
+}
 
 // unfit says why a node cannot be the first whatever a person says, or nothing.
 func (r *Record) unfit(from string) string {
@@ -207,26 +222,32 @@ func (r *Record) objections(from string) []objection {
 	var all []objection
 	own := r.Nodes[from]
 	add := func(node, format string, args ...any) {
-		all = append(all, objection{node, fmt.Sprintf(format, args...)})
+		all = append(all, objection{node: node, text: fmt.Sprintf(format, args...)})
 	}
 	switch {
 	case own.State.mayRun():
-		add(from, "%s", r.running(from))
+		all = append(all, objection{from, r.running(from), true})
 	case own.State == Stopped:
-		add(from, "%s does not wait to be started: start its pod first", from)
+		all = append(all, objection{from, fmt.Sprintf("%s does not wait to be started: start its pod first", from), true})
 	}
 	if own.Lost != nil {
 		add(from, "%s", r.losing(from))
+	}
+	branch, diverged := r.branch(own)
+	if diverged {
+		add(from, "%s has diverged: behind %d the cluster has other rows", from, branch)
 	}
 	for _, name := range r.others(from) {
 		n := r.Nodes[name]
 		switch counts := r.counts(n); {
 		case n.State.mayRun():
 			add(name, "%s", r.running(name))
-		case n.Lost != nil && !(own.Data == Full && n.Lost.within(own.Position)):
+		case n.Lost != nil && (diverged || own.Data != Full || !n.Lost.within(own.Position)):
 			add(name, "%s", r.losing(name))
 		case counts && (own.Data != Full || n.UUID != own.UUID):
 			add(name, "%s has other data: %s", name, n.Position)
+		case counts && diverged:
+			add(name, "%s has the cluster's rows, up to %d", name, n.Seqno)
 		case counts && n.Seqno > own.Seqno:
 			add(name, "%s has more: %d", name, n.Seqno)
 		}
@@ -240,7 +261,20 @@ func (r *Record) counts(n Node) bool { return n.Data == Full && !r.diverged(n) }
 // diverged says whether a node has what was left behind by a person's decision, or by an
 // election that went by a record that was wrong.
 func (r *Record) diverged(n Node) bool {
-	return n.Data == Full && (behind(r.Forks, n) || behind(r.Elections, n))
+	_, diverged := r.branch(n)
+	return diverged
+}
+
+// branch is up to where the rows of a node with data are those of the cluster: its position, or
+// the lowest of the forks that it is behind.
+func (r *Record) branch(n Node) (seqno int64, diverged bool) {
+	seqno = n.Seqno
+	for _, f := range slices.Concat(r.Forks, r.Elections) {
+		if n.Data == Full && behind([]Fork{f}, n) {
+			seqno, diverged = min(seqno, f.Seqno), true
+		}
+	}
+	return seqno, diverged
 }
 
 // behind says whether a node has, from before one of the forks, what is behind it.
@@ -276,15 +310,29 @@ func joined(s situation) (decision, bool) {
 	if own.Data == Fresh {
 		return decision{action: refuse, reason: "the data directory holds data that never were in a cluster, and a join would replace them: move them away"}, true
 	}
-	if founder := s.record.founding(); own.Data == Full && founder != "" {
-		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)}, true
+	if own.Data == Full && s.record.UUID == "" {
+		return decision{action: wait, reason: s.record.unnamed()}, true
 	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
-	d.discard = s.record.diverged(own)
+	if d.discard = s.record.diverged(own); d.discard {
+		own := d.record.Nodes[s.self]
+		own.Data, own.Position = Partial, Position{} // what it gives up is not lost later
+		d.record.Nodes[s.self] = own
+	}
 	// A last view is that of the cluster as long as nobody was made the first since.
 	// One of a single node is not kept: it would come back without asking anybody.
 	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	return d, true
+}
+
+// unnamed says for what data wait while the UUID of the cluster is not known: they may be those of
+// another one, and a join would replace them.
+func (r *Record) unnamed() string {
+	if founder := r.founding(); founder != "" {
+		return fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)
+	}
+	return "the UUID of the cluster is not known, and the data here may be another's, which a join would replace: it waits until a node is synced; " +
+		"to adopt a cluster that runs without kconfd, start a node with an empty data directory first, or stop all servers and decide with kconfd galera bootstrap -from NODE"
 }
 
 // founding is the node that has begun a cluster of which nobody knows the UUID yet. It
@@ -362,12 +410,25 @@ func founded(s situation) (decision, bool) {
 	case r.UUID != "":
 		return decision{action: wait, reason: fmt.Sprintf("the record is that of cluster %s, and nobody here has data of it: "+
 			"bring them back, or delete the record to begin anew", r.UUID)}, true
+	case r.loser() != "":
+		return decision{action: wait, reason: fmt.Sprintf("%s: bring them back, or delete the record to begin anew", r.losing(r.loser()))}, true
 	case r.Founder != s.self:
 		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds the cluster", r.Founder)}, true
 	case own.Data == NoData:
 		return decision{action: found, reason: "the first of all"}, true
 	}
 	return decision{action: bootstrap, record: s.begin(), reason: "the first of all"}, true
+}
+
+// loser is a node that lost data, or nothing. It may have served a cluster although nobody could
+// note its UUID.
+func (r *Record) loser() string {
+	for _, name := range r.Names() {
+		if r.Nodes[name].Lost != nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // best is the highest position of all, and whether there is one.
@@ -431,6 +492,16 @@ func (r *Record) contrary(self string, peers []peer) []peer {
 		known, runs := r.at(p, self, func(n Node) bool { return n.State.mayRun() })
 		return !known || runs
 	})
+}
+
+// peers are the addresses that the record has of the other nodes.
+func (r *Record) peers(self string) (all []peer) {
+	for _, name := range r.others(self) {
+		if address := r.Nodes[name].Address; address != "" {
+			all = append(all, peer{address, defaultPort})
+		}
+	}
+	return all
 }
 
 // at says whether a peer's address is that of nodes, and whether one of the others is so.

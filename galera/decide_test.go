@@ -1,6 +1,8 @@
 package galera
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +73,7 @@ func TestDecide(t *testing.T) {
 		record    *Record
 		listening []string
 		contrary  []string
+		joining   []string // who only wants to join by the record
 		view      int
 		waited    time.Duration
 		want      action
@@ -92,7 +95,10 @@ func TestDecide(t *testing.T) {
 			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData)}).but(never), want: bootstrap,
 		},
 		"the founder, when all has been lost before anything was recorded": {
-			record: nodes(map[string]Node{"a": has(Offered, NoData).lost(0, true), "b": has(Offered, NoData)}).but(never), want: found,
+			record: nodes(map[string]Node{"a": has(Offered, NoData).lost(0, true), "b": has(Offered, NoData)}).but(never), want: wait, reason: "a lost its data, and nobody knows how much that was: bring them back, or delete the record",
+		},
+		"the founder, when one has lost all that it had joined": {
+			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData).lost(0, true)}).but(never), want: wait, reason: "b lost its data",
 		},
 		"the founder, and somebody has data": {
 			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Offered, 3)}).but(never), want: wait, reason: "waits for b, which has more",
@@ -164,7 +170,16 @@ func TestDecide(t *testing.T) {
 		},
 
 		// clusters that are older than their record
-		"adopted, and somebody listens":   {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
+		"adopted, and somebody listens": {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), listening: peer, view: 3, want: join},
+		"adopted, and somebody listens, of a cluster whose UUID is not known": {
+			record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted).but(never), listening: peer, view: 3, want: wait, reason: "the UUID of the cluster is not known",
+		},
+		"joined before, and somebody runs of whom no UUID is known": {
+			record: nodes(map[string]Node{"a": at(Offered, 3), "b": has(Joining, NoData)}).but(never), listening: peer, want: wait, reason: "the UUID of the cluster is not known",
+		},
+		"adopted, with nothing, and somebody listens": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(adopted).but(never), listening: peer, want: join,
+		},
 		"adopted, and nobody listens":     {record: nodes(map[string]Node{"a": at(Offered, 3)}).but(adopted), want: wait, reason: "older than its record"},
 		"adopted, with nothing, likewise": {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(adopted).but(never), want: wait, reason: "older than its record"},
 
@@ -229,6 +244,12 @@ func TestDecide(t *testing.T) {
 		"decided, and one listens who does not run by the record": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Stopped, 8)}).but(decree("a", true)), contrary: peer, want: revise, reason: "void: a server listens",
 		},
+		"forced, and one listens who joins by the record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Joining, 8)}).but(decree("a", true, "b")), joining: peer, want: revise, reason: "void: a server listens at 10.0.0.2:4567",
+		},
+		"one listens who joins by the record, and nothing is decided": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Joining, 8)}), joining: peer, want: wait, reason: "b, which may be running",
+		},
 		"decided, and its data is gone by then":    {record: nodes(map[string]Node{"a": has(Offered, NoData)}).but(decree("a", true)), want: revise, reason: "void: a has no data"},
 		"forced":                                   {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Synced, 9), "c": has(Offered, NoData).lost(3, true)}).but(decree("a", true, "b", "c")), want: bootstrap},
 		"forced, and who was thought dead returns": {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 9)}).but(decree("a", true)).but(func(r *Record) { r.Bootstrap.Over["b"] = "older" }), want: revise, reason: "void: b has more"},
@@ -241,10 +262,14 @@ func TestDecide(t *testing.T) {
 		"forced, for another, which then is void": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(decree("b", true)), want: revise, reason: "void: a has more",
 		},
+		"data from before a decision, under a name that is not in the record, and not behind it": {
+			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 9}, Generation: 2}, "b": at(Synced, 3)}).
+				but(func(r *Record) { r.Generation, r.Elections, r.Forks = 3, []Fork{{2, 5}}, []Fork{{3, 9}} }), listening: peer, want: join,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := situation{record: c.record, self: "a", listening: c.listening, contrary: c.contrary, view: c.view, waited: c.waited}
+			s := situation{record: c.record, self: "a", anyone: slices.Concat(c.listening, c.contrary, c.joining), listening: c.listening, contrary: c.contrary, view: c.view, waited: c.waited}
 			before := c.record.clone()
 			got := decide(s)
 			if got.action != c.want || !strings.Contains(got.reason, c.reason) {
@@ -270,7 +295,7 @@ func TestOldRecord(t *testing.T) {
 	if first.action != bootstrap {
 		t.Fatalf("got %s because %q", first.action, first.reason)
 	}
-	r = first.record.synced("a", oneUUID, "member a", nil, stamp{})
+	r = first.record.synced("a", oneUUID, "member a", nil, 0, stamp{})
 	r = r.resting("b", Offered, local{data: Full, position: Position{oneUUID, 9}}, stamp{})
 	if got := decide(situation{record: r, self: "b", listening: []string{"10.0.0.1:4567"}}); got.action != refuse {
 		t.Errorf("got %s because %q, want it refused", got.action, got.reason)
@@ -278,5 +303,115 @@ func TestOldRecord(t *testing.T) {
 	r = r.resting("b", Offered, local{data: Full, position: Position{oneUUID, 8}}, stamp{})
 	if got := decide(situation{record: r, self: "b", listening: []string{"10.0.0.1:4567"}}); got.action != join {
 		t.Errorf("with no more than was begun with: got %s because %q", got.action, got.reason)
+	}
+}
+
+// diverged is a record in which a was overruled at 100 and has 120, and b was made the
+// first instead and has 110.
+func diverged(change func(*Record)) *Record {
+	b := at(Offered, 110)
+	b.Generation = 2
+	return nodes(map[string]Node{"a": at(Offered, 120), "b": b}).but(func(r *Record) {
+		r.Generation, r.Forks = 2, []Fork{{2, 100}}
+		change(r)
+	})
+}
+
+// Data that have left the history of the cluster are no reason to begin with them, however
+// high their position is.
+func TestDecreeDiverged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		record *Record
+		want   []string
+	}{
+		"another has the rows of the cluster": {
+			diverged(func(*Record) {}),
+			[]string{"a has diverged: behind 100 the cluster has other rows", "b has the cluster's rows, up to 110"},
+		},
+		"another had them, and lost them": {
+			diverged(func(r *Record) { r.Nodes["b"] = has(Offered, NoData).lost(110, false) }),
+			[]string{"a has diverged: behind 100 the cluster has other rows", "b had 110, and lost it"},
+		},
+		"who had them is not in the record any more": {
+			diverged(func(r *Record) { delete(r.Nodes, "b") }),
+			[]string{"a has diverged: behind 100 the cluster has other rows"},
+		},
+		"it diverged in an election": {
+			diverged(func(r *Record) { r.Forks, r.Elections = nil, r.Forks }),
+			[]string{"a has diverged: behind 100 the cluster has other rows", "b has the cluster's rows, up to 110"},
+		},
+	} {
+		var refused *RefusedError
+		_, _, err := c.record.decree("a", "test", false, time.Time{})
+		if !errors.As(err, &refused) || !refused.Overrules {
+			t.Errorf("%s: got %v, want it refused", name, err)
+			continue
+		}
+		if diff := cmp.Diff(c.want, refused.Reasons); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		forced, _, err := c.record.decree("a", "test", true, time.Time{})
+		if err != nil {
+			t.Errorf("%s, forced: got %v", name, err)
+			continue
+		}
+		d := decide(situation{record: forced, self: "a"})
+		if d.action != bootstrap {
+			t.Errorf("%s, forced: got %s because %q", name, d.action, d.reason)
+		}
+	}
+}
+
+// A decision that was made without force is void when its own node has diverged since, or has lost
+// data.
+func TestDecreeVoid(t *testing.T) {
+	t.Parallel()
+	d := &Decree{From: "a"}
+	if fault := nodes(map[string]Node{"a": at(Offered, 9)}).faultOf(d); fault != "" {
+		t.Errorf("got %q", fault)
+	}
+	if fault := nodes(map[string]Node{"a": at(Joining, 9)}).faultOf(d); fault != "" {
+		t.Errorf("while it starts: got %q", fault)
+	}
+	if nodes(map[string]Node{"a": at(Offered, 9).lost(10, false)}).faultOf(d) == "" {
+		t.Error("it has lost data: want the decision void")
+	}
+	r := diverged(func(r *Record) { delete(r.Nodes, "b") })
+	if r.faultOf(d) == "" {
+		t.Error("it has diverged: want the decision void")
+	}
+	if d.Force = true; r.faultOf(d) != "" {
+		t.Error("it has diverged, and the decision is forced: want it kept")
+	}
+}
+
+// Who was overruled, and is then made the first by force, begins where the histories parted:
+// what the others have from there on is left behind.
+func TestForkAtBranch(t *testing.T) {
+	t.Parallel()
+	r, _, err := diverged(func(r *Record) {
+		r.Forks = append(r.Forks, Fork{2, 105})
+		for name, seqno := range map[string]int64{"c": 100, "d": 101} {
+			n := at(Stopped, seqno)
+			n.Generation = 2
+			r.Nodes[name] = n
+		}
+	}).decree("a", "test", true, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := decide(situation{record: r, self: "a"})
+	if first.action != bootstrap {
+		t.Fatalf("got %s because %q", first.action, first.reason)
+	}
+	r = first.record
+	if got, want := r.Forks[len(r.Forks)-1], (Fork{3, 100}); got != want {
+		t.Errorf("got fork %v, want %v", got, want)
+	}
+	for name, want := range map[string]bool{"a": false, "b": true, "c": false, "d": true} {
+		if got := r.diverged(r.Nodes[name]); got != want {
+			t.Errorf("%s: got diverged %v, want %v", name, got, want)
+		}
 	}
 }

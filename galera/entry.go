@@ -23,7 +23,7 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
-	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: old.Generation}
+	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old)}
 	if known {
 		n.Lost = old.losses(l)
 	}
@@ -32,6 +32,15 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 		c.Adopted = true // these data are older than the record
 	}
 	return c
+}
+
+// historyOf is the generation of a node's data: what is written beside them, as far as the record
+// goes; or else what its entry says.
+func (r *Record) historyOf(written int, old Node) int {
+	if written == 0 {
+		return old.Generation
+	}
+	return min(written, r.Generation)
 }
 
 // losses is what the node had by its old entry and has no more.
@@ -53,10 +62,12 @@ func (n Node) losses(l local) *Lost {
 
 // synced is a copy of the record that says: the node takes part in its cluster.
 // Me is what it is called there, and view are all who are in it; none when that is not known.
-func (r *Record) synced(name, uuid, me string, view []string, s stamp) *Record {
+// Generation is what is written beside its data; 0 when nothing is.
+func (r *Record) synced(name, uuid, me string, view []string, generation int, s stamp) *Record {
 	n := r.Nodes[name]
 	n.Member = me
-	n.State, n.Data, n.Generation, n.Lost, n.Waits = Synced, Full, r.Generation, nil, ""
+	n.State, n.Data, n.Lost, n.Waits = Synced, Full, nil, ""
+	n.Generation = max(r.historyOf(generation, n), r.newestIn(view))
 	if n.UUID != uuid {
 		n.Position = Position{UUID: uuid}
 	}
@@ -69,6 +80,17 @@ func (r *Record) synced(name, uuid, me string, view []string, s stamp) *Record {
 		c.Adopted = false // all who are in the cluster are in the record
 	}
 	return c
+}
+
+// newestIn is the newest generation of the nodes of the record that are in a view: who is in one
+// with them is in their history from now on, whatever its start went by.
+func (r *Record) newestIn(view []string) (generation int) {
+	for _, n := range r.Nodes {
+		if n.State == Synced && slices.Contains(view, n.Member) {
+			generation = max(generation, n.Generation)
+		}
+	}
+	return generation
 }
 
 // has says whether a member of a view is a node of the record.

@@ -226,7 +226,7 @@ func removeGaleras(dir *safefs.Dir) error {
 // after it has looked for a cluster to join in vain.
 func leftByGalera(name string) bool {
 	switch name {
-	case "grastate.dat", "gvwstate.dat", "galera.cache", "wsrep.json":
+	case "grastate.dat", "gvwstate.dat", "galera.cache", "wsrep.json", generationName:
 		return true
 	}
 	return strings.HasPrefix(name, "gcache.page.")

@@ -43,12 +43,15 @@ type Joined struct {
 	recorded bool      // that it is synced
 	checked  time.Time // when the record was last seen to say so, or asked
 	record   General   // as it was written
-	lonely   time.Time // since when it has no primary component, or is stuck; zero when it is well
-	synced   time.Time // when it was last seen to be
-	reached  time.Time // when the API server was last asked for while the server was lonely
-	donors   bool      // whether anybody listened who may give a transfer,
-	sought   time.Time // at that time
-	failure  string    // that was logged last
+
+	generation int // what is written beside the data; 0 when nothing is
+
+	lonely  time.Time // since when it has no primary component, or is stuck; zero when it is well
+	synced  time.Time // when it was last seen to be
+	reached time.Time // when the API server was last asked for while the server was lonely
+	donors  bool      // whether anybody listened who may give a transfer,
+	sought  time.Time // at that time
+	failure string    // that was logged last
 }
 
 // Run notes in the record that the server is Synced as soon as it is, and goes on
@@ -68,6 +71,8 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 		return err
 	}
 	j.dir = dataDir{j.settings.DataDir, j.Server, j.File}
+	// A full transfer may remove the file. An error is the next reader's, who reports it.
+	j.generation, _ = j.dir.generation()
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
 	}
@@ -227,13 +232,33 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	}
 	s := stamp{j.settings.Address, j.Pod, token(), time.Now().UTC()}
 	me, view := j.dir.lastView()
-	r = r.synced(j.settings.Node, uuid, me, view, s)
+	if r, err = j.syncedIn(r, uuid, me, view, s); err != nil {
+		return err
+	}
 	if _, err := j.store.put(ctx, old, r); err != nil {
 		return err
 	}
 	j.recorded, j.checked, j.record = true, time.Now(), r.General
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
+}
+
+// syncedIn is the record with the node Synced. The generation of its data is written beside them
+// when it has changed, or a transfer has removed it.
+func (j *Joined) syncedIn(r *Record, uuid, me string, view []string, s stamp) (*Record, error) {
+	written, err := j.dir.generation()
+	if err != nil {
+		return nil, err
+	}
+	if written > 0 {
+		j.generation = written
+	}
+	r = r.synced(j.settings.Node, uuid, me, view, j.generation, s)
+	j.generation = r.Nodes[j.settings.Node].Generation
+	if j.generation == written {
+		return r, nil
+	}
+	return r, j.dir.setGeneration(j.generation)
 }
 
 // recheck looks whether the record still says that the server may run. An API server that is

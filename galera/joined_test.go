@@ -105,6 +105,56 @@ func TestJoinedEndsDecision(t *testing.T) {
 	}
 }
 
+// A server that was started before a forced decision, and notes itself after it, is of the history of
+// before, so that the decision's fork applies to it; unless it is in a view with the new history's.
+func TestSyncedInItsHistory(t *testing.T) {
+	t.Parallel()
+	const otherMember, ownMember = "11111111-0000", "22222222-0000"
+	for name, c := range map[string]struct {
+		entry      *Node
+		generation int // beside the data
+		view       string
+		want       int
+	}{
+		"alone, and its entry was deleted":          {nil, 1, ownMember, 1},
+		"alone, and its entry is there":             {&Node{State: Joining, Data: NoData, Generation: 1}, 1, ownMember, 1},
+		"alone, and nothing is beside the data":     {&Node{State: Joining, Data: NoData, Generation: 1}, 0, ownMember, 1},
+		"with the node that was decided for":        {nil, 1, ownMember + "\nmember: " + otherMember, 2},
+		"started after the decision":                {&Node{State: Joining, Data: NoData, Generation: 2}, 2, ownMember, 2},
+		"not in the record, and nothing is written": {nil, 0, ownMember, 0},
+	} {
+		w := newModel(1)
+		w.calm = true // nothing gets lost on the way
+		w.record = nodes(map[string]Node{"b": {State: Synced, Data: Full, Position: Position{oneUUID, 100}, Generation: 2, Member: otherMember}})
+		w.record.Generation, w.record.Forks = 2, []Fork{{2, 100}}
+		if c.entry != nil {
+			w.record.Nodes["a"] = *c.entry
+		}
+		d := dir(t, oneUUID+":120", map[string]string{
+			"grastate.dat": saved(oneUUID, -1, 0), "gvwstate.dat": "my_uuid: " + ownMember + "\nmember: " + c.view + "\n",
+		})
+		j := &Joined{
+			NodeCommand: NodeCommand{Log: slog.New(slog.DiscardHandler)}, dir: d, store: w.node("a"),
+			settings: Settings{Cluster: "test", Node: "a"}, generation: c.generation,
+		} // a transfer has removed the file
+		if err := j.note(t.Context()); err != nil {
+			t.Errorf("%s: got %v", name, err)
+			continue
+		}
+		if got := w.record.Nodes["a"].Generation; got != c.want {
+			t.Errorf("%s: got generation %d, want %d", name, got, c.want)
+		}
+		if got, err := d.generation(); err != nil || got != c.want {
+			t.Errorf("%s: beside the data: got %d, %v, want %d", name, got, err, c.want)
+		}
+		n := w.record.Nodes["a"]
+		n.Seqno = 120
+		if got, want := w.record.diverged(n), c.want < 2; got != want {
+			t.Errorf("%s: got diverged %v, want %v", name, got, want)
+		}
+	}
+}
+
 // A server is alone that waits for a transfer while nobody listens who could give it; one that
 // opens its own tables is at work.
 func TestLonely(t *testing.T) {

@@ -22,6 +22,11 @@ const (
 	// say that the server does not run.
 	markerName = "kconfd-offer"
 
+	// generationName is a file in the data directory: the record's generation at the last
+	// start that the record decided. So the data themselves say of which history they are,
+	// also when the node has another name by then, or its entry is gone.
+	generationName = "kconfd-generation"
+
 	grastateName = "grastate.dat"
 	gvwstateName = "gvwstate.dat"
 
@@ -39,6 +44,8 @@ type local struct {
 	safe     bool // safe_to_bootstrap
 	marked   bool // see markerName
 	view     int  // members of the last view; 0 when that was left well
+
+	generation int // see generationName; 0 when it is not known
 }
 
 // A dataDir is the data directory of a server that does not run.
@@ -67,7 +74,11 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 	if err != nil {
 		return local{}, err
 	}
-	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members)}
+	generation, err := d.generation()
+	if err != nil {
+		return local{}, err
+	}
+	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members), generation: generation}
 	switch {
 	case state.none, state.found && !tables:
 		l.data = Partial
@@ -237,6 +248,27 @@ func (d dataDir) mark() error {
 	return d.write(markerName, []byte("The record of the cluster may say that this server does not run.\n"))
 }
 
+// generation is what the file of that name says; 0 when it says nothing.
+func (d dataDir) generation() (int, error) {
+	content, err := readIn(d.join(generationName), d.file, maxStateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	generation, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || generation < 0 || generation > maxGeneration {
+		return 0, nil // as if a power cut had erased it
+	}
+	return generation, nil
+}
+
+// setGeneration writes the generation of the history that the data are of from now on.
+func (d dataDir) setGeneration(generation int) error {
+	return d.write(generationName, fmt.Appendln(nil, generation))
+}
+
 // write puts a file into the directory, whole and for good.
 func (d dataDir) write(name string, content []byte) error {
 	return d.do(func() error {
@@ -283,7 +315,31 @@ func (d dataDir) allowBootstrap() error {
 	return d.write(grastateName, safe.ReplaceAll(content, []byte("safe_to_bootstrap: 1")))
 }
 
-// discard makes the server ask for all data of another one.
+// discard makes the server ask for all data of another one. Where there is no directory, as
+// in a new volume, it makes that.
 func (d dataDir) discard() error {
+	if err := d.create(); err != nil {
+		return fmt.Errorf("making it: %w", err)
+	}
 	return d.write(grastateName, []byte("# GALERA saved state\nversion: 2.1\nuuid:    "+noUUID+"\nseqno:   -1\nsafe_to_bootstrap: 0\n"))
+}
+
+// create makes the directory, for the server's user, where it is missing.
+func (d dataDir) create() error {
+	if exists(d.path) {
+		return nil
+	}
+	server, err := serverAccount(d.file)
+	if err != nil {
+		return err
+	}
+	beside, err := accountBeside(d.path, server)
+	if err != nil {
+		return err
+	}
+	err = beside.do(func() error { return os.Mkdir(d.path, 0o700) })
+	if err != nil || beside == server {
+		return err
+	}
+	return server.take(d.path)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,6 +120,79 @@ func TestPrepareFiles(t *testing.T) {
 	}
 }
 
+// A node that joins from a new volume leaves a sign there before the record says that its
+// server may run. A server that ends at once has not lost data then.
+func TestJoinFromNewVolume(t *testing.T) {
+	t.Parallel()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := dir(t, "", map[string]string{"my.cnf": "[mysqld]\nuser=" + me.Username + "\n"})
+	d.file = d.join("my.cnf")
+	d.path = d.join("not/there")
+	if err := d.discard(); err == nil {
+		t.Error("without the volume: got no error")
+	}
+	d.path = filepath.Dir(d.path)
+	if err := d.discard(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.inspect(t.Context())
+	if err != nil || got.data != Partial {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	joining := has(Joining, NoData)
+	if lost := joining.losses(got); lost != nil {
+		t.Errorf("on the same volume: got %+v lost", lost)
+	}
+	if lost := joining.losses(local{data: NoData}); lost == nil || !lost.Unknown {
+		t.Errorf("on a new volume: got %+v lost", lost)
+	}
+}
+
+// Data say of which history they are, whatever their node is called and whatever its entry says.
+func TestGenerationOfData(t *testing.T) {
+	t.Parallel()
+	d := dir(t, oneUUID+":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""})
+	if got, err := d.generation(); err != nil || got != 0 {
+		t.Errorf("without one: got %d, %v", got, err)
+	}
+	if err := d.setGeneration(3); err != nil {
+		t.Fatal(err)
+	}
+	l, err := d.inspect(t.Context())
+	if err != nil || l.generation != 3 {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	for name, c := range map[string]struct {
+		generation int // of the record
+		entry      *Node
+		want       int
+	}{
+		"not in the record":                 {5, nil, 3},
+		"in the record, with a newer entry": {5, &Node{State: Stopped, Data: Full, Position: Position{oneUUID, 9}, Generation: 5}, 3},
+		"an older record":                   {2, &Node{State: Stopped, Data: Full, Position: Position{oneUUID, 9}, Generation: 2}, 2},
+	} {
+		r := newRecord("test")
+		r.Generation = c.generation
+		if c.entry != nil {
+			r.Nodes["a"] = *c.entry
+		}
+		if got := r.resting("a", Offered, l, stamp{}).Nodes["a"].Generation; got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+	for _, content := range []string{"", "x", "-1", "99999999999999999999"} {
+		if err := d.write(generationName, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.generation(); err != nil || got != 0 {
+			t.Errorf("%q: got %d, %v", content, got, err)
+		}
+	}
+}
+
 func TestLosses(t *testing.T) {
 	t.Parallel()
 	full := func(seqno int64) local { return local{data: Full, position: Position{oneUUID, seqno}} }
@@ -164,15 +238,15 @@ func TestAdopted(t *testing.T) {
 		t.Error("data of a server without a cluster, older than the record, are not noticed")
 	}
 	// One that is gone and one that nobody knows are two members as well.
-	gone := r.synced("a", oneUUID, "old member a", []string{"old member a", "member x", "old member b"}, stamp{})
-	if !gone.synced("b", oneUUID, "member b", []string{"member b", "member x"}, stamp{}).Adopted {
+	gone := r.synced("a", oneUUID, "old member a", []string{"old member a", "member x", "old member b"}, 0, stamp{})
+	if !gone.synced("b", oneUUID, "member b", []string{"member b", "member x"}, 0, stamp{}).Adopted {
 		t.Error("the record is taken for whole, and one of the two members of the cluster is not in it")
 	}
 	for i, name := range []string{"a", "b", "c"} {
 		if !r.Adopted {
 			t.Errorf("not adopted any more with %d of 3 nodes", i)
 		}
-		r = r.synced(name, oneUUID, "member "+name, []string{"member a", "member b", "member c"}, stamp{})
+		r = r.synced(name, oneUUID, "member "+name, []string{"member a", "member b", "member c"}, 0, stamp{})
 	}
 	if r.Adopted || r.UUID != oneUUID {
 		t.Errorf("got %+v", r)
@@ -185,7 +259,7 @@ func TestSyncedEndsDecision(t *testing.T) {
 	t.Parallel()
 	r := nodes(map[string]Node{"a": at(Synced, 9), "b": at(Synced, 9)})
 	r.Bootstrap = &Decree{From: "b", Force: true, Over: map[string]string{"a": r.Nodes["a"].standing()}}
-	if got := r.synced("b", oneUUID, "", nil, stamp{}); got.Bootstrap != nil {
+	if got := r.synced("b", oneUUID, "", nil, 0, stamp{}); got.Bootstrap != nil {
 		t.Errorf("got %+v", got.Bootstrap)
 	}
 }

@@ -3,10 +3,12 @@ package galera
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,31 +20,43 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// TestMain adds the flags of TestModel. Each seed is another game; `make model` plays many.
+func TestMain(m *testing.M) {
+	flag.Uint64("model.games", 500, "how many games TestModel plays")
+	flag.Uint64("model.seed", 0, "seed of its first game")
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+func modelFlag(name string) uint64 {
+	return flag.Lookup(name).Value.(flag.Getter).Get().(uint64)
+}
+
 // TestModel plays with the code of the commands, as it is, on nodes, servers and an API
 // server that are made up: crashes at any moment, orderly stops, lost volumes, lost and
 // late answers, and writes. At every moment there is one primary component at the most,
 // and nobody becomes the first without all that anybody was told to be written.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	const games = 1500
+	games := modelFlag("model.games")
 	sum := map[string]int{}
-	for seed := range uint64(games) {
-		w := newModel(seed)
-		for range 400 {
-			w.move()
-		}
-		w.settle()
+	for i := range games {
+		w := newModel(modelFlag("model.seed") + i)
+		w.play()
 		for what, n := range w.count {
 			sum[what] += n
 		}
 		if w.fault != "" {
-			t.Fatalf("seed %d: %s\n%s", seed, w.fault, strings.Join(w.story[max(0, len(w.story)-60):], "\n"))
+			t.Fatalf("seed %d: %s\n%s", w.seed, w.fault, strings.Join(w.story, "\n"))
 		}
 	}
 	t.Log(sum)
+	if games < 100 {
+		return
+	}
 	// A game that never gets so far would prove nothing.
-	for _, what := range []string{"founded", "elected", "joined", "view came back", "alone", "write", "volume lost", "late write carried out", "answer lost", "came back", "given up"} {
-		if sum[what] < games/20 {
+	for _, what := range []string{"founded", "elected", "joined", "view came back", "alone", "write", "volume lost", "late write carried out", "answer lost", "came back", "given up", "decided", "forced", "renamed"} {
+		if sum[what] < int(games/20) {
 			t.Errorf("%q came about %d times in %d games", what, sum[what], games)
 		}
 	}
@@ -50,6 +64,7 @@ func TestModel(t *testing.T) {
 
 // A model is a whole world.
 type model struct {
+	seed    uint64
 	random  *rand.Rand
 	nodes   []*modelNode
 	record  *Record
@@ -63,12 +78,14 @@ type model struct {
 	count   map[string]int
 	calm    bool // nothing goes wrong any more
 	lossy   bool // volumes are lost
+	manned  bool // people decide, and the API server is never away
 }
 
 // A modelNode is a volume, and perhaps a start or a server.
 type modelNode struct {
 	w    *model
-	name string
+	name string // of the host, and behind a hyphen how often it was changed
+	host string
 	pod  int
 
 	// The volume.
@@ -79,6 +96,9 @@ type modelNode struct {
 	marker  bool
 	safe    bool
 	view    modelView // the last primary one, while it was not left well
+	lost    bool      // one before it was lost
+
+	generation int
 
 	away     bool // the API server, for this node
 	start    *Start
@@ -98,11 +118,29 @@ type modelView struct {
 }
 
 func newModel(seed uint64) *model {
-	w := &model{random: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}, lossy: seed%2 == 0}
+	w := &model{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), count: map[string]int{}, lossy: seed%2 == 0, manned: seed%4 >= 2}
 	for _, name := range []string{"a", "b", "c"} {
-		w.nodes = append(w.nodes, &modelNode{w: w, name: name})
+		w.nodes = append(w.nodes, &modelNode{w: w, name: name, host: name})
 	}
 	return w
+}
+
+// play plays a game up to its first fault.
+func (w *model) play() {
+	for range 400 {
+		if w.move(); w.fault != "" {
+			return
+		}
+	}
+	w.settle()
+}
+
+// fail notes the first fault. What comes after it in the same move proves nothing.
+func (w *model) fail(format string, args ...any) {
+	if w.fault == "" {
+		w.fault = fmt.Sprintf(format, args...)
+		w.tell("fault: %s", w.fault)
+	}
 }
 
 func (w *model) tell(format string, args ...any) {
@@ -112,7 +150,8 @@ func (w *model) tell(format string, args ...any) {
 func (w *model) chance(oneIn int) bool { return !w.calm && w.random.IntN(oneIn) == 0 }
 
 func (w *model) node(name string) *modelNode {
-	return w.nodes[slices.IndexFunc(w.nodes, func(n *modelNode) bool { return n.name == name })]
+	host, _, _ := strings.Cut(name, "-")
+	return w.nodes[slices.IndexFunc(w.nodes, func(n *modelNode) bool { return n.host == host })]
 }
 
 // move lets one thing happen.
@@ -133,7 +172,11 @@ func (w *model) move() {
 		}
 	case w.lossy && w.chance(150):
 		n.lose()
-	case w.chance(25):
+	case w.manned && w.chance(80):
+		w.person(n)
+	case w.manned && !w.lossy && w.chance(200):
+		n.rename()
+	case !w.manned && w.chance(25):
 		n.away = !n.away
 	case len(w.late) > 0 && w.random.IntN(10) == 0:
 		w.count["late write carried out"]++
@@ -149,6 +192,42 @@ func (w *model) move() {
 	w.check()
 }
 
+// The names under which people decide.
+const (
+	carefulPerson = "a careful person"
+	forcingPerson = "a person with force"
+)
+
+// person lets a person decide that the node is to be the first, with force or without. Who uses
+// force may be wrong about what runs.
+func (w *model) person(n *modelNode) {
+	by := carefulPerson
+	if w.random.IntN(2) == 0 {
+		by = forcingPerson
+	}
+	if w.record == nil {
+		return
+	}
+	r, told, err := w.record.decree(n.name, by, by == forcingPerson, time.Now())
+	if err != nil {
+		return
+	}
+	w.tell("%s decides for %s, against %q", by, n.name, told)
+	w.count["decided"]++
+	w.version++
+	w.record = r
+}
+
+// forget forgets the rows that the node does not have, when it carries out a forced decision with
+// the record: that is what the person wanted.
+func (w *model) forget(n *modelNode, r *Record) {
+	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingPerson || len(r.Forks) == len(w.record.Forks) {
+		return
+	}
+	w.count["forced"]++
+	w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
+}
+
 // settle lets the world go on without faults. Whatever is not lost comes back then.
 func (w *model) settle() {
 	w.calm = true
@@ -156,9 +235,11 @@ func (w *model) settle() {
 		n.away = false
 	}
 	for range 600 {
-		w.move()
+		if w.move(); w.fault != "" {
+			return
+		}
 	}
-	if w.fault != "" || w.record == nil {
+	if w.record == nil {
 		return
 	}
 	for _, n := range w.nodes {
@@ -170,7 +251,7 @@ func (w *model) settle() {
 		lost := slices.ContainsFunc(slices.Collect(maps.Values(w.record.Nodes)), func(n Node) bool { return n.Lost != nil })
 		nothing := !slices.ContainsFunc(w.nodes, func(n *modelNode) bool { return n.tables })
 		if !lost && !nothing && !w.record.Adopted {
-			w.fault = fmt.Sprintf("%s is not back, and nobody has lost anything: %+v", n.name, w.record)
+			w.fail("%s is not back, and nobody has lost anything: %+v", n.name, w.record)
 		}
 	}
 }
@@ -183,8 +264,16 @@ func (w *model) check() {
 			component[n.view.number] = true
 		}
 	}
-	if len(component) > 1 && w.fault == "" {
-		w.fault = "there are two primary components"
+	if len(component) > 1 {
+		w.fail("there are two primary components")
+	}
+	if w.record == nil {
+		return
+	}
+	for name, entry := range w.record.Nodes {
+		if entry.Lost != nil && !w.node(name).lost {
+			w.fail("the record says that %s lost data, and it never lost a volume", name)
+		}
 	}
 }
 
@@ -291,8 +380,35 @@ func (n *modelNode) lose() {
 	n.kill()
 	n.w.count["volume lost"]++
 	n.w.tell("%s loses its volume", n.name)
-	n.uuid, n.rows, n.tables, n.partial, n.marker, n.safe, n.view = "", nil, false, false, false, false, modelView{}
+	n.uuid, n.rows, n.tables, n.partial, n.marker, n.safe, n.view, n.lost = "", nil, false, false, false, false, modelView{}, true
+	n.generation = 0
 	n.pod++
+}
+
+// rename gives a node another name, while by the record its server does not run: what may run under
+// the old name, also by a write that is still on its way, is waited for until a person decides.
+func (n *modelNode) rename() {
+	w := n.w
+	if w.record == nil || n.running || len(w.late) > 0 || w.record.Nodes[n.name].State.mayRun() || w.record.Founder == n.name && w.record.UUID == "" {
+		return
+	}
+	if d := w.record.Bootstrap; d != nil && d.From == n.name {
+		return // the others would wait for it
+	}
+	n.start = nil
+	old := n.name
+	n.pod++
+	n.name = fmt.Sprintf("%s-%d", n.host, n.pod)
+	for _, m := range w.nodes {
+		for i, member := range m.view.members { // members of views have identities of their own
+			if member == old {
+				m.view.members = slices.Clone(m.view.members)
+				m.view.members[i] = n.name
+			}
+		}
+	}
+	w.tell("%s is called %s from now on", old, n.name)
+	n.count("renamed")
 }
 
 // write writes a row to a node. Who wrote it has it for good, and all others have got it.
@@ -316,7 +432,7 @@ func (n *modelNode) flush() {
 	}
 }
 
-func (n *modelNode) address() string { return "10.0.0." + n.name }
+func (n *modelNode) address() string { return "10.0.0." + n.host }
 func (n *modelNode) podName() string { return fmt.Sprintf("%s-%d", n.name, n.pod) }
 
 // step lets a node go on.
@@ -336,7 +452,7 @@ func (n *modelNode) prepare() {
 	n.start = &Start{
 		NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)},
 		settings:    Settings{Cluster: "test", Node: n.name, Address: n.address()},
-		dir:         n, store: n, look: n.look, boot: n.boot, local: l,
+		dir:         n, store: n, look: n.look, dial: n.dial, boot: n.boot, local: l,
 		run: token(), attempts: map[string]decision{}, begun: time.Now(), reach: reachTimeout,
 	}
 }
@@ -362,6 +478,9 @@ func (n *modelNode) decide() {
 	if !d.keepView {
 		n.view = modelView{}
 	}
+	if err := s.keepGeneration(d); err != nil {
+		w.fail("%v", err)
+	}
 	n.marker, n.start, n.running, n.patience = false, nil, true, 0
 	switch {
 	case d.action == bootstrap:
@@ -378,14 +497,17 @@ func (n *modelNode) decide() {
 func (n *modelNode) lead() {
 	w := n.w
 	if len(w.members()) > 0 {
-		w.fault = n.name + " becomes the first while there is a primary component"
+		w.fail("%s becomes the first while there is a primary component", n.name)
 	}
 	for _, row := range w.acked {
 		// Where every volume was lost, the rows are, whatever is done.
 		kept := slices.ContainsFunc(w.nodes, func(m *modelNode) bool { return m.tables && !m.partial && slices.Contains(m.rows, row) })
-		if !slices.Contains(n.rows, row) && (kept || n.uuid != "") && w.fault == "" {
-			w.fault = fmt.Sprintf("%s becomes the first without row %d", n.name, row)
+		if !slices.Contains(n.rows, row) && (kept || n.uuid != "") {
+			w.fail("%s becomes the first without row %d", n.name, row)
 		}
+	}
+	if n.uuid == "" && len(w.acked) > 0 {
+		w.fail("%s founds anew, and %d rows were acknowledged before", n.name, len(w.acked))
 	}
 	if n.uuid == "" {
 		n.uuid = fmt.Sprintf("uuid-%d", w.views)
@@ -431,8 +553,8 @@ func (n *modelNode) join(members []*modelNode) {
 	from := members[donor]
 	from.flush()
 	full := n.uuid != from.uuid || n.partial || !n.tables || len(n.rows) > len(from.rows)
-	if n.uuid == from.uuid && !n.partial && !slices.Equal(n.rows, from.rows[:min(len(n.rows), len(from.rows))]) && n.w.fault == "" {
-		n.w.fault = fmt.Sprintf("%s has other rows than %s: %v and %v", n.name, from.name, n.rows, from.rows)
+	if n.uuid == from.uuid && !n.partial && !slices.Equal(n.rows, from.rows[:min(len(n.rows), len(from.rows))]) {
+		n.w.fail("%s has other rows than %s: %v and %v", n.name, from.name, n.rows, from.rows)
 	}
 	n.uuid, n.rows = from.uuid, slices.Clone(from.rows)
 	if full {
@@ -482,7 +604,9 @@ func (n *modelNode) note() {
 		r = old.Record
 	}
 	s := stamp{n.address(), n.podName(), token(), time.Now()}
-	_, err = n.put(context.Background(), old, r.synced(n.name, n.uuid, n.name, n.view.members, s))
+	r = r.synced(n.name, n.uuid, n.name, n.view.members, n.generation, s)
+	n.generation = r.Nodes[n.name].Generation
+	_, err = n.put(context.Background(), old, r)
 	n.noted = err == nil
 }
 
@@ -496,13 +620,19 @@ func (n *modelNode) look(context.Context) (open []peer) {
 	return open
 }
 
+// dial finds the servers that run at addresses.
+func (n *modelNode) dial(ctx context.Context, peers []peer) []peer {
+	open := n.look(ctx)
+	return slices.DeleteFunc(slices.Clone(peers), func(p peer) bool { return !slices.Contains(open, p) })
+}
+
 func (n *modelNode) boot(context.Context) error {
 	n.tables = true
 	return nil
 }
 
 func (n *modelNode) inspect(context.Context) (local, error) {
-	l := local{data: NoData, marked: n.marker, safe: n.safe, view: len(n.view.members)}
+	l := local{data: NoData, marked: n.marker, safe: n.safe, view: len(n.view.members), generation: n.generation}
 	switch {
 	case n.partial:
 		l.data = Partial
@@ -514,7 +644,11 @@ func (n *modelNode) inspect(context.Context) (local, error) {
 	return l, nil
 }
 
-func (n *modelNode) mark() error           { n.marker = true; return nil }
+func (n *modelNode) mark() error { n.marker = true; return nil }
+func (n *modelNode) setGeneration(generation int) error {
+	n.generation = generation
+	return nil
+}
 func (n *modelNode) discard() error        { n.partial = true; return nil }
 func (n *modelNode) allowBootstrap() error { return nil }
 func (n *modelNode) remove(...string) error {
@@ -545,6 +679,7 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 		if version != fmt.Sprint(w.version) {
 			return &RequestError{"update", "test", apierrors.NewConflict(schema.GroupResource{}, "test", errModel)}
 		}
+		w.forget(n, r)
 		w.version++
 		w.record = r
 		return nil

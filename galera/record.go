@@ -212,17 +212,41 @@ func (r *Record) into(data map[string]string) error {
 	if err := r.check(); err != nil {
 		return fmt.Errorf("writing a record that is not valid: %w", err)
 	}
-	maps.DeleteFunc(data, func(key, _ string) bool { return strings.HasPrefix(key, nodePrefix) })
 	values := map[string]any{clusterKey: r.General}
 	for name, n := range r.Nodes {
 		values[nodePrefix+name] = n
 	}
+	next := maps.Clone(data)
+	maps.DeleteFunc(next, func(key, _ string) bool { return strings.HasPrefix(key, nodePrefix) })
 	for key, value := range values {
-		text, err := json.Marshal(value)
+		text, err := encode(value)
 		if err != nil {
 			return fmt.Errorf("key %q: %w", key, err)
 		}
-		data[key] = string(text)
+		next[key] = text
 	}
+	if size := sizeOf(next); size > maxRecord {
+		return fmt.Errorf("writing a record of %d nodes: it has %d bytes, and a ConfigMap takes %d bytes: "+
+			"remove the key \"node.NAME\" of each node that does not exist any more from the ConfigMap, and what else is in it", len(r.Nodes), size, maxRecord)
+	}
+	clear(data)
+	maps.Copy(data, next)
 	return nil
+}
+
+// encode is the value as JSON. Unlike json.Marshal it does not write six bytes for a character of HTML.
+func encode(value any) (string, error) {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return strings.TrimSuffix(text.String(), "\n"), err
+}
+
+// sizeOf is what the API server counts of a ConfigMap's data, in bytes.
+func sizeOf(data map[string]string) (size int) {
+	for _, value := range data {
+		size += len(value)
+	}
+	return size
 }

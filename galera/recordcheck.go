@@ -19,6 +19,9 @@ const (
 	// maxNodes is how many nodes a record may have. An object has no room for more.
 	maxNodes = 1000
 
+	// maxRecord is how large the data of a ConfigMap may be, in bytes.
+	maxRecord = 1 << 20
+
 	// maxForks is how many forks a record may have.
 	maxForks = 10_000
 

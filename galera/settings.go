@@ -20,6 +20,9 @@ import (
 // dialTimeout is how long a look at a peer may take, its name's resolution included.
 const dialTimeout = time.Second
 
+// defaultPort is the one of members, where nothing else is said.
+const defaultPort = "4567"
+
 // Settings are what a node's option file says of the node and its cluster.
 type Settings struct {
 	File       string
@@ -84,6 +87,27 @@ func (c NodeCommand) read() (Settings, error) {
 	return s, err
 }
 
+// checkNodeAddress demands an IP address that is written as all others write it: the nodes find each
+// other in the record by it.
+func checkNodeAddress(address string) error {
+	const setting, hint = "wsrep_node_address", "set the IP address at which the other nodes reach this one"
+	if address == "" {
+		return fmt.Errorf("%s is empty: %s", setting, hint)
+	}
+	ip, err := netip.ParseAddr(address)
+	switch canonical := ip.Unmap().String(); {
+	case err != nil:
+		return fmt.Errorf("%s %q is not an IP address: %s", setting, address, hint)
+	case ip.Zone() != "":
+		return fmt.Errorf("%s %q has a zone: %s", setting, address, hint)
+	case ip.IsUnspecified() || ip.IsMulticast():
+		return fmt.Errorf("%s %q is no address of a node: %s", setting, address, hint)
+	case address != canonical:
+		return fmt.Errorf("%s %q is not written as %q, by which the other nodes know it", setting, address, canonical)
+	}
+	return nil
+}
+
 // bareHost is the host in HOST, HOST:PORT, [HOST] or [HOST]:PORT.
 func bareHost(s string) string {
 	if host, _, err := net.SplitHostPort(s); err == nil {
@@ -107,6 +131,11 @@ func (s Settings) peers(ctx context.Context) []peer {
 			all = append(all, peer{address, member.port})
 		}
 	}
+	return s.elsewhere(all)
+}
+
+// elsewhere are those of the peers that are not this machine's.
+func (s Settings) elsewhere(all []peer) []peer {
 	own := []string{s.Address}
 	addresses, _ := net.InterfaceAddrs()
 	for _, a := range addresses {
@@ -122,7 +151,7 @@ func memberOf(entry string) peer {
 	if host, port, err := net.SplitHostPort(entry); err == nil {
 		return peer{host, port}
 	}
-	return peer{bareHost(entry), "4567"}
+	return peer{bareHost(entry), defaultPort}
 }
 
 func resolve(ctx context.Context, host string) []string {

@@ -8,8 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,6 +33,7 @@ type disk interface {
 	discard() error
 	allowBootstrap() error
 	remove(names ...string) error
+	setGeneration(int) error
 }
 
 // records is where the record is kept: a [Store].
@@ -62,8 +63,12 @@ type Start struct {
 	settings Settings
 	dir      disk
 	store    records
-	look     func(context.Context) []peer // those who listen
-	boot     func(context.Context) error  // the first
+	look     func(context.Context) []peer // those who listen, of the option file
+
+	// dial gives those of the peers at which somebody listens.
+	dial func(context.Context, []peer) []peer
+
+	boot     func(context.Context) error // the first
 	local    local
 	run      string // begins the tokens of this start
 	offer    string // the token of the offer
@@ -127,13 +132,16 @@ func (s *Start) prepare(ctx context.Context) (err error) {
 	if len(s.settings.Peers) == 0 {
 		return fmt.Errorf("reading %q: %w", s.File, errNoSettings)
 	}
+	if err := checkNodeAddress(s.settings.Address); err != nil {
+		return fmt.Errorf("reading %q: %w", s.File, err)
+	}
 	store, err := s.Store(s.settings.Cluster)
 	if err != nil {
 		return err
 	}
 	s.store = store
 	boot := FirstBoot{DataDir: s.settings.DataDir, DefaultsFile: s.File, Server: s.Server, Environment: s.Lookup}
-	s.look, s.boot, s.reach = s.listening, boot.Run, reachTimeout
+	s.look, s.dial, s.boot, s.reach = s.listening, listening, boot.Run, reachTimeout
 	s.run, s.attempts = token(), map[string]decision{}
 	s.dir = dataDir{s.settings.DataDir, s.Server, s.File}
 	if err := s.judge(ctx); err != nil {
@@ -254,6 +262,7 @@ func (s *Start) try(ctx context.Context) (decision, error) {
 	d := decide(situation{
 		record: old.Record, self: s.settings.Node, view: s.local.view, waited: time.Since(s.since),
 		listening: texts(old.candidates(s.settings.Node, open)), contrary: texts(old.contrary(s.settings.Node, open)),
+		anyone: texts(s.anyone(ctx, old.Record, open)),
 	})
 	return s.step(ctx, old, d)
 }
@@ -263,7 +272,17 @@ func (s *Start) listening(ctx context.Context) []peer {
 	if live, err := ReadSettings(s.File); err == nil {
 		s.settings.Peers = live.Peers
 	}
-	return listening(ctx, s.settings.peers(ctx))
+	return s.dial(ctx, s.settings.peers(ctx))
+}
+
+// anyone are the peers who listen, and where this node is decided to be the first, the others who
+// listen at their addresses in the record as well: the option file may not have them any more.
+func (s *Start) anyone(ctx context.Context, r *Record, open []peer) []peer {
+	if d := r.Bootstrap; d == nil || d.From != s.settings.Node {
+		return open
+	}
+	unseen := slices.DeleteFunc(s.settings.elsewhere(r.peers(s.settings.Node)), func(p peer) bool { return slices.Contains(open, p) })
+	return slices.Concat(open, s.dial(ctx, unseen))
 }
 
 // step does what was decided.
@@ -281,16 +300,30 @@ func (s *Start) step(ctx context.Context, old *stored, d decision) (decision, er
 	case found:
 		return d, s.firstBoot(ctx)
 	}
-	if d.discard {
-		s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
-		if err := s.dir.discard(); err != nil {
-			return d, err
-		}
+	if err := s.beforeTransfer(d); err != nil {
+		return d, err
 	}
 	token := s.token()
 	s.attempts[token] = d
 	_, err := s.store.put(ctx, old, d.record.with(s.settings.Node, d.record.Nodes[s.settings.Node], s.stamp(token)))
 	return d, err
+}
+
+// beforeTransfer makes the data directory one that waits for a full transfer, where the
+// decision leads to that. It is done before the record says that the server may run: when the
+// server ends without having written anything, the next start finds the same volume without
+// data, and not one that was replaced and may have had some.
+func (s *Start) beforeTransfer(d decision) error {
+	switch {
+	case d.discard:
+		s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
+	case d.action != join || s.local.data != NoData:
+		return nil
+	}
+	if err := s.dir.discard(); err != nil {
+		return fmt.Errorf("preparing the data directory %q for a transfer: %w", s.settings.DataDir, err)
+	}
+	return nil
 }
 
 var errRefused = errors.New("not started")
@@ -353,7 +386,7 @@ func (s *Start) stillThere(ctx context.Context, r *Record, own Node) bool {
 			return false
 		}
 	}
-	return own.Address != "" && own.Address != s.settings.Address && len(listening(ctx, []peer{{own.Address, "4567"}})) > 0
+	return own.Address != "" && own.Address != s.settings.Address && len(s.dial(ctx, []peer{{own.Address, defaultPort}})) > 0
 }
 
 // mark leaves the marker before the record can say that the server does not run.
@@ -404,27 +437,6 @@ func (s *Start) say(level slog.Level, text string) {
 	s.said = text
 }
 
-// makeDataDir makes the directory for a server that joins from nothing: in a new
-// volume it is not there.
-func (s *Start) makeDataDir() error {
-	if exists(s.settings.DataDir) {
-		return nil
-	}
-	server, err := serverAccount(s.File)
-	if err != nil {
-		return err
-	}
-	beside, err := accountBeside(s.settings.DataDir, server)
-	if err != nil {
-		return err
-	}
-	err = beside.do(func() error { return os.Mkdir(s.settings.DataDir, 0o700) })
-	if err != nil || beside == server {
-		return err
-	}
-	return server.take(s.settings.DataDir)
-}
-
 // removeStatusFile removes what an earlier server said.
 func (s *Start) removeStatusFile() error {
 	if s.settings.StatusFile == "" {
@@ -438,11 +450,20 @@ func (s *Start) removeStatusFile() error {
 	return a.do(func() error { return removeFiles(dir, name) })
 }
 
+// keepGeneration writes beside the data of which history they are, once the record says that the
+// server is part of that. A start without the record goes on with the history of before.
+func (s *Start) keepGeneration(d decision) error {
+	if d.record == nil {
+		return nil
+	}
+	if err := s.dir.setGeneration(d.record.Nodes[s.settings.Node].Generation); err != nil {
+		return fmt.Errorf("writing the generation of the data in %q: %w", s.settings.DataDir, err)
+	}
+	return nil
+}
+
 // carryOut prepares the data directory and writes the arguments.
 func (s *Start) carryOut(d decision) error {
-	if err := s.makeDataDir(); err != nil {
-		return fmt.Errorf("making the data directory %q: %w", s.settings.DataDir, err)
-	}
 	// A transfer that was killed leaves its process id, which is another's by now.
 	stale := []string{markerName, "wsrep_sst.pid", "rsync_sst.pid"}
 	if !d.keepView {
@@ -452,6 +473,9 @@ func (s *Start) carryOut(d decision) error {
 		return err
 	}
 	if err := s.removeStatusFile(); err != nil {
+		return err
+	}
+	if err := s.keepGeneration(d); err != nil {
 		return err
 	}
 	var args []string

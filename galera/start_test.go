@@ -1,7 +1,13 @@
 package galera
 
 import (
+	"context"
+	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -26,6 +32,7 @@ func TestWaitForOtherPod(t *testing.T) {
 	a := w.node("a")
 	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
 	a.prepare()
+	a.start.dial = listening
 	a.start.begun = time.Now().Add(-time.Hour)
 	for _, away := range []bool{false, true, true} {
 		a.away = away
@@ -43,5 +50,89 @@ func TestWaitForOtherPod(t *testing.T) {
 	}
 	if got := w.record.Nodes["a"]; got.State != Offered || got.Pod != a.podName() {
 		t.Errorf("after its end: got %+v", got)
+	}
+}
+
+// A node is found by its address in the record. One that others would write in another way, or that is
+// none, is refused before there is an entry with it.
+func TestStartNeedsAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"10.0.0.1":                "",
+		"10.0.0.1:4567":           "",
+		"[fd00::1]":               "",
+		"[fd00::1]:4567":          "",
+		"":                        `is empty`,
+		"pxc-0":                   `"pxc-0" is not an IP address`,
+		"pxc-0.pxc.shop.svc:4567": `"pxc-0.pxc.shop.svc" is not an IP address`,
+		"010.0.0.1":               `"010.0.0.1" is not an IP address`,
+		"[FD00::1]":               `"FD00::1" is not written as "fd00::1"`,
+		"[fd00:0:0::1]":           `"fd00:0:0::1" is not written as "fd00::1"`,
+		"[::ffff:10.0.0.1]":       `"::ffff:10.0.0.1" is not written as "10.0.0.1"`,
+		"[fe80::1%eth0]":          `"fe80::1%eth0" has a zone`,
+		"0.0.0.0":                 `"0.0.0.0" is no address of a node`,
+		"[::]":                    `"::" is no address of a node`,
+		"224.0.0.1":               `"224.0.0.1" is no address of a node`,
+		"10.0.0.1, 10.0.0.2":      `"10.0.0.1, 10.0.0.2" is not an IP address`,
+	} {
+		err := checkNodeAddress(bareHost(address))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%q: got %v", address, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: got %v, want %q", address, err, want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "my.cnf")
+	content := "[mysqld]\nwsrep_node_name = a\nwsrep_cluster_address = gcomm://10.0.0.2\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &Start{NodeCommand: NodeCommand{File: file, Log: slog.New(slog.DiscardHandler)}}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "wsrep_node_address is empty") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Before a forced decision is carried out, the start looks also at the addresses that only the record
+// has: the option file of a node has no more those who are not ready.
+func TestForcedLooksAtRecord(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.calm = true // nothing gets lost on the way
+	b, c := at(Joining, 8), at(Stopped, 9)
+	b.Address, c.Address = "198.51.100.2", "198.51.100.3"
+	w.record = nodes(map[string]Node{"a": at(Stopped, 9), "b": b, "c": c})
+	a := w.node("a")
+	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+	a.prepare()
+	var dialed []peer
+	a.start.look = func(context.Context) []peer { return nil }
+	a.start.dial = func(_ context.Context, peers []peer) []peer {
+		dialed = peers
+		return peers[:1]
+	}
+	round := func() decision {
+		d, _, _, err := a.start.round(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	round() // the offer
+	if round(); dialed != nil {
+		t.Errorf("without a decision: looks at %v", dialed)
+	}
+	decided, _, err := w.record.decree("a", "somebody", true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.record = decided
+	d := round()
+	if want := []peer{{"198.51.100.2", defaultPort}, {"198.51.100.3", defaultPort}}; !slices.Equal(dialed, want) {
+		t.Errorf("looks at %v, want %v", dialed, want)
+	}
+	if d.action != revise || w.record.Bootstrap != nil {
+		t.Errorf("got %s because %q, want the decision void", d.action, d.reason)
 	}
 }
