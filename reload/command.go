@@ -92,8 +92,7 @@ func (c Command) String() string {
 // When Timeout has passed or ctx ends, the command and everything that it has started gets SIGTERM, and
 // after Grace SIGKILL; Run returns when they are gone. See [tree] for what belongs to it. That is an
 // error whatever the command's exit status. What a command leaves in the background when it exits by
-// itself is left alone; what it leaves when a signal ends it gets SIGKILL. The command itself gets
-// SIGTERM when this process ends before it.
+// itself is left alone; what it leaves when a signal ends it gets SIGKILL.
 func (c Command) Run(ctx context.Context) error {
 	if c.Timeout >= 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.Timeout, defaultTimeout), errTimedOut)
@@ -156,9 +155,6 @@ func (c Command) start() (*tree.Process, *output, error) {
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = w, w
-	// After SIGKILL of this process there is nobody for the timeout and the result,
-	// and the next one runs the command again.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	process, err := tree.Start(cmd)
 	if err != nil {
 		r.Close()
