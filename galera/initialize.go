@@ -44,14 +44,18 @@ func (b FirstBoot) initialize(ctx context.Context, next string, a accounts) erro
 		"--socket="+temporarySocket, "--pid-file="+temporaryPID)...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	running, err := startProgram(temporary)
+	if err != nil {
+		return b.failed(ctx, temporary, err)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- runProgram(ctx, temporary) }() // until the server ends
+	go func() { ended <- running.Await(ctx) }() // until the server ends
 	if err := b.makeAccounts(ctx, next, ended, a); err != nil {
 		cancel()
 		<-ended
 		return err
 	}
-	if err := temporary.Process.Signal(syscall.SIGTERM); err != nil { // it has answered, so it was started
+	if err := temporary.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	if err := <-ended; err != nil {

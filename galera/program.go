@@ -27,6 +27,12 @@ func runProgram(ctx context.Context, cmd *exec.Cmd) error {
 	return tree.Run(ctx, cmd)
 }
 
+// startProgram is runProgram up to the start.
+func startProgram(cmd *exec.Cmd) (*tree.Process, error) {
+	cmd.WaitDelay = outputWait
+	return tree.Start(tree.Bind(cmd))
+}
+
 // A tail keeps the end of what is written into it.
 type tail struct{ kept []byte }
 

@@ -151,9 +151,8 @@ func testFollows(t *testing.T, c *cluster.Cluster) {
 
 	before := readFile(t, nginxConf)
 	k.mountTemplate("upstream", "upstrem")
-	mark = kconfd.AwaitLog(mark, `not applied.*unknown directive .*upstrem`)
-	c.Put(t, shop("10.244.3.13")) // refused as well, as long as the template is bad
 	kconfd.AwaitLog(mark, `not applied.*unknown directive .*upstrem`)
+	c.Put(t, shop("10.244.3.13")) // refused as well, as long as the template is bad
 	if diff := cmp.Diff(before, readFile(t, nginxConf)); diff != "" {
 		t.Errorf("a bad file went live (-before +after):\n%s", diff)
 	}

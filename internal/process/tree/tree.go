@@ -175,6 +175,11 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
+	return p.Await(ctx)
+}
+
+// Await is the rest of [Run] after the start.
+func (p *Process) Await(ctx context.Context) error {
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
