@@ -369,6 +369,7 @@ func TestHostile(t *testing.T) {
 			if strings.HasPrefix(name, "doubled") {
 				small.Value = 1 << 20 // there are many of them
 			}
+			small.Time = time.Minute // another limit is to be the first, on a busy machine as well
 			if test.limit == limits.Time || test.limit == "error" {
 				small.Time = time.Second // it may take all of it
 			}
