@@ -46,6 +46,46 @@ func (l Launcher) Start(c Child, ready func()) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	var handle *os.Process
+	err = l.Notify.expect(c, func() (int, error) {
+		if handle, err = l.startProgram(path, c); err != nil {
+			return 0, startError(err)
+		}
+		return handle.Pid, nil
+	}, ready)
+	if err != nil {
+		return nil, err
+	}
+	p := &osProcess{pid: handle.Pid, handle: handle, child: c, link: l.Link}
+	p.announce()
+	if l.Link != nil {
+		go p.watchStops() // until the process ends
+	}
+	return p, nil
+}
+
+// A program that is being written to cannot be started: the kernel says so while
+// any process has it open for that, perhaps only one that was just forked.
+const (
+	busyWait  = 200 * time.Millisecond
+	busyPause = 5 * time.Millisecond
+)
+
+func (l Launcher) startProgram(path string, c Child) (*os.Process, error) {
+	for deadline := time.Now().Add(busyWait); ; time.Sleep(busyPause) {
+		cmd := l.command(path, c)
+		start := cmd.Start
+		if c.NoNewPrivs {
+			start = func() error { return withoutNewPrivileges(cmd.Start) }
+		}
+		err := start()
+		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(deadline) {
+			return cmd.Process, err
+		}
+	}
+}
+
+func (l Launcher) command(path string, c Child) *exec.Cmd {
 	cmd := &exec.Cmd{
 		Path: path, Args: c.Argv, Env: c.Env, Dir: c.Dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -54,25 +94,7 @@ func (l Launcher) Start(c Child, ready func()) (Process, error) {
 	if l.Notify != nil {
 		cmd.Env = append(slices.Clone(cmd.Env), "NOTIFY_SOCKET="+l.Notify.Address())
 	}
-	start := cmd.Start
-	if c.NoNewPrivs {
-		start = func() error { return withoutNewPrivileges(cmd.Start) }
-	}
-	err = l.Notify.expect(c, func() (int, error) {
-		if err := start(); err != nil {
-			return 0, startError(err)
-		}
-		return cmd.Process.Pid, nil
-	}, ready)
-	if err != nil {
-		return nil, err
-	}
-	p := &osProcess{pid: cmd.Process.Pid, handle: cmd.Process, child: c, link: l.Link}
-	p.announce()
-	if l.Link != nil {
-		go p.watchStops() // until the process ends
-	}
-	return p, nil
+	return cmd
 }
 
 // Adopt takes over the child that an earlier worker left to init, as if it had

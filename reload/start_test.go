@@ -16,6 +16,24 @@ import (
 	"time"
 )
 
+// A program that another process has open for writing for a moment is started
+// when it is closed.
+func TestProgramThatIsBeingWritten(t *testing.T) {
+	content, err := os.ReadFile("/bin/true")
+	fatal(t, err)
+	path := filepath.Join(t.TempDir(), "program")
+	fatal(t, os.WriteFile(path, content, 0o755))
+	open, err := os.OpenFile(path, os.O_WRONLY, 0)
+	fatal(t, err)
+	time.AfterFunc(busyWait/4, func() { open.Close() })
+	p, err := Launcher{}.Start(Child{Argv: []string{path}}, func() {})
+	fatal(t, err)
+	if exit := p.Wait(); exit.Code != 0 {
+		t.Errorf("got %v, want that it ran", exit)
+	}
+	fatal(t, p.Gone(t.Context()))
+}
+
 // A shell ends so with a command that it cannot run.
 func TestChildThatCannotBeStarted(t *testing.T) {
 	dir := t.TempDir()

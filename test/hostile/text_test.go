@@ -3,6 +3,7 @@ package hostile
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -95,12 +96,15 @@ func TestTextsInEndpoints(t *testing.T) {
 func (s *stage) serves(web, evil string) {
 	s.t.Helper()
 	nginx := process.Start(s.t, exec.Command("nginx", "-e", "stderr", "-c", s.path("nginx.conf"), "-g", "daemon off;"))
-	process.Await(s.t, "nginx listens", func() bool {
+	process.Await(s.t, "nginx answers", func() bool { // it listens before it heeds signals
 		conn, err := net.Dial("unix", web)
-		if err == nil {
-			conn.Close()
+		if err != nil {
+			return false
 		}
-		return err == nil
+		defer conn.Close()
+		_, err = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+		n, _ := conn.Read(make([]byte, 1))
+		return err == nil && n == 1
 	})
 	if _, err := os.Lstat(evil); err == nil {
 		s.t.Error("nginx has a server that a name brought about")
