@@ -67,7 +67,7 @@ func (l Launcher) Start(c Child, ready func()) (Process, error) {
 // A program that is being written to cannot be started: the kernel says so while
 // any process has it open for that, perhaps only one that was just forked.
 const (
-	busyWait  = 200 * time.Millisecond
+	busyWait  = 500 * time.Millisecond
 	busyPause = 5 * time.Millisecond
 )
 

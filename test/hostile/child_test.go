@@ -45,7 +45,9 @@ func (s *stage) program() string {
 	content, err := os.ReadFile(path)
 	s.must(err)
 	if _, err := os.Stat(s.path("program")); err != nil {
-		s.must(os.WriteFile(s.path("program"), content, 0o755))
+		// Whole at once: kconfd tries it as soon as it is there.
+		s.must(os.WriteFile(s.path("program.new"), content, 0o755))
+		s.must(os.Rename(s.path("program.new"), s.path("program")))
 	}
 	return s.path("program")
 }
