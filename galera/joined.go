@@ -29,6 +29,29 @@ const (
 	defaultWithoutPrimary = time.Minute
 )
 
+// A liveDir is the data directory of a server that may run: what it has written there, and its
+// processes.
+type liveDir interface {
+	status(context.Context, Settings) (status, error)
+	grastate() (grastate, error)
+	lastView() (me string, members []string)
+	generation() (int, error)
+	setGeneration(int) error
+	processes() (pids []int, err error)
+	kill(pid int) error
+}
+
+func (d dataDir) status(ctx context.Context, s Settings) (status, error) { return s.readStatus(ctx) }
+func (d dataDir) processes() (pids []int, err error)                     { return serversIn(d.path) }
+
+// kill kills a process of the server. One that has ended already is no error.
+func (d dataDir) kill(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
 // A Joined stays beside a server.
 type Joined struct {
 	NodeCommand
@@ -38,7 +61,7 @@ type Joined struct {
 	WithoutPrimary time.Duration
 
 	settings Settings
-	dir      dataDir
+	dir      liveDir
 	store    records
 	recorded bool      // that it is synced
 	checked  time.Time // when the record was last seen to say so, or asked
@@ -183,7 +206,7 @@ func (j *Joined) serves() bool {
 // serves clients and has a position.
 func (j *Joined) state(ctx context.Context) serverState {
 	if j.settings.StatusFile != "" {
-		s, err := j.settings.readStatus(ctx)
+		s, err := j.dir.status(ctx, j.settings)
 		if err != nil {
 			return stateUnknown
 		}
@@ -277,7 +300,7 @@ func (j *Joined) recheck(ctx context.Context) error {
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.
-	if pids, err := serversIn(j.settings.DataDir); err != nil || len(pids) == 0 {
+	if pids, err := j.dir.processes(); err != nil || len(pids) == 0 {
 		return err
 	}
 	if old != nil && j.outlives(old.Bootstrap) {
@@ -301,13 +324,13 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if !j.isLonely(ctx, j.state(ctx)) {
 		return nil // it is back, and the others would miss it
 	}
-	pids, err := serversIn(j.settings.DataDir)
+	pids, err := j.dir.processes()
 	if err != nil {
 		return err
 	}
 	j.Log.Warn("the server "+fault+", and is started anew by the record", "for", time.Since(j.lonely).Round(time.Second), "pids", pids)
 	for _, pid := range pids {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := j.dir.kill(pid); err != nil {
 			return fmt.Errorf("killing the server, process %d: %w", pid, err)
 		}
 	}

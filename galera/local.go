@@ -160,10 +160,10 @@ func parseGrastate(content string) grastate {
 	return g
 }
 
+var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
 // isUUID says whether the text is one as Galera writes it.
-func isUUID(text string) bool {
-	return regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`).MatchString(text)
-}
+func isUUID(text string) bool { return uuidPattern.MatchString(text) }
 
 // lastView is the last view: what the node was called in it, and who was in it. A server has
 // another name there after each start.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -183,7 +182,9 @@ func checkText(field, text string) error {
 // isNodeName says whether a record may have a node of that name: a key of a
 // ConfigMap takes no other.
 func isNodeName(name string) bool {
-	return len(name) <= 240 && regexp.MustCompile(`^[-._a-zA-Z0-9]+$`).MatchString(name)
+	return name != "" && len(name) <= 240 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("-._", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	})
 }
 
 // isAddress says whether it is what stands in wsrep_node_address, which may be empty.
