@@ -1,0 +1,546 @@
+package galera
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A theme is what may happen in a game. Not all of it may happen in the same one: see themeOf.
+type theme uint
+
+const (
+	outages    theme = 1 << iota // of the API server, for a node
+	partitions                   // of the network between servers
+	hangs                        // of servers
+	volumes                      // are lost
+	older                        // a volume is put back to an older state, alone or with others
+	decisions                    // of operators, as far as the record permits them
+	forcing                      // decisions against the record
+	renames                      // of nodes
+	addresses                    // new ones, and such that another node had
+	strangers                    // listen at addresses of the option file
+	early                        // servers end before they have written anything
+	monitors                     // die, and are started again
+	unsound                      // --wsrep-recover fails
+	leavers                      // nodes never return
+	adopted                      // the cluster is older than its record
+	twins                        // two pods of one node
+	restores                     // of the record
+	deletions                    // of the record
+	edits                        // of the record
+	themes     = iota
+)
+
+// open are the themes that today's code does not withstand. They are in no game until it does.
+const open = older | restores | deletions
+
+var themeNames = []string{
+	"outages", "partitions", "hangs", "lost volumes", "older volumes", "decisions", "force", "renames", "addresses", "strangers", "early ends",
+	"monitors", "unsound", "leavers", "adopted", "second pods", "restored records", "deleted records", "edited records",
+}
+
+func (t theme) String() string {
+	var names []string
+	for i, name := range themeNames {
+		if t.has(1 << i) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (t theme) has(all theme) bool { return t&all == all }
+
+// themeOf chooses what may happen in a game.
+func themeOf(w *model) (t theme) {
+	for i := range themes {
+		if w.random.IntN(3) == 0 {
+			t |= 1 << i
+		}
+	}
+	t &^= open
+	const unreachable = outages | partitions | hangs
+	if t.has(twins) { // the other pod has to be seen
+		t &^= unreachable | forcing | renames | addresses | older | adopted
+	}
+	if t&(restores|edits) != 0 { // what runs against the record has to be seen
+		t &^= unreachable | forcing | leavers | strangers
+	}
+	if t.has(renames) { // an entry of the old name has the data of a volume that is lost under the new one
+		t &^= volumes | older | leavers | twins
+	}
+	return t
+}
+
+// The names under which operators decide.
+const (
+	carefulOperator = "a careful operator"
+	forcingOperator = "an operator with force"
+)
+
+// An action is what may happen next, to a node. It says whether it could. Arg makes a choice inside of it.
+type modelAction struct {
+	name   string
+	weight int
+	needs  theme
+	do     func(w *model, n *modelNode, arg int) bool
+}
+
+// modelActions are all. A schedule has their indices: a new one goes to the end.
+var modelActions = []modelAction{
+	{"kconfd goes on until it waits", 300, 0, func(w *model, n *modelNode, _ int) bool {
+		p := w.kconfd(n)
+		p.round()
+		return p != nil
+	}},
+	{"kconfd takes one step", 200, 0, func(w *model, n *modelNode, _ int) bool {
+		p := w.kconfd(n)
+		p.step()
+		return p != nil
+	}},
+	{"the monitor goes on until it waits", 100, 0, func(_ *model, n *modelNode, _ int) bool {
+		n.monitor.round()
+		return n.monitor.alive()
+	}},
+	{"the monitor takes one step", 60, 0, func(_ *model, n *modelNode, _ int) bool { return n.monitor.step() }},
+	{"the server goes on", 250, 0, func(_ *model, n *modelNode, arg int) bool { return n.serve(arg) }},
+	{"a client writes", 150, 0, func(_ *model, n *modelNode, _ int) bool { return n.write() }},
+	{"time passes", 80, 0, func(w *model, _ *modelNode, arg int) bool {
+		w.pass([]time.Duration{3 * time.Second, 15 * time.Second, 40 * time.Second, 2 * time.Minute}[arg%4])
+		return true
+	}},
+
+	// Ends.
+	{"the pod is killed", 15, 0, func(_ *model, n *modelNode, _ int) bool { return n.killPod() }},
+	{"the server is killed", 15, 0, func(_ *model, n *modelNode, _ int) bool { return n.killServer() }},
+	{"kconfd is killed", 10, 0, func(_ *model, n *modelNode, _ int) bool { return n.killKconfd() }},
+	{"the server is stopped", 15, 0, func(_ *model, n *modelNode, _ int) bool { return n.stop() }},
+	{"all pods are killed", 4, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).killPod) }},
+	{"all servers are stopped", 3, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).stop) }},
+
+	// Writes of the record.
+	{"the write does not reach the API server", 8, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, lost) }},
+	{"the answer to the write is lost", 12, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, answerLost) }},
+	{"the write is late", 12, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, delayed) }},
+	{"a late write is carried out", 40, 0, func(w *model, _ *modelNode, arg int) bool { return w.carryOutLate(arg) }},
+
+	// What does not answer.
+	{"the API server goes away, or is back, for the node", 60, outages, func(w *model, n *modelNode, _ int) bool {
+		n.away = !n.away && !w.forced
+		return !w.forced
+	}},
+	{"the network between the servers changes", 40, partitions, func(w *model, n *modelNode, arg int) bool { return w.cut(n, arg) }},
+	{"the server hangs, or goes on", 20, hangs, func(w *model, n *modelNode, _ int) bool { return w.hang(n) }},
+	{"the network is whole again", 20, partitions, func(w *model, _ *modelNode, _ int) bool { return w.mend() }},
+
+	// Volumes.
+	{"the volume is lost", 8, volumes, func(_ *model, n *modelNode, _ int) bool { return n.lose() }},
+	{"a snapshot of all volumes is made", 4, older, func(w *model, _ *modelNode, _ int) bool { return w.snapshot() }},
+	{"the volume is put back to a snapshot", 4, older, func(w *model, n *modelNode, arg int) bool { return w.putBack([]*modelNode{n}, arg) }},
+	{"all volumes are put back to a snapshot", 2, older, func(w *model, _ *modelNode, arg int) bool { return w.putBack(w.nodes, arg) }},
+	{"the volume loses its position", 4, older, func(_ *model, n *modelNode, _ int) bool { return n.losePosition() }},
+
+	// Operators.
+	{"an operator decides", 12, decisions, func(w *model, n *modelNode, _ int) bool { return w.decide(n, carefulOperator) }},
+	{"an operator decides with force", 12, forcing, func(w *model, n *modelNode, _ int) bool { return w.decide(n, forcingOperator) }},
+
+	// Nodes.
+	{"the node gets another name", 6, renames, func(_ *model, n *modelNode, _ int) bool { return n.rename() }},
+	{"the node gets another address", 8, addresses, func(w *model, n *modelNode, arg int) bool { return w.move(n, arg) }},
+	{"a stranger listens, or ends", 6, strangers, func(w *model, n *modelNode, arg int) bool { return w.stranger(n, arg) }},
+	{"the next server ends early", 10, early, func(_ *model, n *modelNode, _ int) bool {
+		n.early = !n.early
+		return true
+	}},
+	{"the monitor dies", 15, monitors, func(_ *model, n *modelNode, _ int) bool {
+		alive := n.monitor.alive()
+		n.monitor.end()
+		return alive
+	}},
+	{"the monitor is started again", 15, monitors | adopted, nil}, // see init
+	{"the position cannot be told, or can again", 8, unsound, func(_ *model, n *modelNode, _ int) bool {
+		n.unsound = !n.unsound
+		return true
+	}},
+	{"the node never returns", 2, leavers, func(w *model, n *modelNode, _ int) bool { return w.leaves(n) }},
+	{"the node has a second pod", 6, twins, func(w *model, n *modelNode, _ int) bool { return w.second(n) }},
+
+	// The record.
+	{"the record is put back", 4, restores, func(w *model, _ *modelNode, arg int) bool { return w.restore(arg) }},
+	{"the record is deleted", 4, deletions, func(w *model, _ *modelNode, _ int) bool { return w.deleteRecord() }},
+	{"the record is edited", 4, edits, func(w *model, n *modelNode, arg int) bool { return w.edit(n, arg) }},
+}
+
+func init() {
+	i := slices.IndexFunc(modelActions, func(a modelAction) bool { return a.do == nil })
+	modelActions[i].do = func(_ *model, n *modelNode, _ int) bool {
+		missing := n.server != nil && !n.monitor.alive()
+		n.runsMonitor()
+		return missing
+	}
+	modelActions[i].needs = 0
+}
+
+// kconfd is what kconfd does about a node without a server.
+func (w *model) kconfd(n *modelNode) *modelProcess {
+	switch {
+	case n.kconfd.alive():
+	case n.server != nil, n.gone:
+		return nil
+	case n.ended:
+		n.ended = false
+		n.kconfd = n.spawn("the note of the stop", n.runStopped)
+	default:
+		n.kconfd = n.spawn("the start", n.runStart)
+	}
+	return n.kconfd
+}
+
+// runsMonitor is the monitor, started if there is none beside the server.
+func (n *modelNode) runsMonitor() *modelProcess {
+	if n.server != nil && !n.monitor.alive() {
+		n.monitor = n.spawn("the monitor", n.runMonitor)
+	}
+	return n.monitor
+}
+
+// each does something with all nodes, and says whether it could with one.
+func (w *model) each(do func(*modelNode) bool) (could bool) {
+	for _, n := range slices.Clone(w.nodes) {
+		could = do(n) || could
+	}
+	return could
+}
+
+// killPod ends all of a node at once. Nothing notes that the server has ended.
+func (n *modelNode) killPod() bool {
+	if n.server == nil && !n.kconfd.alive() {
+		return false
+	}
+	n.endServer(false)
+	n.kconfd.end()
+	n.monitor.end()
+	n.ended, n.decided = false, false
+	return true
+}
+
+func (n *modelNode) killServer() bool {
+	if n.server == nil {
+		return false
+	}
+	n.endServer(false)
+	return true
+}
+
+// killKconfd ends kconfd and what it runs, but for the server, which the next kconfd adopts.
+func (n *modelNode) killKconfd() bool {
+	if !n.kconfd.alive() && !n.monitor.alive() {
+		return false
+	}
+	n.kconfd.end()
+	n.monitor.end()
+	if n.server == nil {
+		n.decided = false
+	}
+	return true
+}
+
+// stop ends a server in good order, if it can. One without a primary component is killed.
+func (n *modelNode) stop() bool {
+	if n.server == nil {
+		return false
+	}
+	n.endServer(true)
+	return true
+}
+
+// writes lets the write that a process is about to make come to another end.
+func (n *modelNode) writes(arg int, o outcome) bool {
+	p := []*modelProcess{n.kconfd, n.monitor}[arg%2]
+	if !p.alive() || len(p.at) < len("the write") || p.at[:len("the write")] != "the write" {
+		return false
+	}
+	p.outcome = o
+	p.step()
+	return true
+}
+
+func (w *model) carryOutLate(arg int) bool {
+	if len(w.late) == 0 {
+		return false
+	}
+	i := arg % len(w.late)
+	late := w.late[i]
+	w.late = slices.Delete(w.late, i, i+1)
+	if late.carryOut() == nil {
+		w.count["late write carried out"]++
+	}
+	return true
+}
+
+func (w *model) cut(n *modelNode, arg int) bool {
+	if w.forced || n.segment == arg%3 {
+		return false
+	}
+	n.segment = arg % 3
+	w.regroup()
+	return true
+}
+
+func (w *model) mend() bool {
+	broken := false
+	for _, n := range w.nodes {
+		broken, n.segment = broken || n.segment != 0, 0
+	}
+	return broken
+}
+
+func (w *model) hang(n *modelNode) bool {
+	s := n.server
+	if s == nil || w.forced {
+		return false
+	}
+	s.said = s.state()
+	if s.paused {
+		s.paused = false
+		return true
+	}
+	members := w.members()
+	s.paused = true
+	w.notice(members)
+	s.primary = false
+	if s.transfer > 0 {
+		n.server, n.ended = nil, true
+	}
+	return true
+}
+
+// notice lets the members of a component notice that one of them hangs.
+func (w *model) notice(members []*modelNode) {
+	if len(members) > 0 {
+		w.regroup()
+	}
+}
+
+// lose takes a volume away, with all that runs on it.
+func (n *modelNode) lose() bool {
+	if !n.tables && !n.partial {
+		return false
+	}
+	n.killPod()
+	n.count("volume lost")
+	n.modelVolume, n.replaced = modelVolume{}, true
+	n.pod++
+	return true
+}
+
+func (w *model) snapshot() bool {
+	var all []modelVolume
+	for _, n := range w.nodes {
+		all = append(all, n.copy())
+	}
+	w.snapshots = append(w.snapshots, all)
+	return true
+}
+
+// putBack puts volumes back to what they were when all of them were copied.
+func (w *model) putBack(nodes []*modelNode, arg int) bool {
+	if len(w.snapshots) == 0 {
+		return false
+	}
+	for _, n := range nodes {
+		old := w.snapshots[arg%len(w.snapshots)]
+		if n.index >= len(old) {
+			continue
+		}
+		n.killPod()
+		n.modelVolume, n.replaced = old[n.index], true
+		n.pod++
+	}
+	w.count["volume put back"]++
+	return true
+}
+
+// losePosition makes the data ones without a position, as a broken-off full transfer does.
+func (n *modelNode) losePosition() bool {
+	if !n.tables || n.partial {
+		return false
+	}
+	n.killPod()
+	n.partial, n.replaced = true, true
+	return true
+}
+
+// decide notes a decision of an operator. With force it may be wrong about what runs, but no server is on the
+// way to its port, and none is out of reach, now or later: see the tests of what is not protected.
+func (w *model) decide(n *modelNode, by string) bool {
+	force := by == forcingOperator
+	if w.record == nil || force && w.any(func(m *modelNode) bool {
+		return m.away || m.segment != 0 || m.decided || m.server != nil && (m.server.paused || !m.server.open)
+	}) {
+		return false
+	}
+	r, told, err := w.record.decree(n.name, by, force, time.Now())
+	if err != nil {
+		return false
+	}
+	w.tell("%s decides for %s, against %q", by, n.name, told)
+	w.count["decided"]++
+	w.forced = w.forced || force
+	w.store(r)
+	return true
+}
+
+// rename gives a node another name, while by the record its server does not run: what may run under the
+// old name, also by a write that is still on its way, is waited for until an operator decides.
+func (n *modelNode) rename() bool {
+	w := n.w
+	if w.record == nil || n.server != nil || n.kconfd.alive() || len(w.late) > 0 {
+		return false
+	}
+	d, r := w.record.Bootstrap, w.record
+	if r.Nodes[n.name].State.mayRun() || r.UUID == "" || d != nil && d.From == n.name {
+		return false // the others would wait for it
+	}
+	n.monitor.end()
+	n.pod++
+	n.name = fmt.Sprintf("%s%d", w.nodes[n.index].names[0], n.pod)
+	n.names = append(n.names, n.name)
+	n.count("renamed")
+	return true
+}
+
+// move gives a node that does not run another address: a new one, or one that the record has of another
+// node, which does not run either.
+func (w *model) move(n *modelNode, arg int) bool {
+	if n.server != nil || n.kconfd.alive() {
+		return false
+	}
+	n.monitor.end()
+	n.pod++
+	next := fmt.Sprintf("10.0.%d.%d", n.pod, n.index+1)
+	if other := w.nodes[arg%len(w.nodes)]; other != n && other.server == nil && !other.kconfd.alive() && arg >= 4 {
+		next, other.addr = other.addr, n.addr // they change places
+		other.pod++
+		other.monitor.end()
+	}
+	n.addr = next
+	w.count["moved"]++
+	return true
+}
+
+// stranger lets something that is no server of the cluster listen, at an address that a node had or has,
+// or one that no node had.
+func (w *model) stranger(n *modelNode, arg int) bool {
+	address := []string{"10.0.99.1", fmt.Sprintf("10.0.0.%d", n.index+1)}[arg%2]
+	if w.any(func(m *modelNode) bool { return m.addr == address }) && w.forced {
+		return false
+	}
+	if i := slices.Index(w.strangers, address); i >= 0 {
+		w.strangers = slices.Delete(w.strangers, i, i+1)
+	} else {
+		w.strangers = append(w.strangers, address)
+	}
+	w.count["stranger"]++
+	return true
+}
+
+// leaves lets a node never return. A majority of all stays.
+func (w *model) leaves(n *modelNode) bool {
+	gone := 0
+	for _, m := range w.nodes {
+		if m.gone {
+			gone++
+		}
+	}
+	if n.gone || 2*(gone+1) >= len(w.nodes) {
+		return false
+	}
+	n.killPod()
+	n.gone, n.replaced = true, true
+	w.count["gone"]++
+	return true
+}
+
+// second makes a second pod of a node, with a volume of its own. The first one is there until the
+// faults end.
+func (w *model) second(n *modelNode) bool {
+	if n.ousted || n.gone || len(w.nodes) > 7 {
+		return false
+	}
+	m := &modelNode{w: w, name: n.name, names: n.names, index: len(w.nodes), pod: n.pod + 1, replaced: true}
+	m.addr = fmt.Sprintf("10.0.%d.%d", m.pod, m.index+1)
+	n.ousted, n.replaced = true, true
+	w.nodes = append(w.nodes, m)
+	w.count["second pod"]++
+	return true
+}
+
+// restore puts the record back to an older version.
+func (w *model) restore(arg int) bool {
+	if len(w.past) == 0 || w.any(func(n *modelNode) bool { return n.decided }) {
+		return false
+	}
+	i := len(w.past) - 1 - (arg*arg)%len(w.past)
+	w.tell("the record is put back to generation %d", w.past[i].Generation)
+	w.store(w.past[i])
+	w.rewritten = true
+	w.count["record put back"]++
+	return true
+}
+
+func (w *model) deleteRecord() bool {
+	if w.record == nil {
+		return false
+	}
+	w.store(nil)
+	w.count["record deleted"]++
+	return true
+}
+
+// edit changes the entry of a node by hand, into something that may be.
+func (w *model) edit(n *modelNode, arg int) bool {
+	if w.record == nil {
+		return false
+	}
+	own, known := w.record.Nodes[n.name]
+	if !known {
+		return false
+	}
+	r := w.record.clone()
+	switch arg % 5 {
+	case 0:
+		own.Seqno += 5
+	case 1:
+		own.State = Joining
+	case 2:
+		own.Lost = &Lost{own.Position, true}
+	case 3:
+		own.Address = "10.0.77.7"
+	case 4:
+		own.Token = "by hand"
+	}
+	r.Nodes[n.name] = own
+	w.tell("the entry of %s is edited: %+v", n.name, own)
+	w.store(r)
+	w.rewritten = true
+	w.count["edited"]++
+	return true
+}
+
+// endFaults ends all that is out of order.
+func (w *model) endFaults() {
+	w.late, w.strangers = nil, nil
+	for _, n := range w.nodes {
+		n.away, n.segment, n.unsound, n.early = false, 0, false, false
+		if n.server != nil {
+			n.server.paused = false
+		}
+		if n.ousted {
+			n.killPod()
+			n.gone = true
+		}
+	}
+}

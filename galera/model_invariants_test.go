@@ -1,0 +1,238 @@
+package galera
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// What must hold at every moment, whatever happens, but for what docs/design/galera.md lists as not
+// protected. Each fault that is admitted has a reason with a name here.
+
+// An exemption is a class of faults that the reference lists as not protected.
+type exemption string
+
+const (
+	none exemption = ""
+
+	// A record that was put back to an older state, or edited to say less than is true, may
+	// choose a node that does not have all. What the others have more is refused then.
+	oldRecord exemption = "the record was put back to an older state, or edited to say less than is true"
+
+	// The rest waits for an operator.
+	lostVolume    exemption = "a volume was lost, or put back to an older state, and with it what only that had"
+	goneNode      exemption = "a node does not come back, and the record says that its server may run or has more than the others"
+	adoptedAlone  exemption = "the cluster is older than its record, and all of its servers ended before the record had all of them"
+	wrongRecord   exemption = "the record was edited, and says of a node what only that node would put right"
+	refusedByFork exemption = "the data of a node are of another history, and are refused"
+)
+
+// check looks for a second primary component. It is called after every step.
+func (w *model) check() {
+	components := map[int]bool{}
+	for _, n := range w.nodes {
+		if s := n.server; s != nil && s.primary && !s.paused {
+			components[s.view.number] = true
+		}
+	}
+	if len(components) > 1 {
+		w.fail("there are two primary components")
+	}
+}
+
+// holds says whether rows have all of some; both are in order.
+func holds(rows, some []int) (missing int, all bool) {
+	for _, row := range some {
+		if _, found := slices.BinarySearch(rows, row); !found {
+			return row, false
+		}
+	}
+	return 0, true
+}
+
+// isPrefix says whether the rows of a volume are the first ones of another's.
+func (v *modelVolume) isPrefix(of modelVolume) bool {
+	return v.uuid == of.uuid && len(v.rows) <= len(of.rows) && slices.Equal(v.rows, of.rows[:len(v.rows)])
+}
+
+// checkFirst demands that a node that becomes the first has all acknowledged rows, and that nobody has a
+// primary component.
+func (n *modelNode) checkFirst() {
+	w := n.w
+	for _, m := range w.nodes {
+		if m.server != nil && m.server.primary {
+			w.fail("%s becomes the first while %s has a primary component", n.name, m.name)
+			return
+		}
+	}
+	missing, all := holds(n.rows, w.acked)
+	switch {
+	case all:
+	case w.rewritten:
+		w.exempt(oldRecord)
+		w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
+	case n.uuid == "":
+		w.fail("%s founds anew, and %d rows were acknowledged before", n.name, len(w.acked))
+	default:
+		w.fail("%s becomes the first with %d rows and without row %d, which was acknowledged", n.name, len(n.rows), missing)
+	}
+}
+
+// checkAgain demands the same of a component that comes back.
+func (w *model) checkAgain(best *modelNode) {
+	if len(w.members()) > 0 {
+		w.fail("a view comes back at %s while there is a primary component", best.name)
+	}
+	missing, all := holds(best.rows, w.acked)
+	switch {
+	case all:
+	case w.rewritten:
+		w.exempt(oldRecord)
+		w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(best.rows, row) })
+	default:
+		w.fail("a view comes back with %d rows and without row %d, which was acknowledged", len(best.rows), missing)
+	}
+}
+
+// checkRefusal demands that no node is refused whose rows are the first ones of the cluster's.
+func (n *modelNode) checkRefusal(err error) {
+	w := n.w
+	if !errors.Is(err, errRefused) || !n.tables || n.partial || n.uuid == "" {
+		return
+	}
+	r := w.record
+	if d, ok := foreign(situation{record: r, self: n.name}); !ok || d.action != refuse {
+		return // it is refused because of something else
+	}
+	n.count("refused")
+	if n.isPrefix(w.cluster) && !w.rewritten {
+		w.fail("%s is refused, and its %d rows are the first of the cluster's %d: %v", n.name, len(n.rows), len(w.cluster.rows), err)
+	}
+}
+
+// checkWrite looks at a record that a node has just written.
+func (w *model) checkWrite(n *modelNode, old *stored, r *Record) {
+	for name, entry := range r.Nodes {
+		if entry.Lost != nil && !slices.ContainsFunc(w.everNamed(name), func(m *modelNode) bool { return m.replaced }) && !w.rewritten {
+			w.fail("the record says that %s has lost data, and no volume was lost", name)
+		}
+	}
+	own := r.Nodes[n.name]
+	if s := n.server; s != nil && s.primary && s.transfer == 0 && own.State == Synced && own.Pod == n.podName() && !w.rewritten {
+		if own.Generation != n.history {
+			w.fail("the record says that %s is of generation %d, and its history began with %d", n.name, own.Generation, n.history)
+		}
+	}
+	if old == nil && len(w.past) > 0 {
+		w.checkRecreated(w.past[len(w.past)-1], r)
+	}
+}
+
+// checkRecreated demands that a record that was deleted and made again says no less than before.
+func (w *model) checkRecreated(before, r *Record) {
+	w.count["recreated"]++
+	switch {
+	case r.UUID != before.UUID && before.UUID != "":
+		w.fail("the record that was made again is that of cluster %q, and it was that of %q", r.UUID, before.UUID)
+	case r.Generation < before.Generation:
+		w.fail("the record that was made again has generation %d, and it had %d", r.Generation, before.Generation)
+	case !slices.Equal(r.Forks, before.Forks):
+		w.fail("the record that was made again has the forks %v, and it had %v", r.Forks, before.Forks)
+	case !slices.Equal(r.Elections, before.Elections):
+		w.fail("the record that was made again has the elections %v, and it had %v", r.Elections, before.Elections)
+	}
+	for _, name := range before.Names() {
+		if _, known := r.Nodes[name]; !known {
+			w.fail("the record that was made again does not know %s", name)
+		}
+	}
+}
+
+// forget forgets the rows that the node does not have, when it carries out a forced decision with the
+// record: that is what the operator wanted.
+func (w *model) forget(n *modelNode, r *Record) {
+	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || len(r.Forks) == len(w.record.Forks) {
+		return
+	}
+	w.count["forced"]++
+	w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
+	w.cluster = n.copy()
+}
+
+func (w *model) exempt(e exemption) { w.count["exempt: "+string(e)]++ }
+
+// settle ends all faults and lets the world go on. The cluster is whole again then.
+func (w *model) settle() {
+	w.calm = true
+	w.endFaults()
+	for range 120 {
+		for _, n := range w.nodes {
+			if n.gone {
+				continue
+			}
+			w.kconfd(n).round()
+			n.serve(1)
+			n.serve(1)
+			n.runsMonitor().round()
+			if w.check(); w.fault != "" {
+				return
+			}
+		}
+		if w.isWhole() {
+			w.count["came back"]++
+			return
+		}
+		w.pass(20 * time.Second)
+	}
+	if e := w.excuse(); e != none {
+		w.exempt(e)
+		return
+	}
+	for _, n := range w.nodes {
+		w.tell("  %v, %+v", n, w.entry(n.name))
+	}
+	w.fail("all faults have ended, and the cluster is not whole")
+}
+
+func (w *model) entry(name string) Node {
+	if w.record == nil {
+		return Node{}
+	}
+	return w.record.Nodes[name]
+}
+
+// isWhole says whether each node that is to come back is Synced, and the record says so.
+func (w *model) isWhole() bool {
+	return !w.any(func(n *modelNode) bool {
+		return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || w.entry(n.name).State != Synced)
+	})
+}
+
+// excuse says why the cluster need not be whole.
+func (w *model) excuse() exemption {
+	if w.record == nil {
+		return none
+	}
+	best, _ := w.record.best()
+	for _, name := range w.record.Names() {
+		entry := w.record.Nodes[name]
+		owner := slices.IndexFunc(w.nodes, func(n *modelNode) bool { return n.name == name && !n.gone })
+		waited := entry.State.mayRun() || w.record.counts(entry) && entry.Seqno == best.Seqno || w.record.Founder == name && w.record.UUID == ""
+		decided := w.record.Bootstrap != nil && w.record.Bootstrap.From == name
+		switch {
+		case entry.Lost != nil:
+			return lostVolume
+		case owner < 0 && (waited || decided):
+			return goneNode
+		case w.theme.has(edits) && w.rewritten:
+			return wrongRecord
+		}
+	}
+	switch {
+	case w.record.Adopted:
+		return adoptedAlone
+	case w.rewritten:
+		return refusedByFork
+	}
+	return none
+}
