@@ -233,6 +233,9 @@ func (r *Record) objections(from string) []objection {
 	if own.Lost != nil {
 		add(from, "%s", r.losing(from))
 	}
+	if r.Adopted {
+		add(from, "the cluster is older than its record, and may have nodes that are not in it")
+	}
 	branch, diverged := r.branch(own)
 	if diverged {
 		add(from, "%s has diverged: behind %d the cluster has other rows", from, branch)
@@ -332,7 +335,7 @@ func (r *Record) unnamed() string {
 		return fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)
 	}
 	return "the UUID of the cluster is not known, and the data here may be another's, which a join would replace: it waits until a node is synced; " +
-		"to adopt a cluster that runs without kconfd, start a node with an empty data directory first, or stop all servers and decide with kconfd galera bootstrap -from NODE"
+		"to adopt a cluster that runs without kconfd, start a node with an empty data directory first, or stop all servers and decide with kconfd galera bootstrap -from NODE -force"
 }
 
 // founding is the node that has begun a cluster of which nobody knows the UUID yet. It
@@ -373,7 +376,7 @@ func elected(s situation) (decision, bool) {
 		return waits("a server listens at %s, and by the record none runs there: the record is an old one, or kconfd has not started the server; "+
 			"stop it first", strings.Join(s.contrary, ", "))
 	case r.Adopted:
-		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE")
+		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE -force")
 	case len(s.listening) > 0:
 		return waits("a server that is not in the record listens at %s", strings.Join(s.listening, ", "))
 	}

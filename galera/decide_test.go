@@ -230,9 +230,12 @@ func TestDecide(t *testing.T) {
 		},
 
 		// decrees
-		"decided": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(adopted).but(decree("a", false)), want: bootstrap},
+		"decided": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(adopted).but(decree("a", true)), want: bootstrap},
+		"decided without force, of a cluster that is older than its record": {
+			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8)}).but(adopted).but(decree("a", false)), want: revise, reason: "older than its record",
+		},
 		"decided, with data that never were in a cluster": {
-			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData)}).but(never).but(adopted).but(decree("a", false)), want: bootstrap,
+			record: nodes(map[string]Node{"a": has(Offered, Fresh), "b": has(Offered, NoData)}).but(never).but(adopted).but(decree("a", true)), want: bootstrap,
 		},
 		"decided, for another": {record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 9)}).but(decree("b", false)), want: wait, reason: "b, which was decided"},
 		"decided, for another, while somebody serves": {

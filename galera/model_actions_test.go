@@ -68,6 +68,9 @@ func themeOf(w *model) (t theme) {
 	if t&(restores|edits) != 0 { // what runs against the record has to be seen
 		t &^= unreachable | forcing | leavers | strangers
 	}
+	if t.has(adopted) { // a node with an empty volume founds a new cluster, when all others are down
+		t &^= volumes
+	}
 	if t.has(renames) { // an entry of the old name has the data of a volume that is lost under the new one
 		t &^= volumes | older | leavers | twins
 	}
@@ -121,9 +124,9 @@ var modelActions = []modelAction{
 	{"all servers are stopped", 3, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).stop) }},
 
 	// Writes of the record.
-	{"the write does not reach the API server", 8, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, lost) }},
-	{"the answer to the write is lost", 12, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, answerLost) }},
-	{"the write is late", 12, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, delayed) }},
+	{"the write does not reach the API server", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, lost) }},
+	{"the answer to the write is lost", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, answerLost) }},
+	{"the write is late", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, delayed) }},
 	{"a late write is carried out", 40, 0, func(w *model, _ *modelNode, arg int) bool { return w.carryOutLate(arg) }},
 
 	// What does not answer.
@@ -187,7 +190,7 @@ func init() {
 func (w *model) kconfd(n *modelNode) *modelProcess {
 	switch {
 	case n.kconfd.alive():
-	case n.server != nil, n.gone:
+	case n.server != nil, n.gone, n.ousted:
 		return nil
 	case n.ended:
 		n.ended = false
@@ -464,12 +467,13 @@ func (w *model) leaves(n *modelNode) bool {
 	return true
 }
 
-// second makes a second pod of a node, with a volume of its own. The first one is there until the
-// faults end.
+// second makes a second pod of a node, with a volume of its own. The first one is out of the reach of
+// Kubernetes: it is never started again, and its server is there until that ends.
 func (w *model) second(n *modelNode) bool {
-	if n.ousted || n.gone || len(w.nodes) > 7 {
+	if n.ousted || n.gone || len(w.nodes) > 7 || n.decided {
 		return false
 	}
+	n.kconfd.end()
 	m := &modelNode{w: w, name: n.name, names: n.names, index: len(w.nodes), pod: n.pod + 1, replaced: true}
 	m.addr = fmt.Sprintf("10.0.%d.%d", m.pod, m.index+1)
 	n.ousted, n.replaced = true, true

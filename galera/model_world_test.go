@@ -38,7 +38,7 @@ type model struct {
 	calm  bool // nothing goes wrong any more
 	fault string
 	kind  string // of the fault
-	quiet bool // the story is not written down
+	quiet bool   // the story is not written down
 	story []string
 	count map[string]int
 }

@@ -252,7 +252,8 @@ func (s *Start) try(ctx context.Context) (decision, error) {
 	if d, ok := s.attempts[own.Token]; ok && own.State.mayRun() {
 		return d, nil // the answer to the write was lost
 	}
-	if own.Token != s.offer || own.State != Offered {
+	if own.Token != s.offer || own.State != Offered || own.Data != s.local.data || own.Position != s.local.position {
+		// The last two differ in an entry that was edited by hand.
 		return s.makeOffer(ctx, old, own, known)
 	}
 	if s.since.IsZero() {

@@ -136,3 +136,38 @@ func TestForcedLooksAtRecord(t *testing.T) {
 		t.Errorf("got %s because %q, want the decision void", d.action, d.reason)
 	}
 }
+
+// A node goes by what it has, and not by what somebody has written into its entry: it would become the
+// first with less than the others have.
+func TestEditedOffer(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(*Node){
+		"more":         func(n *Node) { n.Seqno = 20 },
+		"data of none": func(n *Node) { n.Data, n.Position = NoData, Position{} },
+	} {
+		w := newModel(1)
+		w.record = nodes(map[string]Node{"a": at(Stopped, 9), "b": at(Stopped, 15)})
+		a := w.node("a")
+		a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+		a.prepare()
+		round := func() decision {
+			d, _, _, err := a.start.round(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		round() // the offer
+		edited := w.record.clone()
+		own := edited.Nodes["a"]
+		edit(&own)
+		edited.Nodes["a"] = own
+		w.record = edited
+		if d := round(); d.action != revise {
+			t.Errorf("%s: got %s because %q, want a new offer", name, d.action, d.reason)
+		}
+		if got, want := w.record.Nodes["a"].Position, (Position{oneUUID, 9}); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
