@@ -55,8 +55,13 @@ func (t theme) has(all theme) bool { return t&all == all }
 
 // themeOf chooses what may happen in a game.
 func themeOf(w *model) (t theme) {
+	const rare = volumes | twins | edits | adopted | leavers | strangers
 	for i := range themes {
-		if w.random.IntN(3) == 0 {
+		oneIn := 3
+		if rare.has(1 << i) {
+			oneIn = 8
+		}
+		if w.random.IntN(oneIn) == 0 {
 			t |= 1 << i
 		}
 	}
@@ -127,7 +132,7 @@ var modelActions = []modelAction{
 	{"the write does not reach the API server", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, lost) }},
 	{"the answer to the write is lost", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, answerLost) }},
 	{"the write is late", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, delayed) }},
-	{"a late write is carried out", 40, 0, func(w *model, _ *modelNode, arg int) bool { return w.carryOutLate(arg) }},
+	{"a late write is carried out", 300, 0, func(w *model, _ *modelNode, arg int) bool { return w.carryOutLate(arg) }},
 
 	// What does not answer.
 	{"the API server goes away, or is back, for the node", 60, outages, func(w *model, n *modelNode, _ int) bool {
@@ -150,8 +155,8 @@ var modelActions = []modelAction{
 	{"an operator decides with force", 12, forcing, func(w *model, n *modelNode, _ int) bool { return w.decide(n, forcingOperator) }},
 
 	// Nodes.
-	{"the node gets another name", 6, renames, func(_ *model, n *modelNode, _ int) bool { return n.rename() }},
-	{"the node gets another address", 8, addresses, func(w *model, n *modelNode, arg int) bool { return w.move(n, arg) }},
+	{"the node gets another name", 60, renames, func(_ *model, n *modelNode, _ int) bool { return n.rename() }},
+	{"the node gets another address", 30, addresses, func(w *model, n *modelNode, arg int) bool { return w.move(n, arg) }},
 	{"a stranger listens, or ends", 6, strangers, func(w *model, n *modelNode, arg int) bool { return w.stranger(n, arg) }},
 	{"the next server ends early", 10, early, func(_ *model, n *modelNode, _ int) bool {
 		n.early = !n.early
@@ -305,25 +310,26 @@ func (w *model) hang(n *modelNode) bool {
 	if s == nil || w.forced {
 		return false
 	}
-	s.said = s.state()
 	if s.paused {
-		s.paused = false
+		n.goOn()
 		return true
 	}
-	members := w.members()
-	s.paused = true
-	w.notice(members)
-	s.primary = false
-	if s.transfer > 0 {
-		n.server, n.ended = nil, true
+	s.said, s.paused = s.state(), true
+	if s.primary {
+		s.primary = false // it can write nothing any more
+		if s.transfer > 0 {
+			n.server, n.ended = nil, true
+		}
+		w.regroup()
 	}
 	return true
 }
 
-// notice lets the members of a component notice that one of them hangs.
-func (w *model) notice(members []*modelNode) {
-	if len(members) > 0 {
-		w.regroup()
+// goOn lets a server go on that hung. It has received what it has.
+func (n *modelNode) goOn() {
+	if s := n.server; s != nil && s.paused {
+		s.paused = false
+		n.flush()
 	}
 }
 
@@ -539,9 +545,7 @@ func (w *model) endFaults() {
 	w.late, w.strangers = nil, nil
 	for _, n := range w.nodes {
 		n.away, n.segment, n.unsound, n.early = false, 0, false, false
-		if n.server != nil {
-			n.server.paused = false
-		}
+		n.goOn()
 		if n.ousted {
 			n.killPod()
 			n.gone = true

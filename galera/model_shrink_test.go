@@ -15,8 +15,12 @@ func (c choice) String() string {
 // A schedule is a game: the same choices in the same world are the same game.
 type schedule []choice
 
-// gameSteps is how many choices are made before the faults end.
-const gameSteps = 500
+// gameSteps is how many choices are made before the faults end, out of how many that are tried: most are
+// about something that is not there.
+const (
+	gameSteps = 250
+	gameTries = 2500
+)
 
 // play plays a game with choices that its seed makes, up to its first fault, and gives the choices that
 // changed something.
@@ -34,7 +38,7 @@ func play(seed uint64) (*model, schedule) {
 		weights = append(weights, total)
 	}
 	var made schedule
-	for range gameSteps {
+	for range gameTries {
 		i, _ := slices.BinarySearch(weights, w.random.IntN(total)+1)
 		c := choice{i, w.random.IntN(len(w.nodes)), w.random.IntN(8)}
 		if w.take(c) {
@@ -42,6 +46,9 @@ func play(seed uint64) (*model, schedule) {
 		}
 		if w.fault != "" {
 			return w, made
+		}
+		if len(made) == gameSteps {
+			break
 		}
 	}
 	w.settle()
