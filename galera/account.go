@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -64,6 +65,18 @@ func serverAccount(file string) (account, error) {
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
 	return account{option.Value, uid, gid}, errors.Join(err1, err2)
+}
+
+// userName is the name of the account's user.
+func (a account) userName() (string, error) {
+	if a.name != "" {
+		return a.name, nil
+	}
+	u, err := user.LookupId(strconv.Itoa(cmp.Or(a.uid, os.Geteuid())))
+	if err != nil {
+		return "", fmt.Errorf("finding the name of the server's user: %w", err)
+	}
+	return u.Username, nil
 }
 
 // accountIn is as whom to use what is in a directory: as its owner. In one of root

@@ -18,6 +18,7 @@ type accounts struct {
 	random                      bool // the root password
 	database, user, password    string
 	transferUser, transferWords string // for state transfers; the words are its password
+	local                       string // the server's own user, for the local socket; empty for none
 }
 
 // readAccounts reads the variables of [FirstBoot.Run]. No value is in the error.
@@ -141,16 +142,49 @@ func (a accounts) statements(mariadb bool) string {
 		pattern := strings.NewReplacer(`\`, `\\`, `_`, `\_`, `%`, `\%`).Replace(a.database)
 		say("GRANT ALL PRIVILEGES ON %s.* TO %s@'%%'", backticked(pattern), quoted(a.user))
 	}
-	if a.transferUser != "" {
+	if a.transferUser != "" && (a.transferUser != a.local || !mariadb) {
 		how := identified(a.transferWords)
 		if a.transferWords == "" {
-			how = "IDENTIFIED VIA unix_socket"
+			how = bySocket
 		}
 		say("CREATE USER %s@'localhost' %s", quoted(a.transferUser), how)
-		say("GRANT RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT ON *.* TO %s@'localhost'", quoted(a.transferUser))
+		say("GRANT %s ON *.* TO %s@'localhost'", transferRights, quoted(a.transferUser))
+	}
+	if a.local != "" && mariadb {
+		how, rights := bySocket, localRights
+		if a.transferUser == a.local {
+			rights += ", " + transferRights
+		}
+		if a.transferUser == a.local && a.transferWords != "" {
+			how += " OR mysql_native_password USING '" + nativeHash(a.transferWords) + "'"
+		}
+		say("CREATE USER %s@'localhost' %s", quoted(a.local), how)
+		say("GRANT %s ON *.* TO %s@'localhost'", rights, quoted(a.local))
 	}
 	say("FLUSH PRIVILEGES")
 	return sql.String()
+}
+
+// How an account of the operating system's user of that name logs in, and the rights of accounts:
+// for state transfers, and for kconfd, which sets a provider option after the loss of the majority.
+const (
+	bySocket       = "IDENTIFIED VIA unix_socket"
+	transferRights = "RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT"
+	localRights    = "SUPER"
+)
+
+// withLocal returns the accounts with one for the server's own user at the local socket. It is none
+// where the user has no name, or is root.
+func (a accounts) withLocal(server account) (accounts, error) {
+	name, err := server.userName()
+	if err != nil || name == "root" {
+		return a, nil
+	}
+	if a.user == name {
+		return a, fmt.Errorf("MYSQL_USER is %s, the server's own user, which has an account for the local socket: want another name", name)
+	}
+	a.local = name
+	return a, nil
 }
 
 // hashPattern matches what identified writes in place of a password.
@@ -159,12 +193,16 @@ var hashPattern = regexp.MustCompile(`\*[0-9A-F]{40}`)
 // identified says how an account proves itself: by a password, which the server
 // keeps as the hash of its hash, or, when that is empty, not at all.
 func identified(password string) string {
-	hash := ""
-	if password != "" {
-		once := sha1.Sum([]byte(password))
-		hash = fmt.Sprintf("*%X", sha1.Sum(once[:]))
+	return fmt.Sprintf("IDENTIFIED WITH mysql_native_password AS '%s'", nativeHash(password))
+}
+
+// nativeHash is the hash of a password's hash, and empty for none.
+func nativeHash(password string) string {
+	if password == "" {
+		return ""
 	}
-	return fmt.Sprintf("IDENTIFIED WITH mysql_native_password AS '%s'", hash)
+	once := sha1.Sum([]byte(password))
+	return fmt.Sprintf("*%X", sha1.Sum(once[:]))
 }
 
 // quoted makes a string literal of text.

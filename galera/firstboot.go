@@ -51,6 +51,8 @@ type FirstBoot struct {
 //	WSREP_SST_USER              an account at localhost for state transfers
 //	WSREP_SST_PASSWORD          without it, the system's user of that name is let in
 //
+// With MariaDB there is one more at localhost, for the server's own user: see docs/design/galera.md.
+//
 // The server gets the passwords as hashes, over a file that has no name. They are
 // on no command line, in no environment of another process, and in no error.
 //
@@ -71,6 +73,12 @@ func (b FirstBoot) run(ctx context.Context) error {
 	if err := b.resolve(); err != nil {
 		return err
 	}
+	mysql := b.Install == "" && isMySQL(b.Server)
+	if !mysql {
+		if a, err = a.withLocal(b.server); err != nil {
+			return err
+		}
+	}
 	mode, err := b.checkTarget()
 	if err != nil {
 		return err
@@ -79,7 +87,7 @@ func (b FirstBoot) run(ctx context.Context) error {
 	if err := b.makeNext(next); err != nil {
 		return err
 	}
-	if b.Install == "" && isMySQL(b.Server) {
+	if mysql {
 		err = b.initialize(ctx, next, a)
 	} else {
 		err = b.install(ctx, next, a.statements(true))

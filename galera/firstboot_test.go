@@ -230,7 +230,7 @@ func TestFirstBootAccounts(t *testing.T) {
 		"user, another database": {port, "clerk", "clerk's", "CREATE DATABASE shopx1", "ERROR 1044 (42000) at line 1: Access denied for user 'clerk'@'%' to database 'shopx1'"},
 		"state transfers":        {0, "sst", "sst's", "SHOW GRANTS", "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO `sst`@`localhost` IDENTIFIED BY PASSWORD '*HASH'"},
 		"state transfers, TCP":   {port, "sst", "sst's", "SELECT 1", "ERROR 1045 (28000): Access denied for user 'sst'@'127.0.0.1' (using password: YES)"},
-		"accounts":               {0, "root", "root's", "SELECT user, host, plugin FROM mysql.user ORDER BY 1, 2", "clerk\t%\tmysql_native_password\nmariadb.sys\tlocalhost\tmysql_native_password\nroot\t%\tmysql_native_password\nroot\tlocalhost\tmysql_native_password\nsst\tlocalhost\tmysql_native_password"},
+		"accounts":               {0, "root", "root's", "SELECT user, host, plugin FROM mysql.user ORDER BY 1, 2", "clerk\t%\tmysql_native_password\nmariadb.sys\tlocalhost\tmysql_native_password\nmysql\tlocalhost\tunix_socket\nroot\t%\tmysql_native_password\nroot\tlocalhost\tmysql_native_password\nsst\tlocalhost\tmysql_native_password"},
 		"databases":              {0, "root", "root's", "SHOW DATABASES", "information_schema\nmysql\nperformance_schema\nshop_1\nsys"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,6 +23,9 @@ const dialTimeout = time.Second
 // defaultPort is the one of members, where nothing else is said.
 const defaultPort = "4567"
 
+// defaultSocket is the local socket of the servers that Debian builds.
+const defaultSocket = "/run/mysqld/mysqld.sock"
+
 // Settings are what a node's option file says of the node and its cluster.
 type Settings struct {
 	File       string
@@ -34,6 +37,7 @@ type Settings struct {
 	Port       int    // of SQL
 	Transfer   string // wsrep_sst_method
 	StatusFile string // its path; empty for none
+	Socket     string // the path of the local one
 }
 
 // ReadSettings reads an option file, with the files that it includes.
@@ -67,6 +71,9 @@ func ReadSettings(file string) (Settings, error) {
 		if !filepath.IsAbs(name) {
 			s.StatusFile = filepath.Join(s.DataDir, name)
 		}
+	}
+	if s.Socket = value("socket", defaultSocket); !filepath.IsAbs(s.Socket) {
+		s.Socket = filepath.Join(s.DataDir, s.Socket)
 	}
 	if list, ok := strings.CutPrefix(value("wsrep_cluster_address", ""), "gcomm://"); ok && list != "" {
 		s.Peers = strings.Split(list, ",")

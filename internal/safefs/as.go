@@ -51,3 +51,23 @@ func become(uid, gid int) error {
 	}
 	return nil
 }
+
+// AsEffective calls do as As does, and with the user as the thread's effective one besides: a
+// server to which do connects over a Unix socket sees that user (SO_PEERCRED). The real user
+// remains root, so that the user cannot send signals to this process.
+func AsEffective(uid, gid int, do func() error) error {
+	if os.Geteuid() != 0 || uid == 0 {
+		return do()
+	}
+	return As(uid, gid, func() error { // its thread ends afterwards
+		const unchanged = ^uintptr(0)
+		// Of the thread alone, unlike syscall.Setresuid.
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, unchanged, uintptr(gid), unchanged); errno != 0 {
+			return fmt.Errorf("becoming group %d: %w", gid, errno)
+		}
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, unchanged, uintptr(uid), unchanged); errno != 0 {
+			return fmt.Errorf("becoming user %d: %w", uid, errno)
+		}
+		return do()
+	})
+}
