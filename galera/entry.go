@@ -82,6 +82,15 @@ func (r *Record) synced(name, uuid, me string, view []string, generation int, s 
 	return c
 }
 
+// viewed is a copy of the record that says in which view a node is.
+func (r *Record) viewed(name string, v *View) *Record {
+	c := r.clone()
+	n := c.Nodes[name]
+	n.View = v
+	c.Nodes[name] = n
+	return c
+}
+
 // newestIn is the newest generation of the nodes of the record that are in a view: who is in one
 // with them is in their history from now on, whatever its start went by.
 func (r *Record) newestIn(view []string) (generation int) {

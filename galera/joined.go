@@ -66,6 +66,7 @@ type Joined struct {
 	recorded bool      // that it is synced
 	checked  time.Time // when the record was last seen to say so, or asked
 	record   General   // as it was written
+	views    viewNote
 
 	generation int // what is written beside the data; 0 when nothing is
 
@@ -133,6 +134,8 @@ func (j *Joined) look(ctx context.Context) error {
 	switch {
 	case state == stateSynced && !j.recorded:
 		return j.note(ctx)
+	case j.recorded && state.isPrimary() && j.views.due(j.dir):
+		return j.noteView(ctx)
 	case state == stateSynced && time.Since(j.checked) >= recheckEvery:
 		return j.recheck(ctx)
 	case state == stateBroken:
@@ -258,9 +261,12 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	if r, err = j.syncedIn(r, uuid, me, view, s); err != nil {
 		return err
 	}
+	now := j.dir.primaryView()
+	r = r.viewed(j.settings.Node, now)
 	if _, err := j.store.put(ctx, old, r); err != nil {
 		return err
 	}
+	j.views.noted = now
 	j.recorded, j.checked, j.record = true, time.Now(), r.General
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
@@ -297,6 +303,7 @@ func (j *Joined) recheck(ctx context.Context) error {
 	case old != nil && old.Generation > j.record.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
 	case old != nil && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
+		j.views.noted = old.Nodes[j.settings.Node].View
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.

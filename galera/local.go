@@ -186,6 +186,33 @@ func parseView(content string) (me string, members []string) {
 	return me, members
 }
 
+// primaryView is the last primary component that the server was in; nil when it left that in
+// good order, or the file does not say.
+func (d dataDir) primaryView() *View {
+	content, err := readIn(d.join(gvwstateName), d.file, maxStateFile)
+	if err != nil {
+		return nil
+	}
+	return parsePrimaryView(string(content))
+}
+
+// viewIsPrimary is Galera's number for the kind of view that is a primary component.
+const viewIsPrimary = "3"
+
+func parsePrimaryView(content string) *View {
+	match := regexp.MustCompile(`(?m)^view_id: ` + viewIsPrimary + ` (\S{1,64}) (\d{1,18})\s*$`).FindStringSubmatch(content)
+	if match == nil {
+		return nil
+	}
+	_, members := parseView(content)
+	v := &View{ID: match[1], Members: len(members)}
+	v.Seqno, _ = strconv.ParseInt(match[2], 10, 64) // the pattern takes nothing else
+	if v.check() != nil {
+		return nil
+	}
+	return v
+}
+
 // position is the furthest of what grastate.dat and the server's recovery say. The
 // file has none after a crash, and after a start that came to nothing.
 func (d dataDir) position(ctx context.Context, saved Position) (Position, error) {

@@ -63,6 +63,10 @@ type Node struct {
 	// Member is what the node is called in the view of its cluster, since its last start.
 	Member string `json:"member,omitempty"`
 
+	// View is the last primary component that the node's server was in, as far as it is known.
+	// What the server was in before its last start is not.
+	View *View `json:"view,omitempty"`
+
 	// Lost is what the node once had, and has no more.
 	Lost *Lost `json:"lost,omitempty"`
 
@@ -86,6 +90,13 @@ func (n Node) Has() string {
 		return strconv.FormatInt(n.Seqno, 10)
 	}
 	return string(n.Data)
+}
+
+// A View is a primary component. Two nodes with the same ID and seqno are in the same one.
+type View struct {
+	ID      string `json:"id"`      // the UUID of the member that represents it
+	Seqno   int64  `json:"seqno"`   // rises with each view of a component
+	Members int    `json:"members"` // how many there are
 }
 
 // Lost is data that is gone: up to a position, or nobody knows how much.

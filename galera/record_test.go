@@ -27,7 +27,7 @@ func TestRecordOfManyNodes(t *testing.T) {
 		for i := range 100 {
 			n := at(Joining, 1<<40)
 			n.Address, n.Pod, n.Token, n.At = "fd00:10:244:1::1234", strings.Repeat("p", 100), token(), time.Now().UTC()
-			n.Member = oneUUID
+			n.Member, n.View = oneUUID, &View{oneUUID, 1 << 40, 100}
 			n.Waits = cut("is not started: " + strings.Repeat(character, maxNote/len(character)))
 			n.Lost = &Lost{Position: n.Position, Unknown: true}
 			r.Nodes[fmt.Sprintf("pxc-of-a-large-cluster-node-%d", i)] = n

@@ -142,6 +142,11 @@ func (n Node) check() error {
 	if err := n.Position.check(""); err != nil {
 		return err
 	}
+	if n.View != nil {
+		if err := n.View.check(); err != nil {
+			return err
+		}
+	}
 	if n.Lost != nil {
 		if err := n.Lost.check("lost."); err != nil {
 			return err
@@ -164,6 +169,18 @@ func (p Position) check(prefix string) error {
 		return fmt.Errorf("field %q: %q is not a UUID", prefix+"uuid", oneLine(p.UUID))
 	case p.Seqno < -1:
 		return fmt.Errorf("field %q: %d is less than -1", prefix+"seqno", p.Seqno)
+	}
+	return nil
+}
+
+func (v *View) check() error {
+	switch {
+	case !isUUID(v.ID):
+		return fmt.Errorf("field %q: %q is not a UUID", "view.id", oneLine(v.ID))
+	case v.Seqno < 0:
+		return fmt.Errorf("field %q: %d is negative", "view.seqno", v.Seqno)
+	case v.Members < 1 || v.Members > maxNodes:
+		return fmt.Errorf("field %q: want a number from 1 to %d, not %d", "view.members", maxNodes, v.Members)
 	}
 	return nil
 }

@@ -39,6 +39,11 @@ const (
 	stateReceiving serverState = "RECEIVING"
 )
 
+// isPrimary says whether a server in that state is in a primary component, with the rows of that.
+func (s serverState) isPrimary() bool {
+	return s == stateSynced || s == stateDonor || s == stateJoined
+}
+
 // restartRequired is in an error of the status file of a server that has left its
 // cluster in the middle of a transfer. It stays as it is, JOINING, for ever.
 const restartRequired = "node restart required"
