@@ -43,6 +43,8 @@ type Joined struct {
 	recorded bool      // that it is synced
 	checked  time.Time // when the record was last seen to say so, or asked
 	record   General   // as it was written
+	known    *Record   // the last whole one that was read or written; nil before
+	view     []string  // the members of the cluster, when the record was last looked at
 
 	generation int // what is written beside the data; 0 when nothing is
 
@@ -75,6 +77,9 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	j.generation, _ = j.dir.generation()
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
+	}
+	if old, err := j.store.get(ctx); err == nil && old != nil {
+		j.known = old.Record // an error is that of the first look that needs the record
 	}
 	for {
 		err := j.look(ctx)
@@ -110,7 +115,7 @@ func (j *Joined) look(ctx context.Context) error {
 	switch {
 	case state == stateSynced && !j.recorded:
 		return j.note(ctx)
-	case state == stateSynced && time.Since(j.checked) >= recheckEvery:
+	case state == stateSynced && (time.Since(j.checked) >= recheckEvery || time.Since(j.checked) >= askEvery && j.hasNewView()):
 		return j.recheck(ctx)
 	case state == stateBroken:
 		return j.giveUp(ctx, "has broken off a transfer")
@@ -220,12 +225,7 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	if err != nil || state.position.UUID == "" {
 		return err // it is just being written
 	}
-	r := newRecord(j.settings.Cluster)
-	if old != nil {
-		r = old.Record
-	} else { // somebody deleted it
-		r.Adopted, r.Since = true, time.Now().UTC()
-	}
+	r := j.base(old)
 	uuid := state.position.UUID
 	if r.UUID != "" && r.UUID != uuid {
 		return fmt.Errorf("the server is in cluster %s, and the record is that of %s: one of them is wrong", uuid, r.UUID)
@@ -235,12 +235,39 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	if r, err = j.syncedIn(r, uuid, me, view, s); err != nil {
 		return err
 	}
-	if _, err := j.store.put(ctx, old, r); err != nil {
+	written, err := j.store.put(ctx, old, r)
+	if err != nil {
 		return err
 	}
-	j.recorded, j.checked, j.record = true, time.Now(), r.General
+	if written != nil {
+		r = written.Record
+	}
+	j.recorded, j.checked, j.record, j.known, j.view = true, time.Now(), r.General, r, view
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
+}
+
+// base is the record as it was read, with what is remembered of it where it was deleted, or put back
+// to an older version.
+func (j *Joined) base(old *stored) *Record {
+	switch {
+	case old != nil && old.follows(j.known):
+		return old.Record
+	case old != nil:
+		return old.merged(j.known)
+	case j.known != nil:
+		return j.known.recalled()
+	}
+	r := newRecord(j.settings.Cluster)
+	r.Adopted, r.Since, r.Generation = true, time.Now().UTC(), j.generation
+	return r
+}
+
+// hasNewView says whether members have come or gone since the record was last looked at. What they
+// have written into it is read soon then: what is remembered stays whole.
+func (j *Joined) hasNewView() bool {
+	_, view := j.dir.lastView()
+	return !slices.Equal(view, j.view)
 }
 
 // syncedIn is the record with the node Synced. The generation of its data is written beside them
@@ -273,7 +300,9 @@ func (j *Joined) recheck(ctx context.Context) error {
 		return err
 	case old != nil && old.Generation > j.record.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
-	case old != nil && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
+	case old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
+		j.known = old.Record
+		_, j.view = j.dir.lastView()
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.
@@ -283,7 +312,7 @@ func (j *Joined) recheck(ctx context.Context) error {
 	if old != nil && j.outlives(old.Bootstrap) {
 		j.Log.Warn("the decision is void: there is a cluster, which this server is in", "first", old.Bootstrap.From, "by", old.Bootstrap.By)
 	} else {
-		j.Log.Warn("the record does not say any more that this server runs: it was deleted, or an old one was put back")
+		j.Log.Warn("the record was deleted, or an old one was put back: it is written again from what this monitor remembers")
 	}
 	return j.write(ctx, old)
 }
