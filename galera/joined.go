@@ -35,6 +35,7 @@ type liveDir interface {
 	status(context.Context, Settings) (status, error)
 	grastate() (grastate, error)
 	lastView() (me string, members []string)
+	primaryView() *View
 	generation() (int, error)
 	setGeneration(int) error
 	processes() (pids []int, err error)
@@ -67,6 +68,8 @@ type Joined struct {
 	checked  time.Time // when the record was last seen to say so, or asked
 	record   General   // as it was written
 	views    viewNote
+	known    *Record  // the last whole one that was read or written; nil before
+	view     []string // the members of the cluster, when the record was last looked at
 
 	generation int // what is written beside the data; 0 when nothing is
 
@@ -99,6 +102,9 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	j.generation, _ = j.dir.generation()
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
+	}
+	if old, err := j.store.get(ctx); err == nil && old != nil {
+		j.known = old.Record // an error is that of the first look that needs the record
 	}
 	for {
 		err := j.look(ctx)
@@ -136,7 +142,7 @@ func (j *Joined) look(ctx context.Context) error {
 		return j.note(ctx)
 	case j.recorded && state.isPrimary() && j.views.due(j.dir):
 		return j.noteView(ctx)
-	case state == stateSynced && time.Since(j.checked) >= recheckEvery:
+	case state == stateSynced && (time.Since(j.checked) >= recheckEvery || time.Since(j.checked) >= askEvery && j.hasNewView()):
 		return j.recheck(ctx)
 	case state == stateBroken:
 		return j.giveUp(ctx, "has broken off a transfer")
@@ -246,12 +252,7 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	if err != nil || state.position.UUID == "" {
 		return err // it is just being written
 	}
-	r := newRecord(j.settings.Cluster)
-	if old != nil {
-		r = old.Record
-	} else { // somebody deleted it
-		r.Adopted, r.Since = true, time.Now().UTC()
-	}
+	r := j.base(old)
 	uuid := state.position.UUID
 	if r.UUID != "" && r.UUID != uuid {
 		return fmt.Errorf("the server is in cluster %s, and the record is that of %s: one of them is wrong", uuid, r.UUID)
@@ -263,13 +264,40 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	}
 	now := j.dir.primaryView()
 	r = r.viewed(j.settings.Node, now)
-	if _, err := j.store.put(ctx, old, r); err != nil {
+	written, err := j.store.put(ctx, old, r)
+	if err != nil {
 		return err
 	}
+	if written != nil {
+		r = written.Record
+	}
 	j.views.noted = now
-	j.recorded, j.checked, j.record = true, time.Now(), r.General
+	j.recorded, j.checked, j.record, j.known, j.view = true, time.Now(), r.General, r, view
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
+}
+
+// base is the record as it was read, with what is remembered of it where it was deleted, or put back
+// to an older version.
+func (j *Joined) base(old *stored) *Record {
+	switch {
+	case old != nil && old.follows(j.known):
+		return old.Record
+	case old != nil:
+		return old.merged(j.known)
+	case j.known != nil:
+		return j.known.recalled()
+	}
+	r := newRecord(j.settings.Cluster)
+	r.Adopted, r.Since, r.Generation = true, time.Now().UTC(), j.generation
+	return r
+}
+
+// hasNewView says whether members have come or gone since the record was last looked at. What they
+// have written into it is read soon then: what is remembered stays whole.
+func (j *Joined) hasNewView() bool {
+	_, view := j.dir.lastView()
+	return !slices.Equal(view, j.view)
 }
 
 // syncedIn is the record with the node Synced. The generation of its data is written beside them
@@ -302,8 +330,9 @@ func (j *Joined) recheck(ctx context.Context) error {
 		return err
 	case old != nil && old.Generation > j.record.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
-	case old != nil && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
-		j.views.noted = old.Nodes[j.settings.Node].View
+	case old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
+		j.views.noted, j.known = old.Nodes[j.settings.Node].View, old.Record
+		_, j.view = j.dir.lastView()
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.
@@ -313,7 +342,7 @@ func (j *Joined) recheck(ctx context.Context) error {
 	if old != nil && j.outlives(old.Bootstrap) {
 		j.Log.Warn("the decision is void: there is a cluster, which this server is in", "first", old.Bootstrap.From, "by", old.Bootstrap.By)
 	} else {
-		j.Log.Warn("the record does not say any more that this server runs: it was deleted, or an old one was put back")
+		j.Log.Warn("the record was deleted, or an old one was put back: it is written again from what this monitor remembers")
 	}
 	return j.write(ctx, old)
 }

@@ -311,6 +311,13 @@ func (n *modelNode) grastate() (grastate, error) {
 
 func (n *modelNode) lastView() (me string, members []string) { return n.view.me, n.view.members }
 
+func (n *modelNode) primaryView() *View {
+	if n.view.number == 0 {
+		return nil
+	}
+	return &View{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", n.view.number), Seqno: int64(n.view.number), Members: len(n.view.members)}
+}
+
 func (n *modelNode) status(context.Context, Settings) (status, error) {
 	if n.server == nil || !n.server.open {
 		return status{}, errors.New("there is no server")

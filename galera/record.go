@@ -107,8 +107,14 @@ type Lost struct {
 
 // General is what the record says of the cluster as a whole.
 type General struct {
-	Version int       `json:"version"`
-	Name    string    `json:"name"` // wsrep_cluster_name
+	Version int    `json:"version"`
+	Name    string `json:"name"` // wsrep_cluster_name
+
+	// ID is that of all versions of the record, and Writes counts them. A record that was deleted
+	// and made anew has another ID, and one that was put back to an older version fewer writes.
+	ID     string `json:"id,omitempty"`
+	Writes int64  `json:"writes,omitempty"`
+
 	Founder string    `json:"founder,omitempty"`
 	UUID    string    `json:"uuid,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
@@ -168,10 +174,10 @@ func (r *Record) clone() *Record {
 // Names are those of all nodes, sorted.
 func (r *Record) Names() []string { return slices.Sorted(maps.Keys(r.Nodes)) }
 
-// says tells whether by the record a node's server may run, in that pod.
+// says tells whether by the record a node is Synced, in that pod.
 func (r *Record) says(name, pod string) bool {
 	n, known := r.Nodes[name]
-	return known && n.State.mayRun() && n.Pod == pod
+	return known && n.State == Synced && n.Pod == pod
 }
 
 // others are the names of all nodes but self, sorted.

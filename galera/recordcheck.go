@@ -89,6 +89,11 @@ func (g *General) check() error {
 		return fmt.Errorf("field %q: %q is not a UUID", "uuid", oneLine(g.UUID))
 	case g.Generation < 0 || g.Generation > maxGeneration:
 		return fmt.Errorf("field %q: want a number from 0 to %d, not %d", "generation", maxGeneration, g.Generation)
+	case g.Writes < 0 || g.Writes > maxWrites:
+		return fmt.Errorf("field %q: want a number from 0 to %d, not %d", "writes", maxWrites, g.Writes)
+	}
+	if err := checkText("id", g.ID); err != nil {
+		return err
 	}
 	for field, forks := range map[string][]Fork{"forks": g.Forks, "elections": g.Elections} {
 		if err := checkForks(forks, g.Generation); err != nil {

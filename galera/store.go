@@ -103,7 +103,7 @@ func (s *Store) put(ctx context.Context, old *stored, r *Record) (*stored, error
 	if object.Data == nil {
 		object.Data = map[string]string{}
 	}
-	if err := r.into(object.Data); err != nil {
+	if err := r.counted(old).into(object.Data); err != nil {
 		return nil, err
 	}
 	answer := &corev1.ConfigMap{}

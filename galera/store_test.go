@@ -55,6 +55,7 @@ func TestOnServer(t *testing.T) {
 		"a server that comes back in time":   testBackInTime,
 		"a start that comes to nothing":      testComplaint,
 		"the views of a server":              testViews,
+		"a record that a monitor remembers":  testRemembered,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})

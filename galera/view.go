@@ -15,7 +15,7 @@ type viewNote struct {
 
 // due says whether the server has another view than the record. One that could not be written is
 // tried again after askEvery.
-func (n *viewNote) due(dir dataDir) bool {
+func (n *viewNote) due(dir liveDir) bool {
 	if !n.tried.IsZero() && time.Since(n.tried) < askEvery {
 		return false
 	}
@@ -78,6 +78,5 @@ func (j *Joined) tryView(ctx context.Context) error {
 
 // ownSynced says whether the record's entry of this node is one that this process has written.
 func (j *Joined) ownSynced(old *stored) bool {
-	n := old.Nodes[j.settings.Node]
-	return n.State == Synced && n.Pod == j.Pod && old.Generation <= j.record.Generation
+	return old.says(j.settings.Node, j.Pod) && old.follows(j.known) && old.Generation <= j.record.Generation
 }
