@@ -26,7 +26,7 @@ TOOL := go tool -modfile=tools/go.mod
 .PHONY: help build run test fuzz model model-mutations stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/kconfd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kconfd ./cmd/kconfd

@@ -383,7 +383,7 @@ func (n *modelNode) losePosition() bool {
 func (w *model) decide(n *modelNode, by string) bool {
 	force := by == forcingOperator
 	if w.record == nil || force && w.any(func(m *modelNode) bool {
-		return m.away || m.segment != 0 || m.decided || m.server != nil && (m.server.paused || !m.server.open)
+		return m.away || m.segment != 0 || m.underway() || m.server != nil && (m.server.paused || !m.server.open)
 	}) {
 		return false
 	}
@@ -396,6 +396,19 @@ func (w *model) decide(n *modelNode, by string) bool {
 	w.forced = w.forced || force
 	w.store(r)
 	return true
+}
+
+// underway says whether the record says that the server may run, and it does not listen yet: the start is
+// between its last write, of which it may not even know, and its server's port.
+func (n *modelNode) underway() bool {
+	if n.decided {
+		return true
+	}
+	if n.server != nil || !n.kconfd.alive() || n.start == nil || n.w.record == nil {
+		return false
+	}
+	_, written := n.start.attempts[n.w.entry(n.name).Token]
+	return written
 }
 
 // rename gives a node another name, while by the record its server does not run: what may run under the
@@ -486,7 +499,7 @@ func (w *model) second(n *modelNode) bool {
 
 // restore puts the record back to an older version.
 func (w *model) restore(arg int) bool {
-	if len(w.past) == 0 || w.any(func(n *modelNode) bool { return n.decided }) {
+	if len(w.past) == 0 || w.any((*modelNode).underway) {
 		return false
 	}
 	i := len(w.past) - 1 - (arg*arg)%len(w.past)
