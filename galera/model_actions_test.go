@@ -125,7 +125,7 @@ var modelActions = []modelAction{
 	{"the server is killed", 12, 0, func(_ *model, n *modelNode, _ int) bool { return n.killServer() }},
 	{"kconfd is killed", 4, 0, func(_ *model, n *modelNode, _ int) bool { return n.killKconfd() }},
 	{"the server is stopped", 12, 0, func(_ *model, n *modelNode, _ int) bool { return n.stop() }},
-	{"all pods are killed", 2, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).killPod) }},
+	{"all pods are killed", 2, 0, func(w *model, _ *modelNode, _ int) bool { return w.powerCut() }},
 	{"all servers are stopped", 3, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).stop) }},
 
 	// Writes of the record.
@@ -232,6 +232,16 @@ func (n *modelNode) killPod() bool {
 	n.monitor.end()
 	n.ended, n.decided = false, false
 	return true
+}
+
+// powerCut ends all nodes at the same moment: what one has received and not made durable, none makes durable.
+func (w *model) powerCut() (could bool) {
+	for _, n := range w.nodes {
+		if n.server != nil {
+			n.server.pending, n.server.primary = nil, false
+		}
+	}
+	return w.each((*modelNode).killPod)
 }
 
 func (n *modelNode) killServer() bool {
