@@ -23,10 +23,10 @@ CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=100
 TOOL := go tool -modfile=tools/go.mod
 
 .DELETE_ON_ERROR:
-.PHONY: help build run test fuzz model stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
+.PHONY: help build run test fuzz model model-mutations stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/kconfd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kconfd ./cmd/kconfd
@@ -42,6 +42,9 @@ fuzz: ## each fuzz test for a minute; FUZZTIME=… for more
 
 model: ## many games of the model of a Galera cluster; GAMES=… SEED=… for others
 	go test -count=1 -timeout 12h -v -run '^TestModel$$' ./galera -model.games=$(or $(GAMES),20000) -model.seed=$(or $(SEED),0)
+
+model-mutations: ## games of the model without each guard of the code: an hour; MUTATION=regexp for some
+	go test -count=1 -timeout 6h -run '^TestMutations$$' ./galera -model.mutations -model.mutation='$(MUTATION)'
 
 stress: ## what is counted about the supervisor, hundreds of times: 25 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera

@@ -98,12 +98,12 @@ type modelAction struct {
 
 // modelActions are all. A schedule has their indices: a new one goes to the end.
 var modelActions = []modelAction{
-	{"kconfd goes on until it waits", 300, 0, func(w *model, n *modelNode, _ int) bool {
+	{"kconfd goes on until it waits", 160, 0, func(w *model, n *modelNode, _ int) bool {
 		p := w.kconfd(n)
 		p.round()
 		return p != nil
 	}},
-	{"kconfd takes one step", 200, 0, func(w *model, n *modelNode, _ int) bool {
+	{"kconfd takes one step", 160, 0, func(w *model, n *modelNode, _ int) bool {
 		p := w.kconfd(n)
 		p.step()
 		return p != nil
@@ -113,51 +113,51 @@ var modelActions = []modelAction{
 		return n.monitor.alive()
 	}},
 	{"the monitor takes one step", 60, 0, func(_ *model, n *modelNode, _ int) bool { return n.monitor.step() }},
-	{"the server goes on", 250, 0, func(_ *model, n *modelNode, arg int) bool { return n.serve(arg) }},
-	{"a client writes", 150, 0, func(_ *model, n *modelNode, _ int) bool { return n.write() }},
-	{"time passes", 80, 0, func(w *model, _ *modelNode, arg int) bool {
+	{"the server goes on", 400, 0, func(_ *model, n *modelNode, arg int) bool { return n.serve(arg) }},
+	{"a client writes", 400, 0, func(_ *model, n *modelNode, _ int) bool { return n.write() }},
+	{"time passes", 25, 0, func(w *model, _ *modelNode, arg int) bool {
 		w.pass([]time.Duration{3 * time.Second, 15 * time.Second, 40 * time.Second, 2 * time.Minute}[arg%4])
 		return true
 	}},
 
 	// Ends.
-	{"the pod is killed", 15, 0, func(_ *model, n *modelNode, _ int) bool { return n.killPod() }},
-	{"the server is killed", 15, 0, func(_ *model, n *modelNode, _ int) bool { return n.killServer() }},
-	{"kconfd is killed", 10, 0, func(_ *model, n *modelNode, _ int) bool { return n.killKconfd() }},
-	{"the server is stopped", 15, 0, func(_ *model, n *modelNode, _ int) bool { return n.stop() }},
-	{"all pods are killed", 4, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).killPod) }},
+	{"the pod is killed", 6, 0, func(_ *model, n *modelNode, _ int) bool { return n.killPod() }},
+	{"the server is killed", 12, 0, func(_ *model, n *modelNode, _ int) bool { return n.killServer() }},
+	{"kconfd is killed", 4, 0, func(_ *model, n *modelNode, _ int) bool { return n.killKconfd() }},
+	{"the server is stopped", 12, 0, func(_ *model, n *modelNode, _ int) bool { return n.stop() }},
+	{"all pods are killed", 2, 0, func(w *model, _ *modelNode, _ int) bool { return w.powerCut() }},
 	{"all servers are stopped", 3, 0, func(w *model, _ *modelNode, _ int) bool { return w.each((*modelNode).stop) }},
 
 	// Writes of the record.
-	{"the write does not reach the API server", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, lost) }},
-	{"the answer to the write is lost", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, answerLost) }},
-	{"the write is late", 40, 0, func(_ *model, n *modelNode, arg int) bool { return n.writes(arg, delayed) }},
+	{"the next write does not reach the API server", 6, 0, func(_ *model, n *modelNode, _ int) bool { return n.next(lost) }},
+	{"the answer to the next write is lost", 8, 0, func(_ *model, n *modelNode, _ int) bool { return n.next(answerLost) }},
+	{"the next write is late", 8, 0, func(_ *model, n *modelNode, _ int) bool { return n.next(delayed) }},
 	{"a late write is carried out", 300, 0, func(w *model, _ *modelNode, arg int) bool { return w.carryOutLate(arg) }},
 
 	// What does not answer.
-	{"the API server goes away, or is back, for the node", 60, outages, func(w *model, n *modelNode, _ int) bool {
+	{"the API server goes away, or is back, for the node", 25, outages, func(w *model, n *modelNode, _ int) bool {
 		n.away = !n.away && !w.forced
 		return !w.forced
 	}},
-	{"the network between the servers changes", 40, partitions, func(w *model, n *modelNode, arg int) bool { return w.cut(n, arg) }},
-	{"the server hangs, or goes on", 20, hangs, func(w *model, n *modelNode, _ int) bool { return w.hang(n) }},
-	{"the network is whole again", 20, partitions, func(w *model, _ *modelNode, _ int) bool { return w.mend() }},
+	{"the network between the servers changes", 15, partitions, func(w *model, n *modelNode, arg int) bool { return w.cut(n, arg) }},
+	{"the server hangs, or goes on", 12, hangs, func(w *model, n *modelNode, _ int) bool { return w.hang(n) }},
+	{"the network is whole again", 10, partitions, func(w *model, _ *modelNode, _ int) bool { return w.mend() }},
 
 	// Volumes.
-	{"the volume is lost", 8, volumes, func(_ *model, n *modelNode, _ int) bool { return n.lose() }},
+	{"the volume is lost", 6, volumes, func(_ *model, n *modelNode, _ int) bool { return n.lose() }},
 	{"a snapshot of all volumes is made", 4, older, func(w *model, _ *modelNode, _ int) bool { return w.snapshot() }},
 	{"the volume is put back to a snapshot", 4, older, func(w *model, n *modelNode, arg int) bool { return w.putBack([]*modelNode{n}, arg) }},
 	{"all volumes are put back to a snapshot", 2, older, func(w *model, _ *modelNode, arg int) bool { return w.putBack(w.nodes, arg) }},
 	{"the volume loses its position", 4, older, func(_ *model, n *modelNode, _ int) bool { return n.losePosition() }},
 
 	// Operators.
-	{"an operator decides", 12, decisions, func(w *model, n *modelNode, _ int) bool { return w.decide(n, carefulOperator) }},
+	{"an operator decides", 15, decisions, func(w *model, n *modelNode, _ int) bool { return w.decide(n, carefulOperator) }},
 	{"an operator decides with force", 12, forcing, func(w *model, n *modelNode, _ int) bool { return w.decide(n, forcingOperator) }},
 
 	// Nodes.
 	{"the node gets another name", 60, renames, func(_ *model, n *modelNode, _ int) bool { return n.rename() }},
-	{"the node gets another address", 30, addresses, func(w *model, n *modelNode, arg int) bool { return w.move(n, arg) }},
-	{"a stranger listens, or ends", 6, strangers, func(w *model, n *modelNode, arg int) bool { return w.stranger(n, arg) }},
+	{"the node gets another address", 20, addresses, func(w *model, n *modelNode, arg int) bool { return w.move(n, arg) }},
+	{"a stranger listens, or ends", 5, strangers, func(w *model, n *modelNode, arg int) bool { return w.stranger(n, arg) }},
 	{"the next server ends early", 10, early, func(_ *model, n *modelNode, _ int) bool {
 		n.early = !n.early
 		return true
@@ -234,6 +234,16 @@ func (n *modelNode) killPod() bool {
 	return true
 }
 
+// powerCut ends all nodes at the same moment: what one has received and not made durable, none makes durable.
+func (w *model) powerCut() (could bool) {
+	for _, n := range w.nodes {
+		if n.server != nil {
+			n.server.pending, n.server.primary = nil, false
+		}
+	}
+	return w.each((*modelNode).killPod)
+}
+
 func (n *modelNode) killServer() bool {
 	if n.server == nil {
 		return false
@@ -264,15 +274,11 @@ func (n *modelNode) stop() bool {
 	return true
 }
 
-// writes lets the write that a process is about to make come to another end.
-func (n *modelNode) writes(arg int, o outcome) bool {
-	p := []*modelProcess{n.kconfd, n.monitor}[arg%2]
-	if !p.alive() || len(p.at) < len("the write") || p.at[:len("the write")] != "the write" {
-		return false
-	}
-	p.outcome = o
-	p.step()
-	return true
+// next says what comes of the next write of the record by the node.
+func (n *modelNode) next(o outcome) bool {
+	same := n.outcome == o
+	n.outcome = o
+	return !same
 }
 
 func (w *model) carryOutLate(arg int) bool {
@@ -387,7 +393,7 @@ func (n *modelNode) losePosition() bool {
 func (w *model) decide(n *modelNode, by string) bool {
 	force := by == forcingOperator
 	if w.record == nil || force && w.any(func(m *modelNode) bool {
-		return m.away || m.segment != 0 || m.decided || m.server != nil && (m.server.paused || !m.server.open)
+		return m.away || m.segment != 0 || m.underway() || m.server != nil && (m.server.paused || !m.server.open)
 	}) {
 		return false
 	}
@@ -400,6 +406,19 @@ func (w *model) decide(n *modelNode, by string) bool {
 	w.forced = w.forced || force
 	w.store(r)
 	return true
+}
+
+// underway says whether the record says that the server may run, and it does not listen yet: the start is
+// between its last write, of which it may not even know, and its server's port.
+func (n *modelNode) underway() bool {
+	if n.decided {
+		return true
+	}
+	if n.server != nil || !n.kconfd.alive() || n.start == nil || n.w.record == nil {
+		return false
+	}
+	_, written := n.start.attempts[n.w.entry(n.name).Token]
+	return written
 }
 
 // rename gives a node another name, while by the record its server does not run: what may run under the
@@ -490,7 +509,7 @@ func (w *model) second(n *modelNode) bool {
 
 // restore puts the record back to an older version.
 func (w *model) restore(arg int) bool {
-	if len(w.past) == 0 || w.any(func(n *modelNode) bool { return n.decided }) {
+	if len(w.past) == 0 || w.any((*modelNode).underway) {
 		return false
 	}
 	i := len(w.past) - 1 - (arg*arg)%len(w.past)
@@ -544,7 +563,7 @@ func (w *model) edit(n *modelNode, arg int) bool {
 func (w *model) endFaults() {
 	w.late, w.strangers = nil, nil
 	for _, n := range w.nodes {
-		n.away, n.segment, n.unsound, n.early = false, 0, false, false
+		n.away, n.segment, n.unsound, n.early, n.outcome = false, 0, false, false, done
 		n.goOn()
 		if n.ousted {
 			n.killPod()

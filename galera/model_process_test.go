@@ -21,10 +21,9 @@ import (
 // at ports and each change of the data directory, until a choice of the game lets it go on. A process
 // that is not let go on is a paused one, and it can be killed at any pause.
 type modelProcess struct {
-	node    *modelNode
-	kind    string
-	at      string // what it does next
-	outcome outcome
+	node *modelNode
+	kind string
+	at   string // what it does next
 
 	next  func() (struct{}, bool)
 	stop  func()
@@ -73,7 +72,6 @@ func (p *modelProcess) step() bool {
 	w.current, p.busy = p, true
 	_, more := p.next()
 	w.current, p.busy = before, false
-	p.outcome = done
 	if !more || p.over {
 		p.over = true
 		p.stop()
@@ -107,10 +105,10 @@ func (p *modelProcess) alive() bool { return p != nil && !p.over }
 
 // pause stops the process that is at work before it does something. Without one, as in a test of a single
 // function, nothing is paused.
-func (w *model) pause(at string) outcome {
+func (w *model) pause(at string) {
 	p := w.current
 	if p == nil || p.node.decided && w.theme.has(twins) { // see theme
-		return done
+		return
 	}
 	if p.over {
 		panic(errKilled)
@@ -119,7 +117,6 @@ func (w *model) pause(at string) outcome {
 	if !p.yield(struct{}{}) || p.over {
 		panic(errKilled)
 	}
-	return p.outcome
 }
 
 // runStart runs `kconfd galera start` and the server behind it.
@@ -365,7 +362,9 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 	if old != nil {
 		version = old.object.ResourceVersion
 	}
-	outcome := w.pause("the write of " + what)
+	w.pause("the write of " + what)
+	outcome := n.outcome
+	n.outcome = done
 	failed := func(err error) (*stored, error) { return nil, &RequestError{"update", "test", err} }
 	if err := r.check(); err != nil {
 		w.fail("%s writes a record that is not valid: %v", n.name, err)

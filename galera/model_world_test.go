@@ -53,13 +53,14 @@ type modelNode struct {
 	addr  string
 	modelVolume
 
-	away     bool // the API server, for this node
-	segment  int  // of the network; servers of one segment reach each other
-	unsound  bool // --wsrep-recover fails
-	gone     bool // it never returns
-	ousted   bool // the pod whose place this one takes is still there
-	unknown  bool // it was refused, and nothing says of which history its data are
-	replaced bool // the volume was lost, or put back to an older state
+	away     bool    // the API server, for this node
+	segment  int     // of the network; servers of one segment reach each other
+	outcome  outcome // of the next write of the record
+	unsound  bool    // --wsrep-recover fails
+	gone     bool    // it never returns
+	ousted   bool    // the pod whose place this one takes is still there
+	unknown  bool    // it was refused, and nothing says of which history its data are
+	replaced bool    // the volume was lost, or put back to an older state
 
 	kconfd  *modelProcess // a start, or what follows the end of a server
 	monitor *modelProcess

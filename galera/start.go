@@ -310,21 +310,32 @@ func (s *Start) step(ctx context.Context, old *stored, d decision) (decision, er
 	return d, err
 }
 
-// beforeTransfer makes the data directory one that waits for a full transfer, where the
-// decision leads to that. It is done before the record says that the server may run: when the
-// server ends without having written anything, the next start finds the same volume without
-// data, and not one that was replaced and may have had some.
+// beforeTransfer makes an empty data directory one that waits for a full transfer. It is done before
+// the record says that the server may run: when the server ends without having written anything, the
+// next start finds the same volume without data, and not one that was replaced and may have had some.
 func (s *Start) beforeTransfer(d decision) error {
-	switch {
-	case d.discard:
-		s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
-	case d.action != join || s.local.data != NoData:
+	if d.action != join || s.local.data != NoData {
 		return nil
 	}
+	return s.emptied()
+}
+
+// emptied makes the data directory one that waits for a full transfer.
+func (s *Start) emptied() error {
 	if err := s.dir.discard(); err != nil {
 		return fmt.Errorf("preparing the data directory %q for a transfer: %w", s.settings.DataDir, err)
 	}
 	return nil
+}
+
+// giveUp gives up data that are not of the cluster's history, when the record says so and that the
+// server may run. Before that another decision can come, by which the same data are needed.
+func (s *Start) giveUp(d decision) error {
+	if !d.discard {
+		return nil
+	}
+	s.Log.Warn("what this node has is not in the history of its cluster any more: it asks for all data anew", "position", s.local.position)
+	return s.emptied()
 }
 
 var errRefused = errors.New("not started")
@@ -465,6 +476,9 @@ func (s *Start) keepGeneration(d decision) error {
 
 // carryOut prepares the data directory and writes the arguments.
 func (s *Start) carryOut(d decision) error {
+	if err := s.giveUp(d); err != nil {
+		return err
+	}
 	// A transfer that was killed leaves its process id, which is another's by now.
 	stale := []string{markerName, "wsrep_sst.pid", "rsync_sst.pid"}
 	if !d.keepView {

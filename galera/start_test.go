@@ -2,6 +2,7 @@ package galera
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -168,6 +169,43 @@ func TestEditedOffer(t *testing.T) {
 		}
 		if got, want := w.record.Nodes["a"].Position, (Position{oneUUID, 9}); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+// Data that are not of the cluster's history are given up only when the record says so: a write that came
+// to nothing may be followed by the decision that this very node is to be the first.
+func TestDataAreKeptUntilWritten(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.record = nodes(map[string]Node{"a": at(Stopped, 9), "b": at(Synced, 9)})
+	b := w.record.Nodes["b"]
+	b.Generation, b.Address = 2, "10.0.0.2"
+	w.record.Nodes["b"] = b
+	w.record.Generation, w.record.Forks = 2, []Fork{{2, 5}}
+	a := w.node("a")
+	a.uuid, a.tables, a.rows, a.modelVolume.generation = oneUUID, true, make([]int, 9), 1
+	a.prepare()
+	a.start.look = func(context.Context) []peer { return []peer{{"10.0.0.2", defaultPort}} }
+	if _, _, _, err := a.start.round(t.Context()); err != nil { // the offer
+		t.Fatal(err)
+	}
+	for _, conflict := range []bool{true, false} {
+		a.start.look = func(context.Context) []peer {
+			if conflict {
+				w.version++
+			}
+			return []peer{{"10.0.0.2", defaultPort}}
+		}
+		d, done, _, err := a.start.round(t.Context())
+		if err != nil || done == conflict || !d.discard || a.partial {
+			t.Fatalf("conflict %v: got %v, done %v, discard %v, the data are gone %v", conflict, err, done, d.discard, a.partial)
+		}
+		if done {
+			a.start.Out = io.Discard
+			if err := a.start.carryOut(d); err != nil || !a.partial {
+				t.Errorf("got %v, and the data are gone %v", err, a.partial)
+			}
 		}
 	}
 }

@@ -1,0 +1,152 @@
+package galera
+
+// mutations are the guards of the code, each with what the code would be without it.
+func mutations() (all []mutation) {
+	add := func(file string, guards ...[3]string) {
+		for _, g := range guards {
+			all = append(all, mutation{name: g[0], file: file, old: g[1], new: g[2], because: unfound[g[0]]})
+		}
+	}
+	add("decide.go", decideGuards...)
+	add("decide.go", objectionGuards...)
+	add("decide.go", electionGuards...)
+	add("start.go", startGuards...)
+	add("entry.go", entryGuards...)
+	add("joined.go", monitorGuards...)
+	add("bootstrap.go", [][3]string{
+		{"what cannot be the first is refused", `if fatal := r.unfit(from); fatal != "" {`, `if fatal := r.unfit(from); false && fatal != "" {`},
+		{"objections need force", "if len(told) > 0 && !force {", "if false {"},
+		{"what is overruled is noted", "d.Over[o.node] = r.Nodes[o.node].standing()", "_ = o"},
+	}...)
+	add("stopped.go", [][3]string{
+		{"another pod's stop is not noted", "case known && own.Pod != c.Pod:", "case false:"},
+		{"a stop that was noted is not noted again", "case own.Token == s.token:", "case false:"},
+	}...)
+	return all
+}
+
+// unfound says for a guard why no game finds that it is missing.
+var unfound = map[string]string{}
+
+var decideGuards = [][3]string{
+	{"data of another cluster are refused", "case own.UUID != s.record.UUID:", "case false:"},
+	{"data behind an election are refused", "case behind(s.record.Elections, own) && !behind(s.record.Forks, own) && !s.forced():", "case false:"},
+	{"but for a forced decision", "&& !s.forced():", ":"},
+	{"a decision is void while a server listens", "if d.From == s.self && len(s.anyone) > 0 {", "if false {"},
+	{"a decision is void when things have changed", `if fault := s.record.faultOf(d); fault != "" {`, `if fault := s.record.faultOf(d); false && fault != "" {`},
+	{"a decision is for one node", "if d.From != s.self {", "if false {"},
+	{"a decision ends", "r.Bootstrap, r.Adopted = nil, false", "r.Adopted = false"},
+	{"overruled nodes come back as unknown", "delete(r.Nodes, name) // it", "_ = name // it"},
+	{"overruled losses are settled", "n.Lost = nil\n\t\tr.Nodes[name] = n", "r.Nodes[name] = n"},
+	{"a decision makes a fork", "r.Forks = append(r.Forks, Fork{r.Generation, branch})", "_ = branch"},
+	{"the fork is where the data diverged", "Fork{r.Generation, branch})", "Fork{r.Generation, max(branch, own.Seqno)})"},
+	{"the lowest fork counts", "seqno, diverged = min(seqno, f.Seqno), true", "seqno, diverged = seqno, true"},
+	{"a decision is void when an overruled node has moved", "d.Force && d.Over[o.node] == r.Nodes[o.node].standing()", "d.Force"},
+	{"a decision is void when its node has no data by now", `r.Nodes[d.From].State == Offered && fatal != ""`, `false && fatal != ""`},
+	{"a new first node begins a generation", "r.Generation++\n", "\n"},
+	{"the first node is of the new generation", "own.Generation, own.Lost = r.Generation, nil", "own.Lost = nil"},
+	{"a sign of life is any write", `return "write " + n.Token`, `return "write"`},
+	{"a node without data is not the first", "case n.Data == NoData || n.Data == Partial:", "case false:"},
+	{"data that never were in the cluster are not the first", `case n.Data == Fresh && r.UUID != "":`, "case false:"},
+	{"data of another cluster are not the first", `case n.Data == Full && r.UUID != "" && n.UUID != r.UUID:`, "case false:"},
+	{"a start has the generation of now", "own.State, own.Generation, own.Waits = state, r.Generation, \"\"", "own.State, own.Waits = state, \"\""},
+}
+
+var objectionGuards = [][3]string{
+	{"objection: another may be running", "case n.State.mayRun():\n\t\t\tadd(", "case false:\n\t\t\tadd("},
+	{"objection: the node may be running", "case own.State.mayRun():\n\t\tall", "case false:\n\t\tall"},
+	{"objection: the node has lost data", "if own.Lost != nil {", "if false {"},
+	{"objection: older than its record", "if r.Adopted {", "if false {"},
+	{"objection: the node has diverged", "if diverged {\n\t\tadd(", "if false {\n\t\tadd("},
+	{"objection: another has lost data", "case n.Lost != nil && (diverged || own.Data != Full || !n.Lost.within(own.Position)):", "case false:"},
+	{"objection: another has other data", "case counts && (own.Data != Full || n.UUID != own.UUID):", "case false:"},
+	{"objection: another has the cluster's rows", "case counts && diverged:", "case false:"},
+	{"objection: another has more", "case counts && n.Seqno > own.Seqno:", "case false:"},
+	{"diverged data do not count", "return n.Data == Full && !r.diverged(n)", "return n.Data == Full"},
+	{"elections are forks as well", "range slices.Concat(r.Forks, r.Elections)", "range r.Forks"},
+	{"forks apply to older generations", "return n.Generation < f.Generation && n.Seqno > f.Seqno", "return n.Seqno > f.Seqno"},
+	{"forks apply behind them", "return n.Generation < f.Generation && n.Seqno > f.Seqno", "return n.Generation < f.Generation"},
+	{"nobody knows how much was lost", "return !l.Unknown && l.UUID == p.UUID", "return l.UUID == p.UUID"},
+	{"what was lost is of the same cluster", "l.UUID == p.UUID && l.Seqno <= p.Seqno", "l.Seqno <= p.Seqno"},
+}
+
+var electionGuards = [][3]string{
+	{"a join needs one that listens", "if len(s.listening) == 0 || !s.record.Adopted && len(s.running()) == 0 {", "if !s.record.Adopted && len(s.running()) == 0 {"},
+	{"a join needs one that may run", "if len(s.listening) == 0 || !s.record.Adopted && len(s.running()) == 0 {", "if len(s.listening) == 0 {"},
+	{"a join does not replace data of no cluster", "if own.Data == Fresh {", "if false {"},
+	{"data wait for the UUID of the cluster", `if own.Data == Full && s.record.UUID == "" {`, "if false {"},
+	{"diverged data are given up", "if d.discard = s.record.diverged(own); d.discard {", "if d.discard = false; d.discard {"},
+	{"what is given up is not lost", "own.Data, own.Position = Partial, Position{} // what it gives up is not lost later", ""},
+	{"a view of one node is not kept", "d.keepView = s.view > 1 && own.Data == Full", "d.keepView = own.Data == Full"},
+	{"a view does not outlive an election", "own.Generation == s.record.Generation && !s.record.Adopted", "!s.record.Adopted"},
+	{"a view of an older cluster is not kept", "!s.record.Adopted && !d.discard", "!d.discard"},
+	{"no election while one may run", "if running := s.running(); len(running) > 0 {", "if running := s.running(); false && len(running) > 0 {"},
+	{"no election beside a server against the record", "case len(s.contrary) > 0:", "case false:"},
+	{"no election in a cluster older than its record", "case r.Adopted:", "case false:"},
+	{"no election beside an unknown server", "case len(s.listening) > 0:\n\t\treturn waits", "case false:\n\t\treturn waits"},
+	{"no election between two clusters", "case r.counts(n) && n.UUID != best.UUID:", "case false:"},
+	{"no election when data were lost", "case n.Lost != nil && !n.Lost.within(best):", "case false:"},
+	{"the one with most is elected", "case !r.counts(own) || own.Position != best:", "case false:"},
+	{"the last one goes first", "case first != s.self && s.waited < courtesy:", "case false:"},
+	{"an election is kept", "r.Elections = append(r.Elections, Fork{r.Generation, best.Seqno})", ""},
+	{"no new cluster in place of a known one", "case r.UUID != \"\":\n\t\treturn decision{action: wait, reason: fmt.Sprintf(\"the record", "case false:\n\t\treturn decision{action: wait, reason: fmt.Sprintf(\"the record"},
+	{"no new cluster when data were lost", `case r.loser() != "":`, "case false:"},
+	{"only the founder founds", "case r.Founder != s.self:", "case false:"},
+	{"joiners are no cluster", "return n.State.mayRun() && n.State != Joining })", "return n.State.mayRun() })"},
+	{"a server against the record is seen", "return !known || runs", "return true"},
+	{"an own address is not another's", "is = is || name != self && so(n)", "is = is || so(n)"},
+}
+
+var startGuards = [][3]string{
+	{"alone only with data", "return s.local.data == Full && !s.local.marked", "return !s.local.marked"},
+	{"alone only without the marker", "s.local.data == Full && !s.local.marked &&", "s.local.data == Full &&"},
+	{"alone not with a view of one node", "s.local.view != 1 &&", ""},
+	{"alone not beside another pod", "&& !s.twin", ""},
+	{"a lost answer is found", "if d, ok := s.attempts[own.Token]; ok && own.State.mayRun() {", "if d, ok := s.attempts[own.Token]; ok && false {"},
+	{"the offer is this start's", "if own.Token != s.offer || own.State != Offered ||", "if own.State != Offered ||"},
+	{"an offer is one", "own.Token != s.offer || own.State != Offered ||", "own.Token != s.offer ||"},
+	{"the offer has the right data", "own.Data != s.local.data ||", ""},
+	{"the offer has the right position", "|| own.Position != s.local.position {", "{"},
+	{"the addresses of the record are looked at", "return slices.Concat(open, s.dial(ctx, unseen))", "_ = unseen\n\treturn open"},
+	{"an empty volume is marked before a join", "if d.action != join || s.local.data != NoData {", "if true {"},
+	{"a record beside data is an adopted one", "s.local.data != NoData || len(there) > 0", "len(there) > 0"},
+	{"a record beside a server is an adopted one", "s.local.data != NoData || len(there) > 0", "s.local.data != NoData"},
+	{"the marker comes before the write", "if s.local.data != Full || s.local.marked {", "if true {"},
+	{"one that was overtaken gives up", "if known && !ours && !s.since.IsZero() {", "if false {"},
+	{"another pod is waited for", "s.twin = known && !ours", "s.twin = false && known && !ours"},
+	{"an address of another node is not another pod", "if r.Nodes[name].Address == own.Address {", "if false {"},
+	{"the view is removed", "if !d.keepView {", "if false {"},
+	{"the generation is kept beside the data", "if d.record == nil {\n\t\treturn nil", "if true {\n\t\treturn nil"},
+	{"what has diverged is given up", "if !d.discard {\n\t\treturn nil", "if true {\n\t\treturn nil"},
+	{"the marker is removed", "stale := []string{markerName, ", "stale := []string{"},
+}
+
+var entryGuards = [][3]string{
+	{"losses are noted", "n.Lost = old.losses(l)", "_ = old.losses"},
+	{"data that are older than the record adopt it", "c.Adopted = true // these", "_ = c // these"},
+	{"the entry's generation is that of before", "return old.Generation", "return 0"},
+	{"the generation beside the data counts", "return min(written, r.Generation)", "return r.Generation"},
+	{"data that were given up are not lost", "case l.data == Partial:", "case false:"},
+	{"data of another cluster are lost ones", "case l.data == Full && l.position.UUID != n.UUID && n.Data == Full:", "case false:"},
+	{"fewer rows are lost ones", "n.Data == Full && l.position.Seqno >= n.Seqno,", "n.Data == Full,"},
+	{"a new volume lost what a running server had", "case n.State.mayRun():\n\t\treturn &Lost{n.Position, true}", "case false:\n\t\treturn n.Lost"},
+	{"a new volume lost what a stopped server had", "return &Lost{n.Position, n.Lost != nil && n.Lost.Unknown}", "return n.Lost"},
+	{"a node that is Synced has lost nothing", "n.State, n.Data, n.Lost, n.Waits = Synced, Full, nil, \"\"", "n.State, n.Data, n.Waits = Synced, Full, \"\""},
+	{"a decision ends when there is a cluster", "c.Bootstrap = nil // there is a cluster", ""},
+	{"the cluster gets its UUID", "c.UUID = uuid\n", "\n"},
+	{"a cluster is known when all members are", "if len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !c.has(member) }) {", "if true {"},
+	{"one becomes of the history of the others", "max(r.historyOf(generation, n), r.newestIn(view))", "r.historyOf(generation, n)"},
+	{"a Synced server is of its own history", "max(r.historyOf(generation, n), r.newestIn(view))", "r.Generation"},
+}
+
+var monitorGuards = [][3]string{
+	{"no note beside a newer cluster", "case old != nil && old.Generation > j.record.Generation:", "case false:"},
+	{"a record that says less is put right", "case old != nil && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):", "case old != nil:"},
+	{"an ended server is not noted", "pids, err := j.dir.processes(); err != nil || len(pids) == 0 {", "pids, err := j.dir.processes(); err != nil || len(pids) < 0 {"},
+	{"a server of another cluster is not noted", `if r.UUID != "" && r.UUID != uuid {`, "if false {"},
+	{"no kill without the API server", "if _, err := j.store.get(ctx); err != nil {\n\t\treturn err", "if false {\n\t\treturn nil"},
+	{"no kill of a server that is back", "if !j.isLonely(ctx, j.state(ctx)) {", "if false {"},
+	{"a server without a component is killed", "case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:", "case false:"},
+	{"the generation is written beside the data", "return r, j.dir.setGeneration(j.generation)", "return r, nil"},
+	{"a decision about a cluster that is there ends", "return d != nil && j.settings.StatusFile != \"\"", "return false"},
+}

@@ -1,0 +1,149 @@
+package galera
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Each of these is in the list of docs/design/galera.md of what the election does not protect from, and no
+// game has it. The test shows the harm, so that the list stays true: where one of them fails
+// because the harm is gone, the list gets shorter.
+func TestNotProtected(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		play func(w *model, a, b, c *modelNode)
+		harm string
+	}{
+		"two data directories with the name of one node, of which one is cut off": {
+			harm: "becomes the first while a has a primary component",
+			play: func(w *model, a, _, _ *modelNode) {
+				w.bring(a)
+				a.away, a.segment = true, 1
+				w.second(a)
+				other := w.nodes[len(w.nodes)-1]
+				other.modelVolume = a.copy()
+				w.bring(other)
+			},
+		},
+		"a record that is edited to say less than a node has": {
+			harm: "without row 1",
+			play: func(w *model, a, b, c *modelNode) {
+				w.crash(c, a, b, c)
+				edited := w.record.clone()
+				entry := edited.Nodes["c"]
+				entry.State, entry.Data, entry.Position = Stopped, Full, Position{c.uuid, 0}
+				edited.Nodes["c"] = entry
+				w.store(edited)
+				w.bring(a, b)
+			},
+		},
+		"a record that is deleted while all nodes with data are down": {
+			harm: "founds anew",
+			play: func(w *model, a, b, c *modelNode) {
+				w.crash(a, a, b)
+				w.store(nil)
+				w.past = nil // or the game would be over with the first record that is made again
+				w.bring(c)
+			},
+		},
+		"an empty node beside data that are older than the record": {
+			harm: "founds anew",
+			play: func(w *model, _, _, c *modelNode) {
+				w.preexist()
+				c.write()
+				w.each((*modelNode).killPod)
+				c.lose()
+				w.bring(c)
+			},
+		},
+		"a server that is started past kconfd": {
+			harm: "becomes the first while",
+			play: func(w *model, a, b, _ *modelNode) {
+				w.bring(a, b)
+				b.stop()
+				b.launch("arg --wsrep-new-cluster\narg --wsrep-start-position="+Position{b.uuid, 0}.String()+"\n", decision{record: w.record})
+				b.serve(0)
+			},
+		},
+		"acknowledged rows that no disk has": {
+			harm: "without row 1",
+			play: func(w *model, a, b, c *modelNode) {
+				w.crash(a, a, b, c)
+				a.rows = a.rows[:0] // as with innodb_flush_log_at_trx_commit = 0
+				w.bring(a, b, c)
+			},
+		},
+		"an overruled node that returns while the API server is away": {
+			harm: "a joins b by number, and has other rows",
+			play: func(w *model, a, b, c *modelNode) {
+				w.crash(a, a, b, c)
+				w.bring(b, c)
+				w.decide(b, forcingOperator)
+				w.bring(b, c)
+				b.write()
+				a.away = true
+				w.bring(a)
+			},
+		},
+		"a decision with force while an overruled start is on the way to its server": {
+			harm: "a becomes the first while b has a primary component",
+			play: func(w *model, a, b, c *modelNode) {
+				w.crash(a, a, b, c)
+				w.bring(b, c)
+				for w.kconfd(a).at != "the server's start" {
+					w.kconfd(a).step()
+					w.pass(time.Second)
+				}
+				r, _, err := w.record.decree("b", forcingOperator, true, time.Now())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				w.store(r)
+				w.bring(b)
+				w.bring(a)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newModel(0)
+				w.quiet = false
+				defer w.close()
+				c.play(w, w.nodes[0], w.nodes[1], w.nodes[2])
+				if w.check(); !strings.Contains(w.fault, c.harm) {
+					t.Errorf("got %q, want %q:\n%s", w.fault, c.harm, strings.Join(w.story, "\n"))
+				}
+			})
+		})
+	}
+}
+
+// bring starts nodes and waits until they are Synced, or as long as that can take.
+func (w *model) bring(nodes ...*modelNode) {
+	for range 30 {
+		for _, n := range nodes {
+			w.kconfd(n).round()
+			n.serve(0)
+			n.serve(0)
+			n.runsMonitor().round()
+		}
+		if w.fault != "" || !slices.ContainsFunc(nodes, func(n *modelNode) bool {
+			return w.entry(n.name).State != Synced || n.server == nil || !n.server.primary
+		}) {
+			return
+		}
+		w.pass(5 * time.Second)
+	}
+}
+
+// crash brings nodes, and kills them all at the moment in which only one of them has the first row.
+func (w *model) crash(with *modelNode, nodes ...*modelNode) {
+	w.bring(nodes...)
+	with.write()
+	w.powerCut()
+}
