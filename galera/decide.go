@@ -54,8 +54,9 @@ type decision struct {
 	reason string  // for people
 	record *Record // to be written before the action; nil for none
 
-	keepView bool // of join: the last view may come back by itself
-	discard  bool // of join: what the node has is not of the cluster's history
+	token    string // under which the record was written
+	keepView bool   // of join: the last view may come back by itself
+	discard  bool   // of join: what the node has is not of the cluster's history
 }
 
 // decide decides for the node whose offer is in the record.
@@ -80,6 +81,7 @@ func (s situation) change(state State) *Record {
 	r := s.record.clone()
 	own := s.own()
 	own.State, own.Generation, own.Waits = state, r.Generation, ""
+	own.Starts++
 	r.Nodes[s.self] = own
 	return r
 }
@@ -172,6 +174,9 @@ func (r *Record) faultOf(d *Decree) string {
 func (s situation) begin() *Record {
 	r := s.change(Bootstrapping)
 	r.Generation++
+	if r.PutBack {
+		r.PutBack, r.ID = false, "" // what data directories remember is settled by the decision
+	}
 	own := r.Nodes[s.self]
 	own.Generation, own.Lost = r.Generation, nil
 	r.Nodes[s.self] = own
@@ -232,6 +237,9 @@ func (r *Record) objections(from string) []objection {
 	}
 	if own.Lost != nil {
 		add(from, "%s", r.losing(from))
+	}
+	if r.PutBack {
+		add(from, "the record was put back to an older version, and nodes may have more than it says")
 	}
 	branch, diverged := r.branch(own)
 	if diverged {
@@ -372,6 +380,8 @@ func elected(s situation) (decision, bool) {
 	case len(s.contrary) > 0:
 		return waits("a server listens at %s, and by the record none runs there: the record is an old one, or kconfd has not started the server; "+
 			"stop it first", strings.Join(s.contrary, ", "))
+	case r.PutBack:
+		return waits("the record was put back to an older version, and nodes may have more than it says: %s", wayOut)
 	case r.Adopted:
 		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE")
 	case len(s.listening) > 0:

@@ -23,7 +23,10 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
-	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old)}
+	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts}
+	if !known || l.memory.Record != r.ID { // another record has counted on
+		n.Starts = max(old.Starts, l.memory.Next)
+	}
 	if known {
 		n.Lost = old.losses(l)
 	}

@@ -46,7 +46,8 @@ type Joined struct {
 	known    *Record   // the last whole one that was read or written; nil before
 	view     []string  // the members of the cluster, when the record was last looked at
 
-	generation int // what is written beside the data; 0 when nothing is
+	generation int    // what is written beside the data; 0 when nothing is
+	memory     memory // likewise
 
 	lonely  time.Time // since when it has no primary component, or is stuck; zero when it is well
 	synced  time.Time // when it was last seen to be
@@ -75,6 +76,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	j.dir = dataDir{j.settings.DataDir, j.Server, j.File}
 	// A full transfer may remove the file. An error is the next reader's, who reports it.
 	j.generation, _ = j.dir.generation()
+	j.memory, _ = j.dir.memory()
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
 	}
@@ -243,6 +245,9 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 		r = written.Record
 	}
 	j.recorded, j.checked, j.record, j.known, j.view = true, time.Now(), r.General, r, view
+	if err := j.remember(r); err != nil {
+		return err
+	}
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
 }
@@ -281,11 +286,27 @@ func (j *Joined) syncedIn(r *Record, uuid, me string, view []string, s stamp) (*
 		j.generation = written
 	}
 	r = r.synced(j.settings.Node, uuid, me, view, j.generation, s)
-	j.generation = r.Nodes[j.settings.Node].Generation
+	own := r.Nodes[j.settings.Node]
+	if j.generation = own.Generation; j.memory.Node == j.settings.Node {
+		own.Starts = max(own.Starts, j.memory.Starts)
+		r.Nodes[j.settings.Node] = own
+	}
 	if j.generation == written {
 		return r, nil
 	}
 	return r, j.dir.setGeneration(j.generation)
+}
+
+// remember writes beside the data what they are to remember of the record, where a transfer has
+// removed it or the record has changed.
+func (j *Joined) remember(r *Record) error {
+	starts := r.Nodes[j.settings.Node].Starts
+	m := memory{Record: r.ID, Node: j.settings.Node, Writes: r.Writes, Starts: starts, Next: starts}
+	if err := j.dir.remember(m); err != nil {
+		return fmt.Errorf("writing what the data directory %q remembers: %w", j.settings.DataDir, err)
+	}
+	j.memory = m
+	return nil
 }
 
 // recheck looks whether the record still says that the server may run. An API server that is

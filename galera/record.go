@@ -60,6 +60,9 @@ type Node struct {
 	// Generation is the record's at the node's last start.
 	Generation int `json:"generation,omitempty"`
 
+	// Starts counts how often the node was started by the record.
+	Starts int `json:"starts,omitempty"`
+
 	// Member is what the node is called in the view of its cluster, since its last start.
 	Member string `json:"member,omitempty"`
 
@@ -111,6 +114,10 @@ type General struct {
 	// Adopted is a cluster that was there before the record: it may have members
 	// that are not in it.
 	Adopted bool `json:"adopted,omitempty"`
+
+	// PutBack is a record that was put back to an older version, by what the data directory of a
+	// node remembers. Nobody is made the first by it without a person's decision.
+	PutBack bool `json:"putBack,omitempty"`
 
 	// Generation counts how often a node was made the first of its cluster.
 	Generation int    `json:"generation"`

@@ -55,6 +55,8 @@ func TestOnServer(t *testing.T) {
 		"a server that comes back in time":   testBackInTime,
 		"a start that comes to nothing":      testComplaint,
 		"a record that a monitor remembers":  testRemembered,
+		"put back before a start":            testPutBackBeforeStart,
+		"put back while nothing runs":        testPutBack,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})
@@ -124,11 +126,7 @@ func (b *box) start(ctx context.Context, config *rest.Config) error {
 		return err
 	}
 	s.boot = func(context.Context) error { return os.Mkdir(b.path("data/mysql"), 0o755) }
-	d, err := s.decide(ctx)
-	if err != nil {
-		return err
-	}
-	return s.carryOut(d)
+	return s.finish(ctx)
 }
 
 func (p *place) record() *Record {
