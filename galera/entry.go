@@ -79,10 +79,15 @@ func (r *Record) synced(name, uuid, me string, view []string, generation int, s 
 	if c.UUID == "" {
 		c.UUID = uuid
 	}
-	if len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !c.has(member) }) {
-		c.Adopted = false // all who are in the cluster are in the record
+	if c.hasAll(view) {
+		c.Adopted, c.PutBack = false, false
 	}
 	return c
+}
+
+// hasAll says whether all members of a view, if it is known, are nodes of the record.
+func (r *Record) hasAll(view []string) bool {
+	return len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !r.has(member) })
 }
 
 // newestIn is the newest generation of the nodes of the record that are in a view: who is in one

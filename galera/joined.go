@@ -321,9 +321,11 @@ func (j *Joined) recheck(ctx context.Context) error {
 		return err
 	case old != nil && old.Generation > j.record.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
-	case old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
-		j.known = old.Record
-		_, j.view = j.dir.lastView()
+	}
+	_, view := j.dir.lastView()
+	corrects := old != nil && old.PutBack && old.hasAll(view)
+	if old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap) && !corrects {
+		j.known, j.view = old.Record, view
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.

@@ -149,6 +149,29 @@ func testPutBackBeforeStart(p *place) {
 	}
 }
 
+// A monitor of a cluster whose members are all in the record takes the mark away.
+func testPutBackCorrected(p *place) {
+	r := nodes(map[string]Node{"a": at(Synced, 7), "b": at(Stopped, 7)})
+	r.ID, r.Writes, r.PutBack, r.Adopted = "id", 4, true, true
+	n := r.Nodes["a"]
+	n.Pod, n.Member = "pod of a", "11111111-0000"
+	r.Nodes["a"] = n
+	p.put(r)
+	a := p.box("a").fill(7)
+	a.serve()
+	a.write("data/gvwstate.dat", "my_uuid: 11111111-0000\nmember: 11111111-0000\n")
+	j := a.monitor()
+	j.record.Generation = 1
+	for range 2 {
+		if err := j.recheck(p.Context()); err != nil {
+			p.Fatal(err)
+		}
+	}
+	if got := p.record(); got.PutBack || got.Adopted || got.Writes != 5 {
+		p.Errorf("got %+v", got.General)
+	}
+}
+
 // By a record that was put back to an older version nobody becomes the first, also not a node that
 // does not see it: one that has been started since says so. A person decides with force.
 func testPutBack(p *place) {

@@ -57,6 +57,7 @@ func TestOnServer(t *testing.T) {
 		"a record that a monitor remembers":  testRemembered,
 		"put back before a start":            testPutBackBeforeStart,
 		"put back while nothing runs":        testPutBack,
+		"put back while a cluster runs":      testPutBackCorrected,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})
