@@ -24,11 +24,11 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
 	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts}
-	if !known || l.memory.Record != r.ID { // another record has counted on
+	if l.memory.Node == name && (!known || l.memory.Record != r.ID) { // another record has counted on
 		n.Starts = max(old.Starts, l.memory.Next)
 	}
 	if known {
-		n.Lost = old.losses(l)
+		n.Lost = r.lossesOf(name, l)
 	}
 	c := r.with(name, n, s)
 	if !known && (l.data == Full || l.data == Fresh) && r.UUID == "" {
@@ -46,7 +46,28 @@ func (r *Record) historyOf(written int, old Node) int {
 	return min(written, r.Generation)
 }
 
-// losses is what the node had by its old entry and has no more.
+// lossesOf is what the node had by its entry and has no more. The volume itself may not be the one
+// that the entry is about: then its data may be older, wherever their position is.
+func (r *Record) lossesOf(name string, l local) *Lost {
+	old, m := r.Nodes[name], l.memory
+	has := l.data == Full && old.Data == Full && l.position.UUID == old.UUID && l.position.Seqno >= old.Seqno
+	switch {
+	case m.Record != "" && m.Record == r.ID && (m.Node != name && old.Starts > 0 || m.Next < old.Starts):
+		// It was replaced, or put back to a state of before the last start.
+		if old.State.mayRun() {
+			return &Lost{old.Position, true}
+		}
+		if old.Data == Full && !has {
+			return &Lost{old.Position, old.Lost != nil && old.Lost.Unknown}
+		}
+	case l.data == Partial && !old.State.mayRun() && r.counts(old):
+		// No server has run since, which alone may leave that.
+		return &Lost{old.Position, old.Lost != nil && old.Lost.Unknown}
+	}
+	return old.losses(l)
+}
+
+// losses is what the node had by its old entry and has no more, by the positions alone.
 func (n Node) losses(l local) *Lost {
 	switch {
 	case l.data == Partial:

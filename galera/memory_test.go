@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -39,6 +40,64 @@ func TestOlder(t *testing.T) {
 		if got := r.older("a", l); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// A volume that was put back is known by its starts, wherever its position is.
+func TestLossesOfVolume(t *testing.T) {
+	t.Parallel()
+	known, unknown := &Lost{Position{oneUUID, 7}, false}, &Lost{Position{oneUUID, 7}, true}
+	of := func(starts, next int) memory { return memory{Record: "id", Node: "a", Starts: starts, Next: next} }
+	full := func(seqno int64, m memory) local {
+		return local{data: Full, position: Position{oneUUID, seqno}, memory: m}
+	}
+	for name, c := range map[string]struct {
+		old    Node
+		starts int
+		now    local
+		want   *Lost
+	}{
+		"its own, after a crash": {at(Synced, 7), 5, full(9, of(5, 5)), nil},
+		"its own, after a crash right before the record was written": {at(Stopped, 7), 5, full(7, of(5, 6)), nil},
+		"its own, after a crash right after the record was written":  {at(Joining, 7), 6, full(7, of(5, 6)), nil},
+		"its own, after a write that was carried out later":          {at(Joining, 7), 6, full(7, of(4, 7)), nil},
+		"put back to before the last start":                          {at(Synced, 7), 6, full(7, of(5, 5)), unknown},
+		"put back to before the last start, and further":             {at(Synced, 7), 6, full(9, of(5, 5)), unknown},
+		"put back to before the last start, and stopped with more":   {at(Stopped, 7), 6, full(5, of(5, 5)), known},
+		"put back, with all that it had":                             {at(Stopped, 7), 6, full(7, of(5, 5)), nil},
+		"put back to a transfer, after a crash":                      {at(Synced, 7), 6, local{data: Partial, memory: of(5, 5)}, unknown},
+		"put back to a transfer, after a stop":                       {at(Stopped, 7), 6, local{data: Partial, memory: of(5, 5)}, known},
+		"put back to a transfer of the last start, after a stop":     {at(Stopped, 7), 6, local{data: Partial, memory: of(6, 6)}, known},
+		"put back to a transfer, and nothing is remembered":          {at(Offered, 7), 6, local{data: Partial}, known},
+		"a transfer of the last start that was broken off":           {at(Joining, 7), 6, local{data: Partial, memory: of(6, 6)}, nil},
+		"a transfer that removed what was remembered":                {at(Synced, 7), 6, full(7, memory{}), nil},
+		"the volume of another node":                                 {at(Synced, 7), 6, full(9, memory{Record: "id", Node: "b", Starts: 6, Next: 6}), unknown},
+		"the volume of another node, for a new name":                 {has(Offered, NoData), 0, full(9, memory{Record: "id", Node: "b", Starts: 6, Next: 6}), nil},
+		"remembered of another record":                               {at(Synced, 7), 6, full(9, memory{Record: "old", Node: "a", Starts: 1, Next: 1}), nil},
+		"data from before there was memory":                          {at(Synced, 7), 0, full(9, memory{}), nil},
+	} {
+		r := nodes(map[string]Node{"a": c.old})
+		r.ID = "id"
+		n := r.Nodes["a"]
+		n.Starts = c.starts
+		r.Nodes["a"] = n
+		if diff := cmp.Diff(c.want, r.resting("a", Offered, c.now, stamp{}).Nodes["a"].Lost); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+	// A node with another name offers what it has again.
+	r := nodes(nil)
+	r.ID = "id"
+	renamed := full(9, memory{Record: "id", Node: "b", Starts: 6, Next: 6})
+	for range 2 {
+		if r = r.resting("a", Offered, renamed, stamp{}); r.Nodes["a"].Lost != nil {
+			t.Errorf("under another name: got %+v lost", r.Nodes["a"].Lost)
+		}
+	}
+	// What is behind a fork was given up, and the mark of that is written before the record is.
+	r = diverged(func(*Record) {})
+	if got := r.resting("a", Offered, local{data: Partial}, stamp{}).Nodes["a"].Lost; got != nil {
+		t.Errorf("diverged data that were given up: got %+v lost", got)
 	}
 }
 
