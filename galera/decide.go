@@ -333,27 +333,6 @@ func joined(s situation) (decision, bool) {
 	return d, true
 }
 
-// unnamed says for what data wait while the UUID of the cluster is not known: they may be those of
-// another one, and a join would replace them.
-func (r *Record) unnamed() string {
-	if founder := r.founding(); founder != "" {
-		return fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)
-	}
-	return "the UUID of the cluster is not known, and the data here may be another's, which a join would replace: it waits until a node is synced; " +
-		"to adopt a cluster that runs without kconfd, start a node with an empty data directory first, or stop all servers and decide with kconfd galera bootstrap -from NODE"
-}
-
-// founding is the node that has begun a cluster of which nobody knows the UUID yet. It
-// writes that as soon as it is Synced.
-func (r *Record) founding() string {
-	for _, name := range r.Names() {
-		if r.UUID == "" && r.Nodes[name].State == Bootstrapping {
-			return name
-		}
-	}
-	return ""
-}
-
 // running are the other nodes whose servers may run.
 func (s situation) running() []string {
 	return slices.DeleteFunc(s.record.others(s.self), func(name string) bool { return !s.record.Nodes[name].State.mayRun() })
@@ -411,34 +390,6 @@ func elected(s situation) (decision, bool) {
 	r.Elections = append(r.Elections, Fork{r.Generation, best.Seqno})
 	r.Elections = r.Elections[max(0, len(r.Elections)-keptElections):]
 	return decision{action: bootstrap, record: r, reason: fmt.Sprintf("no server runs, and nobody has more than %s", best)}, true
-}
-
-// founded makes the first node of a cluster that never was.
-func founded(s situation) (decision, bool) {
-	r, own := s.record, s.own()
-	switch {
-	case r.UUID != "":
-		return decision{action: wait, reason: fmt.Sprintf("the record is that of cluster %s, and nobody here has data of it: "+
-			"bring them back, or delete the record to begin anew", r.UUID)}, true
-	case r.loser() != "":
-		return decision{action: wait, reason: fmt.Sprintf("%s: bring them back, or delete the record to begin anew", r.losing(r.loser()))}, true
-	case r.Founder != s.self:
-		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds the cluster", r.Founder)}, true
-	case own.Data == NoData:
-		return decision{action: found, reason: "the first of all"}, true
-	}
-	return decision{action: bootstrap, record: s.begin(), reason: "the first of all"}, true
-}
-
-// loser is a node that lost data, or nothing. It may have served a cluster although nobody could
-// note its UUID.
-func (r *Record) loser() string {
-	for _, name := range r.Names() {
-		if r.Nodes[name].Lost != nil {
-			return name
-		}
-	}
-	return ""
 }
 
 // best is the highest position of all, and whether there is one.

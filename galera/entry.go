@@ -23,7 +23,7 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
-	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts}
+	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts, FailedBoots: old.FailedBoots}
 	if l.memory.Node == name && (!known || l.memory.Record != r.ID) { // another record has counted on
 		n.Starts = max(old.Starts, l.memory.Next)
 	}
@@ -90,7 +90,7 @@ func (n Node) losses(l local) *Lost {
 func (r *Record) synced(name, uuid, me string, view []string, generation int, s stamp) *Record {
 	n := r.Nodes[name]
 	n.Member = me
-	n.State, n.Data, n.Lost, n.Waits = Synced, Full, nil, ""
+	n.State, n.Data, n.Lost, n.Waits, n.FailedBoots = Synced, Full, nil, "", 0
 	n.Generation = max(r.historyOf(generation, n), r.newestIn(view))
 	if n.UUID != uuid {
 		n.Position = Position{UUID: uuid}

@@ -63,6 +63,9 @@ type Node struct {
 	// Starts counts how often the node was started by the record.
 	Starts int `json:"starts,omitempty"`
 
+	// FailedBoots counts how often the node has given back the role of the founder.
+	FailedBoots int `json:"failedBoots,omitempty"`
+
 	// Member is what the node is called in the view of its cluster, since its last start.
 	Member string `json:"member,omitempty"`
 
@@ -107,7 +110,7 @@ type General struct {
 	ID     string `json:"id,omitempty"`
 	Writes int64  `json:"writes,omitempty"`
 
-	Founder string    `json:"founder,omitempty"`
+	Founder string    `json:"founder,omitempty"` // empty: it has given the role back
 	UUID    string    `json:"uuid,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 

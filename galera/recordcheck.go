@@ -149,6 +149,8 @@ func (n Node) check() error {
 		return fmt.Errorf("field %q: %d is negative", "generation", n.Generation)
 	case n.Starts < 0 || n.Starts > maxStarts:
 		return fmt.Errorf("field %q: want a number from 0 to %d, not %d", "starts", maxStarts, n.Starts)
+	case n.FailedBoots < 0 || n.FailedBoots > maxStarts:
+		return fmt.Errorf("field %q: want a number from 0 to %d, not %d", "failedBoots", maxStarts, n.FailedBoots)
 	}
 	if err := n.Position.check(""); err != nil {
 		return err

@@ -96,24 +96,6 @@ func (s *Start) Run(ctx context.Context) error {
 	return err
 }
 
-// complain tells the others, who wait for this node, why it does not come.
-func (s *Start) complain(ctx context.Context, fault error) {
-	if s.store == nil {
-		return
-	}
-	old, err := s.store.get(ctx)
-	if err != nil || old == nil {
-		return // the log has it
-	}
-	if _, known := old.Nodes[s.settings.Node]; !known {
-		return
-	}
-	line, _, _ := strings.Cut(fault.Error(), "\n")
-	if err := s.note(ctx, old, "is not started: "+line); err != nil {
-		s.Log.Warn("the others are not told why the server is not started", "err", err)
-	}
-}
-
 func (s *Start) start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
@@ -421,20 +403,6 @@ func (s *Start) mark() error {
 	return nil
 }
 
-// note tells people in the record for what the node waits.
-func (s *Start) note(ctx context.Context, old *stored, reason string) error {
-	own := old.Nodes[s.settings.Node]
-	reason = cut(reason)
-	if own.Waits == reason {
-		return nil
-	}
-	r := old.clone()
-	own.Waits = reason
-	r.Nodes[s.settings.Node] = own
-	_, err := s.store.put(ctx, old, r)
-	return err
-}
-
 // firstBoot makes the data directory. What is in it then has to be offered anew.
 func (s *Start) firstBoot(ctx context.Context) error {
 	s.Log.Info("the first data directory is made", "datadir", s.settings.DataDir)
@@ -447,14 +415,6 @@ func (s *Start) firstBoot(ctx context.Context) error {
 	}
 	s.local, s.offer = local, ""
 	return err
-}
-
-// say logs what has not been logged last.
-func (s *Start) say(level slog.Level, text string) {
-	if s.said != text {
-		s.Log.Log(context.Background(), level, text)
-	}
-	s.said = text
 }
 
 // removeStatusFile removes what an earlier server said.
