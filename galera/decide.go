@@ -54,8 +54,9 @@ type decision struct {
 	reason string  // for people
 	record *Record // to be written before the action; nil for none
 
-	keepView bool // of join: the last view may come back by itself
-	discard  bool // of join: what the node has is not of the cluster's history
+	token    string // under which the record was written
+	keepView bool   // of join: the last view may come back by itself
+	discard  bool   // of join: what the node has is not of the cluster's history
 }
 
 // decide decides for the node whose offer is in the record.
@@ -80,6 +81,7 @@ func (s situation) change(state State) *Record {
 	r := s.record.clone()
 	own := s.own()
 	own.State, own.Generation, own.Waits = state, r.Generation, ""
+	own.Starts++
 	r.Nodes[s.self] = own
 	return r
 }
@@ -172,6 +174,9 @@ func (r *Record) faultOf(d *Decree) string {
 func (s situation) begin() *Record {
 	r := s.change(Bootstrapping)
 	r.Generation++
+	if r.PutBack {
+		r.PutBack, r.ID = false, "" // what data directories remember is settled by the decision
+	}
 	own := r.Nodes[s.self]
 	own.Generation, own.Lost = r.Generation, nil
 	r.Nodes[s.self] = own
@@ -235,6 +240,9 @@ func (r *Record) objections(from string) []objection {
 	}
 	if r.Adopted {
 		add(from, "the cluster is older than its record, and may have nodes that are not in it")
+	}
+	if r.PutBack {
+		add(from, "the record was put back to an older version, and nodes may have more than it says")
 	}
 	branch, diverged := r.branch(own)
 	if diverged {
@@ -328,27 +336,6 @@ func joined(s situation) (decision, bool) {
 	return d, true
 }
 
-// unnamed says for what data wait while the UUID of the cluster is not known: they may be those of
-// another one, and a join would replace them.
-func (r *Record) unnamed() string {
-	if founder := r.founding(); founder != "" {
-		return fmt.Sprintf("waits for %s, which founds a cluster, to tell its name: the data here may be another's, and a join would replace them", founder)
-	}
-	return "the UUID of the cluster is not known, and the data here may be another's, which a join would replace: it waits until a node is synced; " +
-		"to adopt a cluster that runs without kconfd, start a node with an empty data directory first, or stop all servers and decide with kconfd galera bootstrap -from NODE -force"
-}
-
-// founding is the node that has begun a cluster of which nobody knows the UUID yet. It
-// writes that as soon as it is Synced.
-func (r *Record) founding() string {
-	for _, name := range r.Names() {
-		if r.UUID == "" && r.Nodes[name].State == Bootstrapping {
-			return name
-		}
-	}
-	return ""
-}
-
 // running are the other nodes whose servers may run.
 func (s situation) running() []string {
 	return slices.DeleteFunc(s.record.others(s.self), func(name string) bool { return !s.record.Nodes[name].State.mayRun() })
@@ -375,6 +362,8 @@ func elected(s situation) (decision, bool) {
 	case len(s.contrary) > 0:
 		return waits("a server listens at %s, and by the record none runs there: the record is an old one, or kconfd has not started the server; "+
 			"stop it first", strings.Join(s.contrary, ", "))
+	case r.PutBack:
+		return waits("the record was put back to an older version, and nodes may have more than it says: %s", wayOut)
 	case r.Adopted:
 		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE -force")
 	case len(s.listening) > 0:
@@ -404,34 +393,6 @@ func elected(s situation) (decision, bool) {
 	r.Elections = append(r.Elections, Fork{r.Generation, best.Seqno})
 	r.Elections = r.Elections[max(0, len(r.Elections)-keptElections):]
 	return decision{action: bootstrap, record: r, reason: fmt.Sprintf("no server runs, and nobody has more than %s", best)}, true
-}
-
-// founded makes the first node of a cluster that never was.
-func founded(s situation) (decision, bool) {
-	r, own := s.record, s.own()
-	switch {
-	case r.UUID != "":
-		return decision{action: wait, reason: fmt.Sprintf("the record is that of cluster %s, and nobody here has data of it: "+
-			"bring them back, or delete the record to begin anew", r.UUID)}, true
-	case r.loser() != "":
-		return decision{action: wait, reason: fmt.Sprintf("%s: bring them back, or delete the record to begin anew", r.losing(r.loser()))}, true
-	case r.Founder != s.self:
-		return decision{action: wait, reason: fmt.Sprintf("waits for %s, which founds the cluster", r.Founder)}, true
-	case own.Data == NoData:
-		return decision{action: found, reason: "the first of all"}, true
-	}
-	return decision{action: bootstrap, record: s.begin(), reason: "the first of all"}, true
-}
-
-// loser is a node that lost data, or nothing. It may have served a cluster although nobody could
-// note its UUID.
-func (r *Record) loser() string {
-	for _, name := range r.Names() {
-		if r.Nodes[name].Lost != nil {
-			return name
-		}
-	}
-	return ""
 }
 
 // best is the highest position of all, and whether there is one.

@@ -23,9 +23,12 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
-	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old)}
+	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts, FailedBoots: old.FailedBoots}
+	if l.memory.Node == name && (!known || l.memory.Record != r.ID) { // another record has counted on
+		n.Starts = max(old.Starts, l.memory.Next)
+	}
 	if known {
-		n.Lost = old.losses(l)
+		n.Lost = r.lossesOf(name, l)
 	}
 	c := r.with(name, n, s)
 	if !known && (l.data == Full || l.data == Fresh) && r.UUID == "" {
@@ -43,7 +46,28 @@ func (r *Record) historyOf(written int, old Node) int {
 	return min(written, r.Generation)
 }
 
-// losses is what the node had by its old entry and has no more.
+// lossesOf is what the node had by its entry and has no more. The volume itself may not be the one
+// that the entry is about: then its data may be older, wherever their position is.
+func (r *Record) lossesOf(name string, l local) *Lost {
+	old, m := r.Nodes[name], l.memory
+	has := l.data == Full && old.Data == Full && l.position.UUID == old.UUID && l.position.Seqno >= old.Seqno
+	switch {
+	case m.Record != "" && m.Record == r.ID && (m.Node != name && old.Starts > 0 || m.Next < old.Starts):
+		// It was replaced, or put back to a state of before the last start.
+		if old.State.mayRun() {
+			return &Lost{old.Position, true}
+		}
+		if old.Data == Full && !has {
+			return &Lost{old.Position, old.Lost != nil && old.Lost.Unknown}
+		}
+	case l.data == Partial && !old.State.mayRun() && r.counts(old):
+		// No server has run since, which alone may leave that.
+		return &Lost{old.Position, old.Lost != nil && old.Lost.Unknown}
+	}
+	return old.losses(l)
+}
+
+// losses is what the node had by its old entry and has no more, by the positions alone.
 func (n Node) losses(l local) *Lost {
 	switch {
 	case l.data == Partial:
@@ -66,7 +90,7 @@ func (n Node) losses(l local) *Lost {
 func (r *Record) synced(name, uuid, me string, view []string, generation int, s stamp) *Record {
 	n := r.Nodes[name]
 	n.Member = me
-	n.State, n.Data, n.Lost, n.Waits = Synced, Full, nil, ""
+	n.State, n.Data, n.Lost, n.Waits, n.FailedBoots = Synced, Full, nil, "", 0
 	n.Generation = max(r.historyOf(generation, n), r.newestIn(view))
 	if n.UUID != uuid {
 		n.Position = Position{UUID: uuid}
@@ -76,8 +100,8 @@ func (r *Record) synced(name, uuid, me string, view []string, generation int, s 
 	if c.UUID == "" {
 		c.UUID = uuid
 	}
-	if len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !c.has(member) }) {
-		c.Adopted = false // all who are in the cluster are in the record
+	if c.hasAll(view) {
+		c.Adopted, c.PutBack = false, false
 	}
 	return c
 }
@@ -89,6 +113,11 @@ func (r *Record) viewed(name string, v *View) *Record {
 	n.View = v
 	c.Nodes[name] = n
 	return c
+}
+
+// hasAll says whether all members of a view, if it is known, are nodes of the record.
+func (r *Record) hasAll(view []string) bool {
+	return len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !r.has(member) })
 }
 
 // newestIn is the newest generation of the nodes of the record that are in a view: who is in one

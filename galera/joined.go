@@ -38,6 +38,8 @@ type liveDir interface {
 	primaryView() *View
 	generation() (int, error)
 	setGeneration(int) error
+	memory() (memory, error)
+	remember(memory) error
 	processes() (pids []int, err error)
 	kill(pid int) error
 }
@@ -71,7 +73,8 @@ type Joined struct {
 	known    *Record  // the last whole one that was read or written; nil before
 	view     []string // the members of the cluster, when the record was last looked at
 
-	generation int // what is written beside the data; 0 when nothing is
+	generation int    // what is written beside the data; 0 when nothing is
+	memory     memory // likewise
 
 	lonely  time.Time // since when it has no primary component, or is stuck; zero when it is well
 	synced  time.Time // when it was last seen to be
@@ -100,6 +103,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	j.dir = dataDir{j.settings.DataDir, j.Server, j.File}
 	// A full transfer may remove the file. An error is the next reader's, who reports it.
 	j.generation, _ = j.dir.generation()
+	j.memory, _ = j.dir.memory()
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
 	}
@@ -273,6 +277,9 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	}
 	j.views.noted = now
 	j.recorded, j.checked, j.record, j.known, j.view = true, time.Now(), r.General, r, view
+	if err := j.remember(r); err != nil {
+		return err
+	}
 	j.Log.Info("the node is synced", "node", j.settings.Node, "cluster", uuid)
 	return nil
 }
@@ -311,11 +318,27 @@ func (j *Joined) syncedIn(r *Record, uuid, me string, view []string, s stamp) (*
 		j.generation = written
 	}
 	r = r.synced(j.settings.Node, uuid, me, view, j.generation, s)
-	j.generation = r.Nodes[j.settings.Node].Generation
+	own := r.Nodes[j.settings.Node]
+	if j.generation = own.Generation; j.memory.Node == j.settings.Node {
+		own.Starts = max(own.Starts, j.memory.Starts)
+		r.Nodes[j.settings.Node] = own
+	}
 	if j.generation == written {
 		return r, nil
 	}
 	return r, j.dir.setGeneration(j.generation)
+}
+
+// remember writes beside the data what they are to remember of the record, where a transfer has
+// removed it or the record has changed.
+func (j *Joined) remember(r *Record) error {
+	starts := r.Nodes[j.settings.Node].Starts
+	m := memory{Record: r.ID, Node: j.settings.Node, Writes: r.Writes, Starts: starts, Next: starts}
+	if err := j.dir.remember(m); err != nil {
+		return fmt.Errorf("writing what the data directory %q remembers: %w", j.settings.DataDir, err)
+	}
+	j.memory = m
+	return nil
 }
 
 // recheck looks whether the record still says that the server may run. An API server that is
@@ -330,9 +353,11 @@ func (j *Joined) recheck(ctx context.Context) error {
 		return err
 	case old != nil && old.Generation > j.record.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
-	case old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):
-		j.views.noted, j.known = old.Nodes[j.settings.Node].View, old.Record
-		_, j.view = j.dir.lastView()
+	}
+	_, view := j.dir.lastView()
+	corrects := old != nil && old.PutBack && old.hasAll(view)
+	if old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap) && !corrects {
+		j.views.noted, j.known, j.view = old.Nodes[j.settings.Node].View, old.Record, view
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.

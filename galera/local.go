@@ -46,6 +46,7 @@ type local struct {
 	view     int  // members of the last view; 0 when that was left well
 
 	generation int // see generationName; 0 when it is not known
+	memory     memory
 }
 
 // A dataDir is the data directory of a server that does not run.
@@ -78,7 +79,11 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 	if err != nil {
 		return local{}, err
 	}
-	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members), generation: generation}
+	memory, err := d.memory()
+	if err != nil {
+		return local{}, err
+	}
+	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members), generation: generation, memory: memory}
 	switch {
 	case state.none, state.found && !tables:
 		l.data = Partial

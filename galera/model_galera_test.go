@@ -266,7 +266,7 @@ func (n *modelNode) join(members []*modelNode, arg int) {
 	if full {
 		s.transfer, s.donor, n.tables, n.partial = 1+arg%4, from.server, false, true
 		if arg%2 == 0 { // some transfers empty the directory
-			n.modelVolume.generation = 0
+			n.modelVolume.generation, n.memo = 0, memory{}
 		}
 		w.tell("  %s: gets all of %s", n.name, from.name)
 	} else {

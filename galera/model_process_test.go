@@ -165,6 +165,9 @@ func (n *modelNode) decide(s *Start) (decision, error) {
 	s.begun = time.Now()
 	for {
 		d, done, _, err := s.round(context.Background())
+		if done && err == nil && !s.confirm(context.Background(), d) {
+			continue
+		}
 		if done || err != nil {
 			if done && d.record == nil {
 				n.count("alone")
@@ -202,6 +205,10 @@ func (n *modelNode) runMonitor() {
 		settings: n.settings(), dir: n, store: n,
 	}
 	j.generation, _ = n.generation()
+	j.memory, _ = n.memory()
+	if old, err := n.get(ctx); err == nil && old != nil {
+		j.known = old.Record
+	}
 	for {
 		if err := j.look(ctx); err != nil {
 			n.w.tell("  %s: the monitor: %v", n.name, err)
@@ -252,7 +259,7 @@ func (n *modelNode) boot(context.Context) error {
 
 func (n *modelNode) inspect(context.Context) (local, error) {
 	n.w.pause("the look at the volume")
-	l := local{data: NoData, marked: n.marker, safe: n.safe, view: len(n.view.members), generation: n.modelVolume.generation}
+	l := local{data: NoData, marked: n.marker, safe: n.safe, view: len(n.view.members), generation: n.modelVolume.generation, memory: n.memo}
 	switch {
 	case n.partial:
 		l.data = Partial
@@ -298,6 +305,13 @@ func (n *modelNode) remove(names ...string) error {
 }
 
 func (n *modelNode) generation() (int, error) { return n.modelVolume.generation, nil }
+func (n *modelNode) memory() (memory, error)  { return n.memo, nil }
+
+func (n *modelNode) remember(m memory) error {
+	n.w.pause("the memory beside the data")
+	n.memo = m
+	return nil
+}
 
 func (n *modelNode) grastate() (grastate, error) {
 	if n.partial || n.uuid == "" {
@@ -369,7 +383,7 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 	if err := r.check(); err != nil {
 		w.fail("%s writes a record that is not valid: %v", n.name, err)
 	}
-	r = r.clone()
+	r = r.counted(old)
 	carryOut := func() error {
 		if current := fmt.Sprint(w.version); version != current && (old != nil || w.record != nil) {
 			return &RequestError{"update", "test", apierrors.NewConflict(schema.GroupResource{}, "test", errModel)}
@@ -391,7 +405,10 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 		_ = carryOut()
 		return failed(errModel)
 	}
-	return nil, carryOut()
+	if err := carryOut(); err != nil {
+		return nil, err
+	}
+	return &stored{r, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ResourceVersion: fmt.Sprint(w.version)}}}, nil
 }
 
 // store makes a record the newest version.

@@ -81,6 +81,7 @@ type modelVolume struct {
 	safe       bool
 	view       modelView // gvwstate.dat
 	generation int       // kconfd-generation
+	memo       memory    // kconfd-record
 
 	// history is, as it is true, the generation of the record at which the history began that the
 	// rows are of.

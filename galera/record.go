@@ -60,6 +60,12 @@ type Node struct {
 	// Generation is the record's at the node's last start.
 	Generation int `json:"generation,omitempty"`
 
+	// Starts counts how often the node was started by the record.
+	Starts int `json:"starts,omitempty"`
+
+	// FailedBoots counts how often the node has given back the role of the founder.
+	FailedBoots int `json:"failedBoots,omitempty"`
+
 	// Member is what the node is called in the view of its cluster, since its last start.
 	Member string `json:"member,omitempty"`
 
@@ -115,13 +121,17 @@ type General struct {
 	ID     string `json:"id,omitempty"`
 	Writes int64  `json:"writes,omitempty"`
 
-	Founder string    `json:"founder,omitempty"`
+	Founder string    `json:"founder,omitempty"` // empty: it has given the role back
 	UUID    string    `json:"uuid,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 
 	// Adopted is a cluster that was there before the record: it may have members
 	// that are not in it.
 	Adopted bool `json:"adopted,omitempty"`
+
+	// PutBack is a record that was put back to an older version, by what the data directory of a
+	// node remembers. Nobody is made the first by it without a person's decision.
+	PutBack bool `json:"putBack,omitempty"`
 
 	// Generation counts how often a node was made the first of its cluster.
 	Generation int    `json:"generation"`

@@ -15,6 +15,9 @@ const (
 	// maxGeneration is more than a cluster will ever have, and can be counted up.
 	maxGeneration = 1 << 30
 
+	// maxStarts is more than a node will ever have, and can be counted up.
+	maxStarts = 1 << 30
+
 	// maxNodes is how many nodes a record may have. An object has no room for more.
 	maxNodes = 1000
 
@@ -143,6 +146,10 @@ func (n Node) check() error {
 		return fmt.Errorf("field %q: it is empty, and data that are %q have one", "uuid", Full)
 	case n.Generation < 0:
 		return fmt.Errorf("field %q: %d is negative", "generation", n.Generation)
+	case n.Starts < 0 || n.Starts > maxStarts:
+		return fmt.Errorf("field %q: want a number from 0 to %d, not %d", "starts", maxStarts, n.Starts)
+	case n.FailedBoots < 0 || n.FailedBoots > maxStarts:
+		return fmt.Errorf("field %q: want a number from 0 to %d, not %d", "failedBoots", maxStarts, n.FailedBoots)
 	}
 	if err := n.Position.check(""); err != nil {
 		return err

@@ -5,6 +5,10 @@ import (
 	"slices"
 )
 
+// forgotten is more than the writes of a record in the time in which a monitor does not look at it. A
+// record that comes back from memory is later by so many than the one that was deleted.
+const forgotten = 1000
+
 // maxWrites is more than a record will ever have, and can be counted up.
 const maxWrites = 1 << 53
 
@@ -15,7 +19,7 @@ func (r *Record) counted(old *stored) *Record {
 	if old != nil {
 		c.Writes = max(c.Writes, old.Writes)
 	}
-	c.Writes++
+	c.Writes = min(maxWrites, c.Writes+1)
 	c.ID = cmp.Or(c.ID, token())
 	return c
 }
@@ -56,7 +60,7 @@ func (r *Record) merged(known *Record) *Record {
 	older := r.ID == known.ID && r.Writes < known.Writes
 	c.Adopted, c.Bootstrap = true, nil
 	c.Founder, c.UUID = cmp.Or(known.Founder, r.Founder), cmp.Or(r.UUID, known.UUID)
-	c.Generation, c.Writes = max(r.Generation, known.Generation), max(r.Writes, known.Writes)
+	c.Generation, c.Writes = max(r.Generation, known.Generation), min(maxWrites-1, max(r.Writes, known.Writes)+forgotten)
 	c.Forks, c.Elections = union(r.Forks, known.Forks), union(r.Elections, known.Elections)
 	c.Elections = c.Elections[max(0, len(c.Elections)-keptElections):]
 	// All monitors come to the same one, whatever they remember.

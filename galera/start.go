@@ -34,6 +34,7 @@ type disk interface {
 	allowBootstrap() error
 	remove(names ...string) error
 	setGeneration(int) error
+	remember(memory) error
 }
 
 // records is where the record is kept: a [Store].
@@ -76,6 +77,7 @@ type Start struct {
 	reach    time.Duration       // how long the API server is asked for
 	since    time.Time           // when the offer was first seen in the record
 	attempts map[string]decision // by the token under which they were written
+	memory   memory              // of the last attempt, for the data directory
 	twin     bool                // another pod of this node was still there
 	said     string              // the last reason that was logged
 }
@@ -94,34 +96,26 @@ func (s *Start) Run(ctx context.Context) error {
 	return err
 }
 
-// complain tells the others, who wait for this node, why it does not come.
-func (s *Start) complain(ctx context.Context, fault error) {
-	if s.store == nil {
-		return
-	}
-	old, err := s.store.get(ctx)
-	if err != nil || old == nil {
-		return // the log has it
-	}
-	if _, known := old.Nodes[s.settings.Node]; !known {
-		return
-	}
-	line, _, _ := strings.Cut(fault.Error(), "\n")
-	if err := s.note(ctx, old, "is not started: "+line); err != nil {
-		s.Log.Warn("the others are not told why the server is not started", "err", err)
-	}
-}
-
 func (s *Start) start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	d, err := s.decide(ctx)
-	if err != nil {
-		return err
+	return s.finish(ctx)
+}
+
+// finish decides until a decision stands at the moment in which it is carried out.
+func (s *Start) finish(ctx context.Context) error {
+	for {
+		d, err := s.decide(ctx)
+		if err != nil {
+			return err
+		}
+		if !s.confirm(ctx, d) {
+			continue
+		}
+		s.Log.Info("the server is started", "as", d.action, "data", s.local.data, "position", s.local.position, "because", d.reason)
+		return s.carryOut(d)
 	}
-	s.Log.Info("the server is started", "as", d.action, "data", s.local.data, "position", s.local.position, "because", d.reason)
-	return s.carryOut(d)
 }
 
 // prepare looks at how the last start went, and at what there is.
@@ -248,6 +242,9 @@ func (s *Start) try(ctx context.Context) (decision, error) {
 	case old == nil:
 		return s.create(ctx)
 	}
+	if fault := old.older(s.settings.Node, s.local); fault != "" && !s.mayBelieve(old.Record) {
+		return s.distrust(ctx, old, fault)
+	}
 	own, known := old.Nodes[s.settings.Node]
 	if d, ok := s.attempts[own.Token]; ok && own.State.mayRun() {
 		return d, nil // the answer to the write was lost
@@ -304,9 +301,14 @@ func (s *Start) step(ctx context.Context, old *stored, d decision) (decision, er
 	if err := s.beforeTransfer(d); err != nil {
 		return d, err
 	}
-	token := s.token()
-	s.attempts[token] = d
-	_, err := s.store.put(ctx, old, d.record.with(s.settings.Node, d.record.Nodes[s.settings.Node], s.stamp(token)))
+	own := d.record.Nodes[s.settings.Node]
+	s.memory = memory{Record: old.ID, Node: s.settings.Node, Writes: old.Writes, Starts: old.Nodes[s.settings.Node].Starts, Next: own.Starts}
+	if err := s.dir.remember(s.memory); err != nil {
+		return d, fmt.Errorf("writing what the data directory %q remembers: %w", s.settings.DataDir, err)
+	}
+	d.token = s.token()
+	s.attempts[d.token] = d
+	_, err := s.store.put(ctx, old, d.record.with(s.settings.Node, own, s.stamp(d.token)))
 	return d, err
 }
 
@@ -413,20 +415,6 @@ func (s *Start) mark() error {
 	return nil
 }
 
-// note tells people in the record for what the node waits.
-func (s *Start) note(ctx context.Context, old *stored, reason string) error {
-	own := old.Nodes[s.settings.Node]
-	reason = cut(reason)
-	if own.Waits == reason {
-		return nil
-	}
-	r := old.clone()
-	own.Waits = reason
-	r.Nodes[s.settings.Node] = own
-	_, err := s.store.put(ctx, old, r)
-	return err
-}
-
 // firstBoot makes the data directory. What is in it then has to be offered anew.
 func (s *Start) firstBoot(ctx context.Context) error {
 	s.Log.Info("the first data directory is made", "datadir", s.settings.DataDir)
@@ -439,14 +427,6 @@ func (s *Start) firstBoot(ctx context.Context) error {
 	}
 	s.local, s.offer = local, ""
 	return err
-}
-
-// say logs what has not been logged last.
-func (s *Start) say(level slog.Level, text string) {
-	if s.said != text {
-		s.Log.Log(context.Background(), level, text)
-	}
-	s.said = text
 }
 
 // removeStatusFile removes what an earlier server said.
@@ -477,6 +457,9 @@ func (s *Start) keepGeneration(d decision) error {
 // carryOut prepares the data directory and writes the arguments.
 func (s *Start) carryOut(d decision) error {
 	if err := s.giveUp(d); err != nil {
+		return err
+	}
+	if err := s.keepMemory(d); err != nil {
 		return err
 	}
 	// A transfer that was killed leaves its process id, which is another's by now.

@@ -56,6 +56,10 @@ func TestOnServer(t *testing.T) {
 		"a start that comes to nothing":      testComplaint,
 		"the views of a server":              testViews,
 		"a record that a monitor remembers":  testRemembered,
+		"put back before a start":            testPutBackBeforeStart,
+		"put back while nothing runs":        testPutBack,
+		"put back while a cluster runs":      testPutBackCorrected,
+		"a founder whose first boot fails":   testFailedFounder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})
@@ -125,11 +129,7 @@ func (b *box) start(ctx context.Context, config *rest.Config) error {
 		return err
 	}
 	s.boot = func(context.Context) error { return os.Mkdir(b.path("data/mysql"), 0o755) }
-	d, err := s.decide(ctx)
-	if err != nil {
-		return err
-	}
-	return s.carryOut(d)
+	return s.finish(ctx)
 }
 
 func (p *place) record() *Record {

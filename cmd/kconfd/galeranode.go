@@ -286,6 +286,9 @@ func runGaleraStatus(ctx context.Context, args []string, s streams) error {
 func printRecord(r *galera.Record, store *galera.Store, out io.Writer) error {
 	fmt.Fprintf(out, "cluster %s, configmap %s\n", r.Name, store)
 	fmt.Fprintf(out, "uuid %s, founded by %s, generation %d\n", cmp.Or(r.UUID, "-"), cmp.Or(r.Founder, "-"), r.Generation)
+	if r.PutBack {
+		fmt.Fprintln(out, "put back to an older version: no node is made the first without a decision with -force")
+	}
 	if r.Adopted {
 		fmt.Fprintln(out, "older than its record: nobody is made the first without a person's decision")
 	}
