@@ -38,9 +38,10 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 }
 
 // historyOf is the generation of a node's data: what is written beside them, as far as the record
-// goes; or else what its entry says.
+// goes; or else what its entry says. Of a node that was made the first the entry says it, also
+// where that start ended before it wrote anything beside the data: they are the cluster's since then.
 func (r *Record) historyOf(written int, old Node) int {
-	if written == 0 {
+	if written == 0 || old.State == Bootstrapping {
 		return old.Generation
 	}
 	return min(written, r.Generation)

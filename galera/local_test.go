@@ -308,3 +308,22 @@ func TestCandidates(t *testing.T) {
 		t.Errorf("contrary: -want +got:\n%s", diff)
 	}
 }
+
+// The data of a node that was made the first by a decision are the cluster's, also when its start was
+// killed before it could write that beside them.
+func TestFirstNodeIsOfItsGeneration(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": {State: Bootstrapping, Data: Full, Position: Position{oneUUID, 9}, Generation: 3}})
+	r.Generation, r.Forks = 3, []Fork{{3, 5}}
+	l := local{data: Full, position: Position{oneUUID, 9}, generation: 1}
+	offered := r.resting("a", Offered, l, stamp{})
+	if n := offered.Nodes["a"]; n.Generation != 3 || offered.diverged(n) {
+		t.Errorf("got generation %d, diverged %v", n.Generation, offered.diverged(n))
+	}
+	n := r.Nodes["a"]
+	n.State = Joining
+	r.Nodes["a"] = n
+	if n := r.resting("a", Offered, l, stamp{}).Nodes["a"]; n.Generation != 1 {
+		t.Errorf("a node that was to join: got generation %d, want that of its data", n.Generation)
+	}
+}

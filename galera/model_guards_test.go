@@ -125,6 +125,7 @@ var entryGuards = [][3]string{
 	{"losses are noted", "n.Lost = old.losses(l)", "_ = old.losses"},
 	{"data that are older than the record adopt it", "c.Adopted = true // these", "_ = c // these"},
 	{"the entry's generation is that of before", "return old.Generation", "return 0"},
+	{"the first node's data are the cluster's", "|| old.State == Bootstrapping {", "{"},
 	{"the generation beside the data counts", "return min(written, r.Generation)", "return r.Generation"},
 	{"data that were given up are not lost", "case l.data == Partial:", "case false:"},
 	{"data of another cluster are lost ones", "case l.data == Full && l.position.UUID != n.UUID && n.Data == Full:", "case false:"},
