@@ -276,7 +276,7 @@ func TestSettings(t *testing.T) {
 	want := Settings{
 		File: file, DataDir: "/data", Cluster: "x", Node: "a", Address: "fd00::1", Port: 3307, Transfer: "rsync", StatusFile: "/data/wsrep.json",
 		Socket: "/run/mysqld/mysqld.sock",
-		Peers: []string{"10.0.0.1", "[2001:db8::2]:4568", "localhost:5000"},
+		Peers:  []string{"10.0.0.1", "[2001:db8::2]:4568", "localhost:5000"},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
@@ -325,5 +325,28 @@ func TestFirstNodeIsOfItsGeneration(t *testing.T) {
 	r.Nodes["a"] = n
 	if n := r.resting("a", Offered, l, stamp{}).Nodes["a"]; n.Generation != 1 {
 		t.Errorf("a node that was to join: got generation %d, want that of its data", n.Generation)
+	}
+}
+
+// A second loss does not hide what was lost before.
+func TestLossesAddUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		had   Node
+		after local
+		want  Lost
+	}{
+		"less than before":           {at(Offered, 3).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 9}, false}},
+		"more than before":           {at(Offered, 12).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 12}, false}},
+		"unknown before":             {at(Offered, 12).lost(9, true), local{data: NoData}, Lost{Position{oneUUID, 12}, true}},
+		"a server that may have run": {at(Synced, 3).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 9}, true}},
+		"without a position":         {has(Joining, NoData).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 9}, true}},
+		"data of another cluster":    {Node{State: Offered, Data: Full, Position: Position{otherUUID, 3}}.lost(9, false), local{data: NoData}, Lost{Position{otherUUID, 3}, true}},
+		"put back to an older state": {at(Offered, 3).lost(9, false), local{data: Full, position: Position{oneUUID, 1}}, Lost{Position{oneUUID, 9}, false}},
+	} {
+		r := nodes(map[string]Node{"a": c.had})
+		if got := r.resting("a", Offered, c.after, stamp{}).Nodes["a"].Lost; got == nil || *got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
 	}
 }
