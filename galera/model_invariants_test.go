@@ -157,7 +157,7 @@ func (w *model) checkRecreated(before, r *Record) {
 // forget forgets the rows that the node does not have, when it carries out a forced decision with the
 // record: that is what the operator wanted.
 func (w *model) forget(n *modelNode, r *Record) {
-	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || len(r.Forks) == len(w.record.Forks) {
+	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || r.Nodes[n.name].State != Bootstrapping || r.Bootstrap != nil {
 		return
 	}
 	w.count["forced"]++
