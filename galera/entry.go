@@ -38,9 +38,10 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 }
 
 // historyOf is the generation of a node's data: what is written beside them, as far as the record
-// goes; or else what its entry says.
+// goes; or else what its entry says. Of a node that was made the first the entry says it, also
+// where that start ended before it wrote anything beside the data: they are the cluster's since then.
 func (r *Record) historyOf(written int, old Node) int {
-	if written == 0 {
+	if written == 0 || old.State == Bootstrapping {
 		return old.Generation
 	}
 	return min(written, r.Generation)
@@ -55,16 +56,33 @@ func (r *Record) lossesOf(name string, l local) *Lost {
 	case m.Record != "" && m.Record == r.ID && (m.Node != name && old.Starts > 0 || m.Next < old.Starts):
 		// It was replaced, or put back to a state of before the last start.
 		if old.State.mayRun() {
-			return &Lost{old.Position, true}
+			return old.loss(true)
 		}
 		if old.Data == Full && !has {
-			return &Lost{old.Position, old.Lost != nil && old.Lost.Unknown}
+			return old.loss(false)
 		}
 	case l.data == Partial && !old.State.mayRun() && r.counts(old):
 		// No server has run since, which alone may leave that.
-		return &Lost{old.Position, old.Lost != nil && old.Lost.Unknown}
+		return old.loss(false)
 	}
 	return old.losses(l)
+}
+
+// loss is the loss of all that the node had by its entry, beside what it had lost before.
+func (n Node) loss(unknown bool) *Lost {
+	all := &Lost{n.Position, unknown}
+	before := n.Lost
+	if before == nil {
+		return all
+	}
+	all.Unknown = unknown || before.Unknown
+	switch {
+	case all.UUID == "", all.UUID == before.UUID && all.Seqno < before.Seqno:
+		all.Position = before.Position
+	case before.UUID != "" && before.UUID != all.UUID:
+		all.Unknown = true // there is room for one position
+	}
+	return all
 }
 
 // losses is what the node had by its old entry and has no more, by the positions alone.
@@ -73,13 +91,13 @@ func (n Node) losses(l local) *Lost {
 	case l.data == Partial:
 		return n.Lost // what else it had was given up for another's, in a transfer that did not end
 	case l.data == Full && l.position.UUID != n.UUID && n.Data == Full:
-		return &Lost{n.Position, n.State.mayRun()}
+		return n.loss(n.State.mayRun())
 	case l.data == Full && n.Data == Full && l.position.Seqno >= n.Seqno, l.data == Full && n.Data != Full, l.data == Fresh && n.Data != Full:
 		return n.Lost
 	case n.State.mayRun():
-		return &Lost{n.Position, true}
+		return n.loss(true)
 	case n.Data == Full:
-		return &Lost{n.Position, n.Lost != nil && n.Lost.Unknown}
+		return n.loss(false)
 	}
 	return n.Lost
 }

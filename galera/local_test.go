@@ -308,3 +308,45 @@ func TestCandidates(t *testing.T) {
 		t.Errorf("contrary: -want +got:\n%s", diff)
 	}
 }
+
+// The data of a node that was made the first by a decision are the cluster's, also when its start was
+// killed before it could write that beside them.
+func TestFirstNodeIsOfItsGeneration(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": {State: Bootstrapping, Data: Full, Position: Position{oneUUID, 9}, Generation: 3}})
+	r.Generation, r.Forks = 3, []Fork{{3, 5}}
+	l := local{data: Full, position: Position{oneUUID, 9}, generation: 1}
+	offered := r.resting("a", Offered, l, stamp{})
+	if n := offered.Nodes["a"]; n.Generation != 3 || offered.diverged(n) {
+		t.Errorf("got generation %d, diverged %v", n.Generation, offered.diverged(n))
+	}
+	n := r.Nodes["a"]
+	n.State = Joining
+	r.Nodes["a"] = n
+	if n := r.resting("a", Offered, l, stamp{}).Nodes["a"]; n.Generation != 1 {
+		t.Errorf("a node that was to join: got generation %d, want that of its data", n.Generation)
+	}
+}
+
+// A second loss does not hide what was lost before.
+func TestLossesAddUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		had   Node
+		after local
+		want  Lost
+	}{
+		"less than before":           {at(Offered, 3).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 9}, false}},
+		"more than before":           {at(Offered, 12).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 12}, false}},
+		"unknown before":             {at(Offered, 12).lost(9, true), local{data: NoData}, Lost{Position{oneUUID, 12}, true}},
+		"a server that may have run": {at(Synced, 3).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 9}, true}},
+		"without a position":         {has(Joining, NoData).lost(9, false), local{data: NoData}, Lost{Position{oneUUID, 9}, true}},
+		"data of another cluster":    {Node{State: Offered, Data: Full, Position: Position{otherUUID, 3}}.lost(9, false), local{data: NoData}, Lost{Position{otherUUID, 3}, true}},
+		"put back to an older state": {at(Offered, 3).lost(9, false), local{data: Full, position: Position{oneUUID, 1}}, Lost{Position{oneUUID, 9}, false}},
+	} {
+		r := nodes(map[string]Node{"a": c.had})
+		if got := r.resting("a", Offered, c.after, stamp{}).Nodes["a"].Lost; got == nil || *got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}

@@ -34,7 +34,7 @@ const (
 )
 
 // open are the themes that today's code does not withstand. They are in no game until it does.
-const open = older | restores | deletions
+const open = restores | deletions
 
 var themeNames = []string{
 	"outages", "partitions", "hangs", "lost volumes", "older volumes", "decisions", "force", "renames", "addresses", "strangers", "early ends",
@@ -365,22 +365,31 @@ func (w *model) putBack(nodes []*modelNode, arg int) bool {
 	if len(w.snapshots) == 0 {
 		return false
 	}
+	could := false
 	for _, n := range nodes {
 		old := w.snapshots[arg%len(w.snapshots)]
-		if n.index >= len(old) {
+		if n.index >= len(old) || !n.isOlder(old[n.index]) {
 			continue
 		}
 		n.killPod()
-		n.modelVolume, n.replaced = old[n.index], true
+		n.modelVolume, n.replaced, could = old[n.index], true, true
 		n.pod++
+		w.count["volume put back"]++
 	}
-	w.count["volume put back"]++
-	return true
+	return could
 }
 
-// losePosition makes the data ones without a position, as a broken-off full transfer does.
+// isOlder says whether a copy of the volume is of before the node's last start, and remembers the record. Any
+// other one cannot be told from the volume as a crash would leave it.
+func (n *modelNode) isOlder(v modelVolume) bool {
+	r := n.w.record
+	return r != nil && v.memo.Record == r.ID && v.memo.Node == n.name && v.memo.Next < r.Nodes[n.name].Starts
+}
+
+// losePosition makes the data ones without a position, as a broken-off full transfer does, although by
+// the record no server has run since they had one.
 func (n *modelNode) losePosition() bool {
-	if !n.tables || n.partial {
+	if n.uuid == "" || n.partial || n.server != nil || n.w.entry(n.name).State.mayRun() || n.w.entry(n.name).Data != Full {
 		return false
 	}
 	n.killPod()

@@ -221,7 +221,7 @@ func (n *modelNode) lead() {
 	} else {
 		n.count("elected")
 	}
-	n.history = n.server.began
+	n.history, n.tables, n.partial = n.server.began, true, false
 	w.cluster = n.copy()
 	w.tell("  %s: IS THE FIRST with %d rows", n.name, len(n.rows))
 	w.form([]*modelNode{n})

@@ -10,7 +10,9 @@ func mutations() (all []mutation) {
 	add("decide.go", decideGuards...)
 	add("decide.go", objectionGuards...)
 	add("decide.go", electionGuards...)
+	add("found.go", foundGuards...)
 	add("start.go", startGuards...)
+	add("confirm.go", [3]string{"a start reads the record once more", "own.Token == d.token && own.State.mayRun() {", "own.Token != \"\" || own.Token == \"\" {"})
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
 	add("bootstrap.go", [][3]string{
@@ -82,6 +84,7 @@ var electionGuards = [][3]string{
 	{"a view of an older cluster is not kept", "!s.record.Adopted && !d.discard", "!d.discard"},
 	{"no election while one may run", "if running := s.running(); len(running) > 0 {", "if running := s.running(); false && len(running) > 0 {"},
 	{"no election beside a server against the record", "case len(s.contrary) > 0:", "case false:"},
+	{"no election by a record that was put back", "case r.PutBack:\n\t\treturn waits", "case false:\n\t\treturn waits"},
 	{"no election in a cluster older than its record", "case r.Adopted:", "case false:"},
 	{"no election beside an unknown server", "case len(s.listening) > 0:\n\t\treturn waits", "case false:\n\t\treturn waits"},
 	{"no election between two clusters", "case r.counts(n) && n.UUID != best.UUID:", "case false:"},
@@ -89,15 +92,20 @@ var electionGuards = [][3]string{
 	{"the one with most is elected", "case !r.counts(own) || own.Position != best:", "case false:"},
 	{"the last one goes first", "case first != s.self && s.waited < courtesy:", "case false:"},
 	{"an election is kept", "r.Elections = append(r.Elections, Fork{r.Generation, best.Seqno})", ""},
-	{"no new cluster in place of a known one", "case r.UUID != \"\":\n\t\treturn decision{action: wait, reason: fmt.Sprintf(\"the record", "case false:\n\t\treturn decision{action: wait, reason: fmt.Sprintf(\"the record"},
-	{"no new cluster when data were lost", `case r.loser() != "":`, "case false:"},
-	{"only the founder founds", "case r.Founder != s.self:", "case false:"},
 	{"joiners are no cluster", "return n.State.mayRun() && n.State != Joining })", "return n.State.mayRun() })"},
 	{"a server against the record is seen", "return !known || runs", "return true"},
 	{"an own address is not another's", "is = is || name != self && so(n)", "is = is || so(n)"},
 }
 
+var foundGuards = [][3]string{
+	{"no new cluster in place of a known one", "case r.UUID != \"\":\n\t\treturn decision{action: wait, reason: fmt.Sprintf(\"the record", "case false:\n\t\treturn decision{action: wait, reason: fmt.Sprintf(\"the record"},
+	{"no new cluster when data were lost", `case r.loser() != "":`, "case false:"},
+	{"only the founder founds", "case r.Founder != s.self:", "case false:"},
+	{"a founder that may have served keeps its role", `r.Adopted || r.UUID != "" || r.Generation > 0 ||`, ""},
+}
+
 var startGuards = [][3]string{
+	{"a record that was put back is not believed", `fault != "" && !s.mayBelieve(old.Record) {`, `false && fault != "" {`},
 	{"alone only with data", "return s.local.data == Full && !s.local.marked", "return !s.local.marked"},
 	{"alone only without the marker", "s.local.data == Full && !s.local.marked &&", "s.local.data == Full &&"},
 	{"alone not with a view of one node", "s.local.view != 1 &&", ""},
@@ -122,26 +130,32 @@ var startGuards = [][3]string{
 }
 
 var entryGuards = [][3]string{
-	{"losses are noted", "n.Lost = old.losses(l)", "_ = old.losses"},
+	{"losses are noted", "n.Lost = r.lossesOf(name, l)", "_ = r.lossesOf"},
 	{"data that are older than the record adopt it", "c.Adopted = true // these", "_ = c // these"},
 	{"the entry's generation is that of before", "return old.Generation", "return 0"},
+	{"the first node's data are the cluster's", "|| old.State == Bootstrapping {", "{"},
 	{"the generation beside the data counts", "return min(written, r.Generation)", "return r.Generation"},
 	{"data that were given up are not lost", "case l.data == Partial:", "case false:"},
 	{"data of another cluster are lost ones", "case l.data == Full && l.position.UUID != n.UUID && n.Data == Full:", "case false:"},
 	{"fewer rows are lost ones", "n.Data == Full && l.position.Seqno >= n.Seqno,", "n.Data == Full,"},
-	{"a new volume lost what a running server had", "case n.State.mayRun():\n\t\treturn &Lost{n.Position, true}", "case false:\n\t\treturn n.Lost"},
-	{"a new volume lost what a stopped server had", "return &Lost{n.Position, n.Lost != nil && n.Lost.Unknown}", "return n.Lost"},
-	{"a node that is Synced has lost nothing", "n.State, n.Data, n.Lost, n.Waits = Synced, Full, nil, \"\"", "n.State, n.Data, n.Waits = Synced, Full, \"\""},
+	{"a new volume lost what a running server had", "case n.State.mayRun():\n\t\treturn n.loss(true)", "case false:\n\t\treturn n.Lost"},
+	{"a new volume lost what a stopped server had", "return n.loss(false)", "return n.Lost"},
+	{"losses add up", "case all.UUID == \"\", all.UUID == before.UUID && all.Seqno < before.Seqno:", "case false:"},
+	{"an older volume has lost what a running server had", "if old.State.mayRun() {\n\t\t\treturn old.loss(true)", "if false {\n\t\t\treturn old.loss(true)"},
+	{"an older volume has lost what a stopped server had", "if old.Data == Full && !has {", "if false {"},
+	{"data that lost their position are lost", "case l.data == Partial && !old.State.mayRun() && r.counts(old):", "case false:"},
+	{"a volume knows its starts", "m.Next < old.Starts):", "false):"},
+	{"a node that is Synced has lost nothing", "n.State, n.Data, n.Lost, n.Waits, n.FailedBoots = Synced, Full, nil, \"\", 0", "n.State, n.Data, n.Waits, n.FailedBoots = Synced, Full, \"\", 0"},
 	{"a decision ends when there is a cluster", "c.Bootstrap = nil // there is a cluster", ""},
 	{"the cluster gets its UUID", "c.UUID = uuid\n", "\n"},
-	{"a cluster is known when all members are", "if len(view) > 0 && !slices.ContainsFunc(view, func(member string) bool { return !c.has(member) }) {", "if true {"},
+	{"a cluster is known when all members are", "if c.hasAll(view) {", "if true {"},
 	{"one becomes of the history of the others", "max(r.historyOf(generation, n), r.newestIn(view))", "r.historyOf(generation, n)"},
 	{"a Synced server is of its own history", "max(r.historyOf(generation, n), r.newestIn(view))", "r.Generation"},
 }
 
 var monitorGuards = [][3]string{
 	{"no note beside a newer cluster", "case old != nil && old.Generation > j.record.Generation:", "case false:"},
-	{"a record that says less is put right", "case old != nil && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap):", "case old != nil:"},
+	{"a record that says less is put right", "old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j", "!j"},
 	{"an ended server is not noted", "pids, err := j.dir.processes(); err != nil || len(pids) == 0 {", "pids, err := j.dir.processes(); err != nil || len(pids) < 0 {"},
 	{"a server of another cluster is not noted", `if r.UUID != "" && r.UUID != uuid {`, "if false {"},
 	{"no kill without the API server", "if _, err := j.store.get(ctx); err != nil {\n\t\treturn err", "if false {\n\t\treturn nil"},

@@ -157,7 +157,7 @@ func (w *model) checkRecreated(before, r *Record) {
 // forget forgets the rows that the node does not have, when it carries out a forced decision with the
 // record: that is what the operator wanted.
 func (w *model) forget(n *modelNode, r *Record) {
-	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || len(r.Forks) == len(w.record.Forks) {
+	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || r.Nodes[n.name].State != Bootstrapping || r.Bootstrap != nil {
 		return
 	}
 	w.count["forced"]++
@@ -208,10 +208,11 @@ func (w *model) entry(name string) Node {
 }
 
 // isWhole says whether each node that is to come back is Synced, and the record says so.
-func (w *model) isWhole() bool {
-	return !w.any(func(n *modelNode) bool {
-		return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || w.entry(n.name).State != Synced)
-	})
+func (w *model) isWhole() bool { return !w.any((*modelNode).isMissing) }
+
+// isMissing says whether the node is to be Synced, and is not.
+func (n *modelNode) isMissing() bool {
+	return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || n.w.entry(n.name).State != Synced)
 }
 
 // excuse says why the cluster need not be whole.
@@ -235,6 +236,8 @@ func (w *model) excuse() exemption {
 		}
 	}
 	switch {
+	case w.theme.has(older) && !w.any(func(n *modelNode) bool { return n.isMissing() && !n.replaced }):
+		return lostVolume
 	case w.record.Adopted:
 		return adoptedAlone
 	case w.rewritten:

@@ -26,8 +26,14 @@ type mutation struct {
 	because string
 }
 
-// mutationGames is how many games have to find that a guard is missing.
-const mutationGames = 20000
+// mutationGames is how many games have to find that a guard is missing, unless -model.games asks for more
+// than a short run.
+func mutationGames() uint64 {
+	if games := modelFlag("model.games"); games > shortGames {
+		return games
+	}
+	return 20000
+}
 
 // TestMutations holds the list of guards against the code: each is there once. With -model.mutations
 // it plays without each of them, and prints after how many games a fault was found.
@@ -75,7 +81,7 @@ func (m mutation) play(t *testing.T, source string) string {
 		t.Errorf("%s: %v\n%s", m.name, err, out)
 		return "does not compile"
 	}
-	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestModel$", "-test.timeout=20m", fmt.Sprintf("-model.games=%d", mutationGames)).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestModel$", "-test.timeout=20m", fmt.Sprintf("-model.games=%d", mutationGames())).CombinedOutput()
 	game := regexp.MustCompile(`game (\d+), seed \d+, theme [^:]*: (.*)`).FindSubmatch(out)
 	switch {
 	case game != nil:

@@ -253,6 +253,11 @@ var errUnsound = errors.New("the server does not say its position")
 
 func (n *modelNode) boot(context.Context) error {
 	n.w.pause("the first data directory")
+	if n.early {
+		n.early = false
+		n.count("first boot failed")
+		return errors.New("the first boot fails")
+	}
 	n.tables = true
 	return nil
 }

@@ -13,9 +13,12 @@ import (
 	"testing/synctest"
 )
 
+// shortGames are the games of a usual test run.
+const shortGames = 400
+
 // TestMain adds the flags of TestModel. Each seed is another game; `make model` plays many.
 func TestMain(m *testing.M) {
-	flag.Uint64("model.games", 400, "how many games TestModel plays")
+	flag.Uint64("model.games", shortGames, "how many games TestModel plays")
 	flag.Uint64("model.seed", 0, "seed of its first game")
 	flag.Uint64("model.nodes", 0, "play only games of so many nodes; 0 for all")
 	flag.Parse()
@@ -121,7 +124,7 @@ func report(t *testing.T, seed, game uint64, found *model, made schedule) {
 // checkReach demands that the games get to what they are about: one that does not would prove nothing.
 func (s *series) checkReach(t *testing.T) {
 	games := int(s.end - s.first)
-	if games < 400 || modelFlag("model.nodes") > 0 {
+	if games < shortGames || modelFlag("model.nodes") > 0 {
 		return
 	}
 	for what, per := range map[string]int{
