@@ -367,7 +367,7 @@ func elected(s situation) (decision, bool) {
 	case r.Adopted:
 		return waits("the cluster is older than its record, and nobody listens: start a server that is not in it, or decide with kconfd galera bootstrap -from NODE -force")
 	case len(s.listening) > 0:
-		return waits("a server that is not in the record listens at %s", strings.Join(s.listening, ", "))
+		return waits("a server that is not in the record listens at %s: stop it first, or if it is garbd, take it out of wsrep_cluster_address", strings.Join(s.listening, ", "))
 	}
 	best, ok := r.best()
 	if !ok {

@@ -36,6 +36,7 @@ type liveDir interface {
 	grastate() (grastate, error)
 	lastView() (me string, members []string)
 	primaryView() *View
+	inPrimary(Settings) bool
 	generation() (int, error)
 	setGeneration(int) error
 	memory() (memory, error)
@@ -45,7 +46,8 @@ type liveDir interface {
 }
 
 func (d dataDir) status(ctx context.Context, s Settings) (status, error) { return s.readStatus(ctx) }
-func (d dataDir) processes() (pids []int, err error)                     { return serversIn(d.path) }
+
+func (d dataDir) processes() (pids []int, err error) { return serversIn(d.path) }
 
 // kill kills a process of the server. One that has ended already is no error.
 func (d dataDir) kill(pid int) error {
@@ -81,6 +83,7 @@ type Joined struct {
 	reached time.Time // when the API server was last asked for while the server was lonely
 	donors  bool      // whether anybody listened who may give a transfer,
 	sought  time.Time // at that time
+	silent  bool      // whether the server says nothing of how it stands
 	failure string    // that was logged last
 }
 
@@ -215,11 +218,12 @@ func (j *Joined) serves() bool {
 	return open && err == nil
 }
 
-// state is the server's. One that writes no status file is taken for synced when it
-// serves clients and has a position.
+// state is the server's. Of one that says nothing itself, neither in a status file nor by [Notify],
+// it is Synced or not known: see [dataDir.inPrimary]. It is never killed then.
 func (j *Joined) state(ctx context.Context) serverState {
-	if j.settings.StatusFile != "" {
-		s, err := j.dir.status(ctx, j.settings)
+	s, err := j.dir.status(ctx, j.settings)
+	j.silent = j.settings.StatusFile == "" && !s.notified
+	if !j.silent {
 		if err != nil {
 			return stateUnknown
 		}
@@ -235,7 +239,7 @@ func (j *Joined) state(ctx context.Context) serverState {
 	if err != nil || state.position.UUID == "" {
 		return stateUnknown
 	}
-	if !j.serves() {
+	if !j.serves() || !j.dir.inPrimary(j.settings) {
 		return stateUnknown
 	}
 	return stateSynced
@@ -375,7 +379,7 @@ func (j *Joined) recheck(ctx context.Context) error {
 // outlives says whether a decision was made about a cluster that this Synced server is in.
 // It must not be left for the day when that node is started and cut off. Without a status
 // file nobody knows that the server has a cluster.
-func (j *Joined) outlives(d *Decree) bool { return d != nil && j.settings.StatusFile != "" }
+func (j *Joined) outlives(d *Decree) bool { return d != nil && !j.silent }
 
 // giveUp kills the server, if its next start can go by the record.
 func (j *Joined) giveUp(ctx context.Context, fault string) error {

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -169,31 +168,6 @@ func resolve(ctx context.Context, host string) []string {
 	defer cancel()
 	addresses, _ := net.DefaultResolver.LookupHost(ctx, host) // what is not there does not listen
 	return addresses
-}
-
-// listening are those of the peers at whose port somebody listens.
-func listening(ctx context.Context, peers []peer) []peer {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	found := make([]bool, len(peers))
-	var dials sync.WaitGroup
-	for i, p := range peers {
-		dials.Go(func() { // until dialTimeout
-			connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.String())
-			if err == nil {
-				found[i] = true
-				connection.Close()
-			}
-		})
-	}
-	dials.Wait()
-	var open []peer
-	for i, p := range peers {
-		if found[i] {
-			open = append(open, p)
-		}
-	}
-	return open
 }
 
 // texts are the peers for people.

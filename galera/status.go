@@ -55,10 +55,11 @@ const unsaid = "sst sent called when not SST donor"
 
 // A status is how the server says that it stands.
 type status struct {
-	State   serverState
-	Comment string
-	written time.Time
-	unsaid  time.Time // when the last end of a transfer was not told, in seconds; zero: never
+	State    serverState
+	Comment  string
+	written  time.Time
+	notified bool      // it was written by [Notify]
+	unsaid   time.Time // when the last end of a transfer was not told, in seconds; zero: never
 }
 
 func (s status) String() string {
@@ -109,7 +110,7 @@ func (s Settings) readStatus(ctx context.Context) (status, error) {
 		return status{}, fmt.Errorf("the server that told of %s is gone", file.Status.State)
 	}
 	now := file.Status
-	now.written = written
+	now.written, now.notified = written, file.Server != nil
 	for _, e := range file.Errors {
 		if now.State != stateSynced && strings.Contains(e.Message, restartRequired) {
 			now.State = stateBroken
