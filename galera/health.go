@@ -48,10 +48,24 @@ func (h Health) Ready(ctx context.Context) (ready bool, why string, err error) {
 	if err := settings.accepts(ctx); err != nil {
 		return false, err.Error(), nil
 	}
+	hang, note, err := settings.examine(ctx, true)
+	if err != nil {
+		return false, "", err
+	}
+	if hang.why != "" && hang.lasted >= hang.limit {
+		return false, hang.String(), nil
+	}
 	if h.Whole {
 		return settings.isWhole(status)
 	}
-	return true, status.String(), nil
+	return true, withNote(status.String(), note), nil
+}
+
+func withNote(text, note string) string {
+	if note == "" {
+		return text
+	}
+	return text + " (" + note + ")"
 }
 
 // isWhole says whether the others are all there, and need nothing of this node. Who
@@ -104,6 +118,13 @@ func (h Health) Alive(ctx context.Context) (alive bool, why string, err error) {
 	if err != nil {
 		return false, "", err
 	}
+	hang, note, err := settings.examine(ctx, open)
+	if err != nil {
+		return false, "", err
+	}
+	if hang.why != "" && hang.lasted >= max(hang.limit, h.Patience) && hang.counts {
+		return false, hang.String(), nil
+	}
 	if !open {
 		return true, fmt.Sprintf("the server does not listen at port %d yet", settings.Port), nil
 	}
@@ -115,7 +136,7 @@ func (h Health) Alive(ctx context.Context) (alive bool, why string, err error) {
 	if (status.State == stateDisconnected || status.State == stateBroken) && left >= h.Patience {
 		return false, fmt.Sprintf("%s, for %v: the server has left its cluster and does not go back", status, left.Round(time.Second)), nil
 	}
-	return true, status.String(), nil
+	return true, withNote(status.String(), note), nil
 }
 
 // locksDonor says whether a donor does not serve writes.

@@ -35,7 +35,7 @@ func TestAlive(t *testing.T) {
 			}
 			defer l.Close()
 			dir := t.TempDir()
-			options := fmt.Sprintf("[mysqld]\ndatadir = %s\nport = %d\nwsrep_status_file = status.json\n", dir, l.Addr().(*net.TCPAddr).Port)
+			options := fmt.Sprintf("[mysqld]\nuser = mysql\ndatadir = %s\nsocket = socket\nport = %d\nwsrep_status_file = status.json\n", dir, l.Addr().(*net.TCPAddr).Port)
 			writeFile(t, filepath.Join(dir, "my.cnf"), options)
 			if test.status != "" {
 				file := filepath.Join(dir, "status.json")
@@ -82,7 +82,7 @@ func TestWhole(t *testing.T) {
 			}
 			defer l.Close()
 			dir := t.TempDir()
-			options := "[mysqld]\ndatadir = %s\nport = %d\nwsrep_cluster_address = gcomm://10.0.0.1,10.0.0.2,10.0.0.3\n"
+			options := "[mysqld]\nuser = mysql\nsocket = socket\ndatadir = %s\nport = %d\nwsrep_cluster_address = gcomm://10.0.0.1,10.0.0.2,10.0.0.3\n"
 			writeFile(t, filepath.Join(dir, "my.cnf"), fmt.Sprintf(options, dir, l.Addr().(*net.TCPAddr).Port))
 			writeFile(t, filepath.Join(dir, "wsrep.json"), `{"status": {"state": "`+test.state+`"}}`)
 			if test.view != "" {

@@ -40,6 +40,9 @@ type Child struct {
 	Backoff Backoff // between restarts after an exit that nobody asked for
 }
 
+// hasCompanion says whether PostStart stays beside the child for as long as that runs.
+func (c Child) hasCompanion() bool { return c.PostStart != nil && c.PostStart.Timeout < 0 }
+
 // An Account is whom a process runs as.
 type Account struct {
 	UID, GID int

@@ -316,6 +316,37 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
+// The command beside the child ends with the worker that ran it, and the next worker runs it anew: there are never two.
+func TestAdoptionOfCompanion(t *testing.T) {
+	inBothWays(t, func(t *testing.T, way string) {
+		file := filepath.Join(t.TempDir(), "ran")
+		// The lock lasts for as long as the command does.
+		shell := fmt.Sprintf("exec 9>>%[1]s.lock; if flock -n 9; then echo alone >>%[1]s; else echo second >>%[1]s; fi; exec sleep 1000", file)
+		w := startCrew(t, way, Child{Argv: itself(), PostStart: &Command{Shell: shell, Timeout: -1}}, adoptEnv+"=1")
+		worker := w.next("worker")
+		child := w.next("child")
+		want := ""
+		for n := range 3 {
+			if n > 0 {
+				worker.kill()
+				worker = w.next("worker")
+				worker.await(`log msg="child taken over"`)
+			}
+			want += "alone\n"
+			ran := ""
+			for deadline := time.Now().Add(slack); ran != want && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+				content, _ := os.ReadFile(file) // it may not be there yet
+				ran = string(content)
+			}
+			if ran != want {
+				t.Fatalf("after the end of %d workers the companion has run as %q, want %q", n, ran, want)
+			}
+		}
+		child.do("exit")
+		w.wait(5)
+	})
+}
+
 // What happens to the child while there is no worker is not lost.
 func TestAdoptionOfWhatHasEnded(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {

@@ -213,7 +213,8 @@ func (s *Supervisor) Start() {
 }
 
 // Adopt takes over, instead of the first start, a child that runs already, and
-// completes the restart that has been begun, if one has.
+// completes the restart that has been begun, if one has. A PostStart that stays beside the child is
+// started, unless the child is being ended; any other has run already.
 func (s *Supervisor) Adopt(c Child, take Starter, restart Progress) {
 	s.do(func() {
 		if s.state != Waiting {
@@ -227,6 +228,9 @@ func (s *Supervisor) Adopt(c Child, take Starter, restart Progress) {
 		}
 		s.log.Info("child taken over", "command", c.Argv[0], "instance", s.number)
 		s.completeRestart(restart)
+		if s.child.hasCompanion() && s.state == Running {
+			s.afterStart() // init has ended that of the earlier worker
+		}
 	})
 }
 

@@ -884,6 +884,40 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
+// A command that stays beside the child is started again beside one that is taken over, unless that is being ended. One
+// that ends has run already.
+func TestAdoptStartsCompanion(t *testing.T) {
+	for name, test := range map[string]struct {
+		timeout  time.Duration
+		progress Progress
+		want     string
+	}{
+		"stays":                          {-1, NotRestarting, "x\n"},
+		"stays, and a restart is asked":  {-1, RestartAsked, "x\n"},
+		"stays, and the child is ending": {-1, RestartStopping, ""},
+		"ends":                           {0, NotRestarting, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "ran")
+			fatal(t, os.WriteFile(file, nil, 0o600))
+			post := command("echo x >>" + file)
+			post.Timeout = test.timeout
+			onStage(t, Child{Argv: []string{"server"}, StopGrace: -1, PostStart: post}, func(st *stage) {
+				if test.progress == RestartAsked {
+					st.s.Check = func(Child) error { return errBroken }
+				}
+				st.s.Adopt(st.child, st.start, test.progress)
+				time.Sleep(time.Minute) // does not pass before the command has ended
+				ran, err := os.ReadFile(file)
+				if fatal(t, err); string(ran) != test.want {
+					t.Errorf("post_start wrote %q, want %q", ran, test.want)
+				}
+				st.instance().ends(exit0)
+			})
+		})
+	}
+}
+
 // A restart that an earlier supervisor has begun is completed, whatever the
 // policy, and what has been told to end is not told again.
 func TestAdoptInRestart(t *testing.T) {

@@ -18,6 +18,7 @@ func TestE2E(t *testing.T) {
 		t.Run("statefulset", func(t *testing.T) { testStatefulSet(t, k) })
 		t.Run("input", func(t *testing.T) { testInput(t, k) })
 	})
+	t.Run("a server is stopped", func(t *testing.T) { testStoppedServer(t, k) })
 	rounds := flagValue[int]("e2e.rounds")
 	t.Run("scenarios", func(t *testing.T) {
 		t.Run("nodes", func(t *testing.T) {

@@ -259,12 +259,15 @@ func (g *galera) keep(t *testing.T) {
 		t.Error(err)
 	}
 	for _, pod := range pods {
-		save(pod.Name+".log", g.log(pod.Name))
+		if g.kube.machine == nil {
+			save(pod.Name+".log", g.log(pod.Name))
+		}
 		file, err := g.exec(pod.Name, "cat", "/run/mysqld/my.cnf")
 		save(pod.Name+".my.cnf", file+fmt.Sprintln(err))
 	}
 	if m := g.kube.machine; m != nil {
-		if err := command("", nil, "cp", "-a", m.path("log"), dir); err != nil {
+		err := errors.Join(command("", nil, "cp", "-a", m.path("log"), dir), copyLogs(g.namespace, dir))
+		if err != nil {
 			t.Error(err)
 		}
 	}

@@ -104,6 +104,11 @@ func (k *kube) removeNamespace(t *testing.T, name string) {
 		_, err := k.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	})
+	if k.machine != nil {
+		if err := removeLogs(name); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // await waits until a condition holds.

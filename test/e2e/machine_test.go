@@ -46,7 +46,9 @@ type machine struct {
 func startMachine(t *testing.T, dir string) *machine {
 	t.Helper()
 	m := &machine{dir: dir}
-	t.Cleanup(func() { m.stop(t) })
+	done := make(chan struct{})
+	go keepLogs(done) // until the test ends
+	t.Cleanup(func() { m.stop(t); close(done) })
 	begin := time.Now()
 	for _, step := range []func() error{m.configure, m.startControlPlane, m.startRuntime, m.importImages, m.startNode, m.awaitNode} {
 		if err := step(); err != nil {

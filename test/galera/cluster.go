@@ -74,6 +74,10 @@ func (c *Cluster) Dir() string { return c.dir }
 
 func (c *Cluster) rsync() string { return filepath.Join(c.dir, "rsync") }
 
+// LocalAccount are statements that make the account for the server's own user, as kconfd's first boot
+// does.
+const LocalAccount = "FLUSH PRIVILEGES;\nCREATE USER mysql@localhost IDENTIFIED VIA unix_socket;\nGRANT SUPER ON *.* TO mysql@localhost;\n"
+
 // installed is a data directory after the first boot, made once. The server's
 // root is the root of the machine, without a password.
 func (c *Cluster) installed() (string, error) {
@@ -85,7 +89,11 @@ func (c *Cluster) installed() (string, error) {
 	if err := errors.Join(os.Mkdir(tmp, 0o755), own(tmp)); err != nil {
 		return "", err
 	}
-	install := exec.Command("mariadb-install-db", "--no-defaults", "--user=mysql", "--datadir="+dir, "--tmpdir="+tmp, "--skip-test-db",
+	accounts := filepath.Join(c.dir, "accounts.sql")
+	if err := os.WriteFile(accounts, []byte(LocalAccount), 0o644); err != nil {
+		return "", err
+	}
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--extra-file="+accounts, "--user=mysql", "--datadir="+dir, "--tmpdir="+tmp, "--skip-test-db",
 		"--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--wsrep-on=OFF",
 		"--auth-root-authentication-method=socket", "--auth-root-socket-user=root")
 	if out, err := install.CombinedOutput(); err != nil {

@@ -30,6 +30,7 @@ type scene struct {
 	kubeconfig string
 	store      *galeranode.Store
 	members    []*member
+	flags      []string // of kconfd, besides
 	began      time.Time
 
 	uuid           string   // of the cluster, from its beginning on
@@ -95,7 +96,8 @@ forward = []
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		s.Fatal(err)
 	}
-	command := []string{"env", "POD_NAME=" + m.Name, "MYSQL_ALLOW_EMPTY_PASSWORD=yes", "kconfd", "-log-level", "debug", "-confdir", conf, "--"}
+	command := []string{"env", "POD_NAME=" + m.Name, "MYSQL_ALLOW_EMPTY_PASSWORD=yes", "kconfd", "-log-level", "debug", "-confdir", conf}
+	command = append(append(command, s.flags...), "--")
 	m.process = m.Start(s, append(command, m.Server()...)...)
 }
 

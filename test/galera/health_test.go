@@ -3,6 +3,7 @@ package galera_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,10 @@ func TestProbes(t *testing.T) {
 	want(t, "a donor", probe(t, a, "alive"), "alive: DONOR: Donating SST")
 	want(t, "a joiner", probe(t, b, "ready"), "not ready: JOINING: Receiving SST")
 	want(t, "a joiner", probe(t, b, "alive"), "alive: the server does not listen at port 3306 yet")
+	for began := time.Now(); time.Since(began) < 5*time.Second; {
+		want(t, "a joiner for long", probe(t, b, "alive", "-patience=2s"), "alive: the server does not listen at port 3306 yet")
+		want(t, "a donor for long", probe(t, a, "alive", "-patience=2s"), "alive: DONOR: Donating SST")
+	}
 	a.ReleaseTransfers(t)
 	awaitProbe(t, b, "ready: SYNCED: Operational", "ready")
 	awaitProbe(t, a, "ready: SYNCED: Operational", "ready")
@@ -123,21 +128,14 @@ func TestReadyLooksAtThePort(t *testing.T) {
 
 	n.Start(t, n.Server("--wsrep-new-cluster")...)
 	awaitProbe(t, n, "ready: SYNCED: Operational", "ready")
-	server := n.Find(t, "mariadbd")
-	stop := func(s syscall.Signal) {
-		if err := syscall.Kill(server.PID, s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stop(syscall.SIGSTOP)
-	want(t, "stopped, without clients", probe(t, n, "ready"), "ready: SYNCED: Operational")
+	signalServer(t, n, syscall.SIGSTOP)
 	connection, err := n.Dial(3306)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer connection.Close()
 	want(t, "stopped, with a client", probe(t, n, "ready"), "not ready: connections wait at port 3306 and nobody accepts them: 1")
-	stop(syscall.SIGCONT)
+	signalServer(t, n, syscall.SIGCONT)
 	awaitProbe(t, n, "ready: SYNCED: Operational", "ready")
 }
 
@@ -150,22 +148,32 @@ func TestProbesLeaveNoTrace(t *testing.T) {
 	p := n.Start(t, n.Server("--wsrep-new-cluster")...)
 	awaitProbe(t, n, "ready: SYNCED: Operational", "ready")
 	n.AwaitSynced(t)
-	before, connections := p.Log(), n.Status("Connections")
-	for range 20 {
-		probe(t, n, "ready")
-		probe(t, n, "alive")
+	before, cpu := p.Log(), serverCPU(t, n)
+	began := time.Now()
+	for range 100 {
+		want(t, "a probe", probe(t, n, "ready"), "ready: SYNCED: Operational")
+		want(t, "a probe", probe(t, n, "alive"), "alive: SYNCED: Operational")
 	}
+	t.Logf("200 probes in %v, for which the server needed %v of CPU time", time.Since(began), serverCPU(t, n)-cpu)
 	if got := n.Status("Aborted_connects"); got != "0" {
 		t.Errorf("got %s aborted connections, want 0", got)
 	}
-	var first, last int
-	if _, err := fmt.Sscan(connections+" "+n.Status("Connections"), &first, &last); err != nil {
+	want(t, "the log", p.Log(), before)
+}
+
+// serverCPU is how much CPU time the node's server has used.
+func serverCPU(t *testing.T, n *galera.Node) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.Find(t, "mariadbd").PID))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := last - first - 2; got != 0 { // those of Status
-		t.Errorf("got %d connections, want 0", got)
+	var user, system time.Duration
+	fields := strings.Fields(string(text))
+	if _, err := fmt.Sscan(fields[13]+" "+fields[14], &user, &system); err != nil {
+		t.Fatal(err)
 	}
-	want(t, "the log", p.Log(), before)
+	return (user + system) * 10 * time.Millisecond
 }
 
 // A server that has no status file tells by its notifications.

@@ -237,9 +237,7 @@ func (n *Node) mark() string { return "GALERA_NODE=" + n.Dir }
 
 // close ends what runs of the node.
 func (n *Node) close(t testing.TB) {
-	if n.process != nil {
-		n.process.kill()
-	}
+	n.Kill()
 	if t.Failed() {
 		n.logTail(t)
 	}
@@ -249,6 +247,13 @@ func (n *Node) close(t testing.TB) {
 	n.WantNothingLeft(t)
 	if n.network != nil {
 		n.network.close()
+	}
+}
+
+// Kill ends what runs of the node at once.
+func (n *Node) Kill() {
+	if n.process != nil {
+		n.process.kill()
 	}
 }
 
