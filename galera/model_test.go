@@ -368,7 +368,7 @@ func (n *modelNode) publish() {
 	if n.w.chance(10) {
 		return
 	}
-	command := StoppedCommand{NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
+	command := StoppedCommand{NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
 	_ = command.publish(context.Background(), n, Settings{Node: n.name, Address: n.address()}, l)
 }
 
