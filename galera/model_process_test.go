@@ -192,7 +192,7 @@ func (n *modelNode) runStopped() {
 	if l.data == Full {
 		_ = n.mark()
 	}
-	command := StoppedCommand{NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
+	command := StoppedCommand{NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
 	err = command.publish(ctx, n, n.settings(), l)
 	n.w.tell("  %s: stopped is noted: %v", n.name, err)
 }

@@ -10,6 +10,10 @@ import (
 // A StoppedCommand says in the record what a server left that has ended.
 type StoppedCommand struct {
 	NodeCommand
+
+	// ViewTimeout is how long to wait, after that, until the others have a view without
+	// this node; 0 means not at all.
+	ViewTimeout time.Duration
 }
 
 // Run publishes the position of the data directory, so that the others need not wait
@@ -41,7 +45,12 @@ func (c StoppedCommand) Run(ctx context.Context) error {
 			return fmt.Errorf("marking %q: %w", dir.path, err)
 		}
 	}
-	return c.publish(ctx, store, settings, local)
+	left := newest(old.Nodes[settings.Node].View, dir.primaryView())
+	if err := c.publish(ctx, store, settings, local); err != nil {
+		return err
+	}
+	c.awaitView(ctx, store, settings.Node, left)
+	return nil
 }
 
 // publish writes until the record says so. The marker stays whatever comes of it: nobody

@@ -407,17 +407,17 @@ func testStopped(p *place) {
 	own.Pod = "pod of a"
 	p.put(nodes(map[string]Node{"a": own, "b": at(Synced, 7)}))
 	a, b := p.box("a").fill(7), p.box("b").fill(7)
-	if err := (StoppedCommand{a.command(losing(p.config, 1))}).Run(p.Context()); err == nil {
+	if err := (StoppedCommand{NodeCommand: a.command(losing(p.config, 1))}).Run(p.Context()); err == nil {
 		p.Error("got no error, want that the answer was lost")
 	}
-	if err := (StoppedCommand{a.command(p.config)}).Run(p.Context()); err != nil {
+	if err := (StoppedCommand{NodeCommand: a.command(p.config)}).Run(p.Context()); err != nil {
 		p.Error(err)
 	}
 	got := p.record().Nodes["a"]
 	if got.State != Stopped || got.Position != (Position{oneUUID, 7}) || got.Lost != nil || !exists(a.path("data/"+markerName)) {
 		p.Errorf("got %+v", got)
 	}
-	err := StoppedCommand{b.command(p.config)}.Run(p.Context())
+	err := StoppedCommand{NodeCommand: b.command(p.config)}.Run(p.Context())
 	if err == nil || !strings.Contains(err.Error(), `node "b" is in pod ""`) || p.record().Nodes["b"].State != Synced {
 		p.Errorf("another pod's: got %v, %+v", err, p.record().Nodes["b"])
 	}

@@ -285,8 +285,4 @@ func (s *scene) disturb() {
 	}
 }
 
-func (s *scene) setDown(down bool) {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	s.server.down = down
-}
+func (s *scene) setDown(down bool) { s.server.setDown(down) }

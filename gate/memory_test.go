@@ -233,3 +233,10 @@ func (m *memory) String() string {
 	}
 	return fmt.Sprintf("%+v", decode(lease))
 }
+
+// setDown begins or ends an outage.
+func (m *memory) setDown(down bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = down
+}

@@ -28,6 +28,10 @@ type Child struct {
 	PreStop         *Command      // to be waited for before the stop signal: retried until it succeeds
 	PreStopTimeout  time.Duration // after which it is stopped all the same; 0 means 30 s
 
+	// StopTurn is acquired before an instance that runs is ended, and released when PostStop has
+	// ended; nil means that it is ended without regard to others.
+	StopTurn Turn `json:"-"`
+
 	PreStart  *Command // before every start; one that fails keeps the child from being started
 	PostStart *Command // after every start; one that fails is logged
 	PostStop  *Command // when all of an instance is gone, before what follows; one that fails is logged
@@ -152,6 +156,9 @@ func (c Child) stopSignal() syscall.Signal {
 
 // grace is StopGrace with its default; negative for no limit.
 func (c Child) grace() time.Duration { return cmp.Or(c.StopGrace, defaultStopGrace) }
+
+// preStopTimeout is PreStopTimeout with its default.
+func (c Child) preStopTimeout() time.Duration { return cmp.Or(c.PreStopTimeout, defaultPreStopTimeout) }
 
 // restarts says whether the policy starts it again after such an exit.
 func (c Child) restarts(e Exit) bool {

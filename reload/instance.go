@@ -1,7 +1,6 @@
 package reload
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +103,7 @@ func (s *Supervisor) begin(start Starter, answer error) error {
 	var sayer readySayer
 	process, err := start(s.child, func() {
 		if sayer.say() {
-			s.of(number, s.becameReady, Running, Stopping)
+			s.of(number, s.becameReady, Running, WaitingForTurn, Stopping)
 		}
 	})
 	if err != nil {
@@ -164,11 +163,9 @@ func (s *Supervisor) afterStart() {
 		return
 	}
 	c := s.child.PostStart.with(s.environment())
-	s.post.Add(1)
-	s.beside(func(ctx context.Context, _ int) { // until ctx ends or it is done
-		defer s.post.Done()
-		s.runBeside(ctx, c)
-	})
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.endCompanion = cancel
+	s.post.Go(func() { s.runBeside(ctx, c) }) // until ctx ends or it is done
 }
 
 // runBeside runs the command beside the instance. One that may run for ever is run again
@@ -215,7 +212,7 @@ func (s *Supervisor) tryReadyCmd() {
 	command := *s.child.ReadyCmd
 	s.beside(func(ctx context.Context, number int) { // until ctx ends or the command succeeds
 		if command.Await(ctx) == nil {
-			s.of(number, s.becameReady, Running, Stopping)
+			s.of(number, s.becameReady, Running, WaitingForTurn, Stopping)
 		}
 	})
 }
@@ -234,8 +231,10 @@ func (s *Supervisor) becameReady() {
 	case s.state == Running:
 		s.timer.Stop() // the watchdog's
 		s.releaseSignals()
-	case s.child.StopBeforeReady == StopWaits:
-		s.end() // what was waiting for this
+	case s.state == Stopping && s.child.StopBeforeReady == StopWaits:
+		s.enter(Stopping)
+		s.deadline = time.Time{}
+		s.endNow() // what was waiting for this
 	}
 }
 
@@ -254,7 +253,7 @@ func (s *Supervisor) takeRestart(answer chan<- error, back bool) {
 		s.stale = true // what it has read by now may be older than the request
 	case Running:
 		s.restartRunning()
-	case Stopping: // for one that has asked before
+	case WaitingForTurn, Stopping: // for one that has asked before
 	case Draining:
 		s.goal = goalRestart
 		s.process.Restarting(RestartStopping)
@@ -343,6 +342,7 @@ func (s *Supervisor) completeRestart(p Progress) {
 		s.goal = goalRestart
 		s.enter(Stopping)
 		s.startGrace()
+		s.holdTurn()
 	}
 }
 
@@ -358,20 +358,18 @@ func (s *Supervisor) stop() {
 	case Running:
 		s.end()
 		fallthrough
-	case Stopping:
+	case WaitingForTurn, Stopping:
 		// There is no next one to keep them for.
 		s.forgetOwnSignals()
 		s.releaseSignals()
 	}
 }
 
-// end begins to end the instance.
-func (s *Supervisor) end() {
-	s.enter(Stopping)
-	s.deadline = time.Time{}
+// endNow ends the instance, which has its turn.
+func (s *Supervisor) endNow() {
 	switch {
 	case s.ready && s.child.PreStop != nil:
-		s.awaitPreStop()
+		s.awaitPreStop(s.sendStop)
 	case s.ready || s.child.StopBeforeReady == StopAlways:
 		s.sendStop()
 	case s.child.StopBeforeReady == StopKills:
@@ -381,16 +379,23 @@ func (s *Supervisor) end() {
 	}
 }
 
-// awaitPreStop waits for the condition to stop.
-func (s *Supervisor) awaitPreStop() {
-	command, limit := *s.child.PreStop, cmp.Or(s.child.PreStopTimeout, defaultPreStopTimeout)
+// awaitPreStop waits for the condition to stop, for what is left of its time.
+func (s *Supervisor) awaitPreStop(then func()) {
+	if s.condition <= 0 {
+		then()
+		return
+	}
+	command, limit, begin := *s.child.PreStop, s.condition, time.Now()
 	s.beside(func(ctx context.Context, number int) { // until ctx ends, the command succeeds, or the limit passes
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		if err := command.Await(ctx); err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			s.log.Warn("pre_stop did not succeed, stopping all the same", "after", limit.String(), "err", err)
+			s.log.Warn("pre_stop did not succeed, stopping all the same", "after", limit.Round(time.Millisecond).String(), "err", err)
 		}
-		s.of(number, s.sendStop, Stopping)
+		s.of(number, func() {
+			s.condition -= time.Since(begin)
+			then()
+		}, Stopping)
 	})
 }
 
@@ -408,6 +413,7 @@ func (s *Supervisor) awaitReadyToStop() {
 }
 
 func (s *Supervisor) sendStop() {
+	s.endCompanion()
 	s.log.Info("stopping child", "signal", signalName(s.child.stopSignal()), "instance", s.number)
 	s.tooLate = !s.send(s.child.stopSignal(), false)
 	if s.goal == goalRestart {
@@ -460,12 +466,15 @@ func (s *Supervisor) exited(number int, exit Exit) {
 	}
 	s.failing = (s.state == Running || s.tooLate) && !steady
 	s.forgetOwnSignals()
+	s.endCompanion()
 	s.enter(Draining)
-	postStop, env := s.child.PostStop, s.environment()
+	postStop := s.child.PostStop
+	release, env := s.takeRelease(s.environment())
 	s.beside(func(ctx context.Context, number int) { // until the group is gone, which SIGKILL sees to, and PostStop has ended
 		drain(process, stop, grace)
 		s.post.Wait() // it has been told to end
 		s.afterStop(ctx, postStop, env)
+		release()
 		s.of(number, s.drained, Draining)
 	})
 }
@@ -546,7 +555,7 @@ type keptSignal struct {
 
 func (s *Supervisor) forward(sig syscall.Signal) {
 	switch {
-	case sig == syscall.SIGQUIT && (s.state == Stopping || s.state == Draining):
+	case sig == syscall.SIGQUIT && s.state.isEnding():
 		s.kill("SIGQUIT ends the grace")
 	case s.takes(sig):
 		// SIGCONT is for all that the terminal may have stopped.
@@ -580,7 +589,7 @@ func (s *Supervisor) takes(sig syscall.Signal) bool {
 	switch s.state {
 	case Running:
 		return isJobControl(sig) || len(s.kept) == 0 && s.ready && s.settled(sig)
-	case Stopping:
+	case WaitingForTurn, Stopping:
 		return isJobControl(sig) || len(s.kept) == 0 && s.goal == goalStop
 	}
 	return false
@@ -616,7 +625,7 @@ func (s *Supervisor) releaseSignals() {
 			if state.Err() == nil {
 				s.sendKept()
 			}
-		}, Running, Stopping)
+		}, Running, WaitingForTurn, Stopping)
 	})
 }
 

@@ -13,16 +13,18 @@ import (
 // A Supervisor starts a child, restarts it and ends it. One goroutine, that of
 // [Supervisor.Run], owns its state; everybody else sends it requests.
 //
-//	waiting ──Start──► preparing ──────► running ──Stop, Restart──► stopping
-//	                      ▲                 │ exit                     │ exit
-//	                      │                 ▼                          │
-//	          pausing ────┴──────────── draining ◄─────────────────────┘
+//	waiting ──Start──► preparing ──────► running ──Stop, Restart──► waiting for its turn ──► stopping
+//	                      ▲                 │ exit                     │ exit                   │ exit
+//	                      │                 ▼                          ▼                        │
+//	          pausing ────┴──────────── draining ◄─────────────────────┴────────────────────────┘
 //	             ▲                          │
 //	             └──────────────────────────┴─ nothing more to run ─► ended
 //
 // Preparing runs what comes before a start. Draining waits until the child's
 // whole process group is gone, and the command that came after its start, so
 // that two instances never run side by side, and for what is to come after a stop.
+// An instance waits for its turn only where [Child.StopTurn] is set. It has the turn until all of it
+// is gone and what comes after a stop has ended.
 // Every instance has a number, by which what comes late from an old one is
 // known.
 //
@@ -53,6 +55,8 @@ type Supervisor struct {
 	besides  sync.WaitGroup // what runs beside Run
 	post     sync.WaitGroup // the instance's post_start
 
+	endCompanion context.CancelFunc // ends post_start
+
 	// Owned by Run.
 	ctx      context.Context
 	state    State
@@ -64,25 +68,28 @@ type Supervisor struct {
 	ready    bool
 	since    time.Time // of the start
 	deadline time.Time // of the grace; zero when there is none
-	goal     goal
-	overdue  bool // not ready in time, and so killed
-	tooLate  bool // it had ended when it was told to
-	failing  bool // the last instance ended by itself, and soon
-	checking bool // a restart is asked for, and has its time, or the description is being tried
-	back     bool // somebody wants to go back to the line that started
-	stale    bool // a restart was asked for while preparing
-	exit     Exit // of the last instance, if hasEnded
-	hasEnded bool
-	failure  error              // why the last start did not come about
-	waiters  []chan<- error     // for the next instance
-	kept     []keptSignal       // until an instance can take them
-	timer    *time.Timer        // of the state: grace, pause or watchdog
-	cancel   context.CancelFunc // of what runs beside in this state
-	backoff  *Backoff           // nil after a steady run
-	paused   time.Duration      // the last of its pauses
-	trying   bool               // see Try
-	trial    chan struct{}      // to be closed; nil when it is
-	parked   bool               // but for the trial it would be over
+
+	condition time.Duration // what is left of the time for pre_stop
+	release   func()        // gives the turn to stop back; nil when there is none
+	goal      goal
+	overdue   bool // not ready in time, and so killed
+	tooLate   bool // it had ended when it was told to
+	failing   bool // the last instance ended by itself, and soon
+	checking  bool // a restart is asked for, and has its time, or the description is being tried
+	back      bool // somebody wants to go back to the line that started
+	stale     bool // a restart was asked for while preparing
+	exit      Exit // of the last instance, if hasEnded
+	hasEnded  bool
+	failure   error              // why the last start did not come about
+	waiters   []chan<- error     // for the next instance
+	kept      []keptSignal       // until an instance can take them
+	timer     *time.Timer        // of the state: grace, pause or watchdog
+	cancel    context.CancelFunc // of what runs beside in this state
+	backoff   *Backoff           // nil after a steady run
+	paused    time.Duration      // the last of its pauses
+	trying    bool               // see Try
+	trial     chan struct{}      // to be closed; nil when it is
+	parked    bool               // but for the trial it would be over
 }
 
 // State is where a supervised child stands.
@@ -93,11 +100,18 @@ const (
 	Waiting   State = "waiting"
 	Preparing State = "preparing"
 	Running   State = "running"
-	Stopping  State = "stopping"
-	Draining  State = "draining"
-	Pausing   State = "pausing"
-	Ended     State = "ended"
+
+	// WaitingForTurn is an instance that runs and is to be ended: others are before it.
+	WaitingForTurn State = "waiting_for_turn"
+
+	Stopping State = "stopping"
+	Draining State = "draining"
+	Pausing  State = "pausing"
+	Ended    State = "ended"
 )
+
+// isEnding says whether what runs is on its way to its end.
+func (s State) isEnding() bool { return s == WaitingForTurn || s == Stopping || s == Draining }
 
 // goal is what follows the end of the instance that runs.
 type goal int
@@ -170,7 +184,7 @@ var ErrStopping = errors.New("the child is being stopped")
 func NewSupervisor(describe func(context.Context) (Child, error), start Starter, log *slog.Logger) *Supervisor {
 	return &Supervisor{
 		log: log, describe: describe, start: start, state: Waiting,
-		work: make(chan func()), ended: make(chan struct{}), changed: make(chan struct{}, 1), cancel: func() {},
+		work: make(chan func()), ended: make(chan struct{}), changed: make(chan struct{}, 1), cancel: func() {}, endCompanion: func() {},
 	}
 }
 

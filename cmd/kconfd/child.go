@@ -20,6 +20,7 @@ type child struct {
 	adopt      reload.Starter                // for one that runs already
 	config     atomic.Pointer[processConfig] // also read when a signal comes
 	line       *commandLine
+	turn       *stopTurn // nil: there is none
 
 	orders  chan order // of the supervisor
 	waiting []order    // for groups to be written
@@ -62,11 +63,16 @@ func (e *engine) newChild(l reload.Launcher) error {
 	if err != nil {
 		return err
 	}
+	turn, err := e.stopTurn(config, nil)
+	if err != nil {
+		return err
+	}
+	config.child.StopTurn = turn.asTurn()
 	line, err := newCommandLine(e.flags.args, config, e.watcher)
 	if err != nil {
 		return err
 	}
-	c := &child{line: line, link: l.Link, orders: make(chan order), told: make(chan error), ended: make(chan struct{})}
+	c := &child{line: line, turn: turn, link: l.Link, orders: make(chan order), told: make(chan error), ended: make(chan struct{})}
 	c.config.Store(config)
 	c.supervisor = reload.NewSupervisor(c.describe, launch(l, reload.Launcher.Start), e.log)
 	c.supervisor.Check = l.Check
@@ -338,13 +344,18 @@ func (c *child) reconfigure(e *engine, groups []groupConfig) error {
 	if err != nil {
 		return err
 	}
+	turn, err := e.stopTurn(config, c.turn)
+	if err != nil {
+		return err
+	}
+	config.child.StopTurn = turn.asTurn()
 	line, err := newCommandLine(e.flags.args, config, e.watcher)
 	if err != nil {
 		return err
 	}
 	c.line.reader.Close()
 	line.last = c.line.last
-	c.line = line
+	c.line, c.turn = line, turn
 	c.config.Store(config)
 	return nil
 }

@@ -123,6 +123,12 @@ func TestCluster(t *testing.T) {
 		"replicas and what is taken back":      testRollingTakenBack,
 		"a replica that loses its turn":        testRollingLost,
 		"a start with older objects":           testOlderSnapshot,
+		"stops one at a time":                  testStopTurns,
+		"a stop waits for its turn":            testStopTurnWaits,
+		"a stop that is cut short":             testStopTurnQuit,
+		"stops in an outage":                   testStopTurnOutage,
+		"a roll takes turns to stop":           testStopTurnInRoll,
+		"a turn and a worker that is killed":   testStopTurnAdopted,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,10 @@ import (
 	"github.com/kconfd/kconfd/render"
 )
 
-const defaultDefaultsFile = "/etc/mysql/my.cnf"
+const (
+	defaultDefaultsFile = "/etc/mysql/my.cnf"
+	defaultViewTimeout  = 10 * time.Second
+)
 
 // A galeraCall is what the command line of a command about a node says.
 type galeraCall struct {
@@ -29,6 +32,7 @@ type galeraCall struct {
 	cluster string // instead of the file's
 
 	withoutPrimary time.Duration
+	viewTimeout    time.Duration
 	from           string
 	force          bool
 }
@@ -46,6 +50,11 @@ func (c *galeraCall) nodeFlags(set *flag.FlagSet) {
 func (c *galeraCall) joinedFlags(set *flag.FlagSet) {
 	c.nodeFlags(set)
 	durationFlag(set, &c.withoutPrimary, "without-primary", time.Minute)
+}
+
+func (c *galeraCall) stoppedFlags(set *flag.FlagSet) {
+	c.nodeFlags(set)
+	durationFlag(set, &c.viewTimeout, "view-timeout", defaultViewTimeout)
 }
 
 // recordFlags are those of the commands for people.
@@ -220,13 +229,20 @@ func runGaleraJoined(ctx context.Context, args []string, s streams) error {
 
 // runGaleraStopped is `kconfd galera stopped`.
 func runGaleraStopped(ctx context.Context, args []string, s streams) error {
-	c, err := parseGalera(ctx, "stopped", args, s, (*galeraCall).nodeFlags)
+	c, err := parseGalera(ctx, "stopped", args, s, (*galeraCall).stoppedFlags)
 	if c == nil {
 		return err
 	}
+	if c.viewTimeout < 0 {
+		return &usageError{fmt.Errorf("-view-timeout: want a duration that is not negative, not %s", c.viewTimeout)}
+	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	return exitBySignal(ctx, galera.StoppedCommand{NodeCommand: c.node(s)}.Run(ctx))
+	stopped := galera.StoppedCommand{NodeCommand: c.node(s)}
+	if os.Getenv("KCONFD_STOP_TURN") != "" { // else nobody waits for this node's end
+		stopped.ViewTimeout = c.viewTimeout
+	}
+	return exitBySignal(ctx, stopped.Run(ctx))
 }
 
 // runGaleraBootstrap is `kconfd galera bootstrap`.

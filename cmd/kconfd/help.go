@@ -99,6 +99,8 @@ Of single commands:
                                and which node (default /etc/mysql/my.cnf)
   -without-primary DURATION    galera joined: start a server anew that is so long without
                                a primary component (default 1m)
+  -view-timeout DURATION       galera stopped: how long to wait until the others have a
+                               view without the node (default 10s; 0s: not at all)
   -cluster CLUSTER             galera status, bootstrap: instead of the file's
   -from NODE, -force           galera bootstrap: which one, and also against the record
   -holder ID                   claim: who claims, and wins again after winning

@@ -88,5 +88,5 @@ func (c *childStatus) words() string {
 	if c.Ready {
 		return "ready"
 	}
-	return c.State
+	return withReason(c.State, c.Waits)
 }

@@ -24,29 +24,33 @@ import (
 // rawProcess is [process] of a resource file: how the command behind the flags
 // is run. One resource file at most has it.
 type rawProcess struct {
-	User             string            `toml:"user" yaml:"user"`
-	Group            string            `toml:"group" yaml:"group"`
-	Dir              string            `toml:"dir" yaml:"dir"`
-	NoNewPrivs       *bool             `toml:"no_new_privs" yaml:"no_new_privs"`
-	Args             []string          `toml:"args" yaml:"args"`
-	Env              map[string]string `toml:"env" yaml:"env"`
-	StopSignal       string            `toml:"stop_signal" yaml:"stop_signal"`
-	StopGrace        string            `toml:"stop_grace" yaml:"stop_grace"`
-	StopBeforeReady  string            `toml:"stop_before_ready" yaml:"stop_before_ready"`
-	PreStart         any               `toml:"pre_start" yaml:"pre_start"`
-	PreStartTimeout  string            `toml:"pre_start_timeout" yaml:"pre_start_timeout"`
-	PostStart        any               `toml:"post_start" yaml:"post_start"`
-	PostStartTimeout string            `toml:"post_start_timeout" yaml:"post_start_timeout"`
-	PostStop         any               `toml:"post_stop" yaml:"post_stop"`
-	PostStopTimeout  string            `toml:"post_stop_timeout" yaml:"post_stop_timeout"`
-	PreStop          any               `toml:"pre_stop" yaml:"pre_stop"`
-	PreStopTimeout   string            `toml:"pre_stop_timeout" yaml:"pre_stop_timeout"`
-	Ready            string            `toml:"ready" yaml:"ready"`
-	ReadyCmd         any               `toml:"ready_cmd" yaml:"ready_cmd"`
-	ReadyTimeout     string            `toml:"ready_timeout" yaml:"ready_timeout"`
-	Restart          string            `toml:"restart" yaml:"restart"`
-	RestartWait      string            `toml:"restart_wait" yaml:"restart_wait"`
-	Forward          []string          `toml:"forward" yaml:"forward"`
+	User               string            `toml:"user" yaml:"user"`
+	Group              string            `toml:"group" yaml:"group"`
+	Dir                string            `toml:"dir" yaml:"dir"`
+	NoNewPrivs         *bool             `toml:"no_new_privs" yaml:"no_new_privs"`
+	Args               []string          `toml:"args" yaml:"args"`
+	Env                map[string]string `toml:"env" yaml:"env"`
+	StopSignal         string            `toml:"stop_signal" yaml:"stop_signal"`
+	StopGrace          string            `toml:"stop_grace" yaml:"stop_grace"`
+	StopBeforeReady    string            `toml:"stop_before_ready" yaml:"stop_before_ready"`
+	PreStart           any               `toml:"pre_start" yaml:"pre_start"`
+	PreStartTimeout    string            `toml:"pre_start_timeout" yaml:"pre_start_timeout"`
+	PostStart          any               `toml:"post_start" yaml:"post_start"`
+	PostStartTimeout   string            `toml:"post_start_timeout" yaml:"post_start_timeout"`
+	PostStop           any               `toml:"post_stop" yaml:"post_stop"`
+	PostStopTimeout    string            `toml:"post_stop_timeout" yaml:"post_stop_timeout"`
+	PreStop            any               `toml:"pre_stop" yaml:"pre_stop"`
+	PreStopTimeout     string            `toml:"pre_stop_timeout" yaml:"pre_stop_timeout"`
+	StopLease          string            `toml:"stop_lease" yaml:"stop_lease"`
+	StopLeaseNamespace string            `toml:"stop_lease_namespace" yaml:"stop_lease_namespace"`
+	StopLeaseTimeout   string            `toml:"stop_lease_timeout" yaml:"stop_lease_timeout"`
+
+	Ready        string   `toml:"ready" yaml:"ready"`
+	ReadyCmd     any      `toml:"ready_cmd" yaml:"ready_cmd"`
+	ReadyTimeout string   `toml:"ready_timeout" yaml:"ready_timeout"`
+	Restart      string   `toml:"restart" yaml:"restart"`
+	RestartWait  string   `toml:"restart_wait" yaml:"restart_wait"`
+	Forward      []string `toml:"forward" yaml:"forward"`
 }
 
 // A processConfig is how the command is run, and what of it is a template.
@@ -55,6 +59,8 @@ type processConfig struct {
 	args    []string          // behind the command's own; templates
 	env     map[string]string // added to kconfd's own; the values are templates
 	forward []syscall.Signal  // what is passed on; nil for all that can be but SIGHUP
+
+	turn *stopTurnConfig // nil: it is stopped without regard to other replicas
 
 	forwardHUP bool // SIGHUP too, rather than read the configuration again
 
@@ -90,6 +96,11 @@ func processOf(f *flags, groups []groupConfig) (*processConfig, error) {
 	p, err := raw.parse()
 	if err != nil {
 		return nil, &usageError{err} // the file has been found good by itself
+	}
+	for _, g := range groups {
+		if p.turn != nil && g.rolling != nil && p.turn.lease == g.rolling.lease && p.turn.namespace == g.rolling.namespace {
+			return nil, &usageError{fmt.Errorf("%s: [process]: %w", from, p.turn.shared(g.name))}
+		}
 	}
 	p.forwardHUP, p.limits = f.forwardHUP, ofGroup
 	return p, nil
@@ -157,6 +168,11 @@ func (r *rawProcess) parse() (*processConfig, error) {
 			return nil, err
 		}
 	}
+	turn, err := r.parseStopTurn()
+	if err != nil {
+		return nil, err
+	}
+	p.turn = turn
 	for _, name := range r.Forward {
 		sig, err := reload.ParseSignal(name)
 		if err != nil {
@@ -177,7 +193,7 @@ func (r *rawProcess) parse() (*processConfig, error) {
 	if err := example.Validate(); err != nil {
 		return nil, err
 	}
-	_, err := newCommandLine(nil, p, watcher.NewOffline()) // for mistakes in the templates
+	_, err = newCommandLine(nil, p, watcher.NewOffline()) // for mistakes in the templates
 	return p, err
 }
 

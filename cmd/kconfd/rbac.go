@@ -163,6 +163,13 @@ func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
 			namespace := cmp.Or(r.namespace, p.namespace)
 			leases[namespace] = append(leases[namespace], r.lease)
 		}
+		if g.process == nil {
+			continue
+		}
+		if turn, err := g.process.parseStopTurn(); err == nil && turn != nil { // it was good when it was read
+			namespace := cmp.Or(turn.namespace, p.namespace)
+			leases[namespace] = append(leases[namespace], turn.lease)
+		}
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(leases)) {
 		for _, r := range gate.Rules(leases[namespace]...) {

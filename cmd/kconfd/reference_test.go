@@ -62,6 +62,7 @@ func ownFlags() map[string][]string {
 		"galera check":     {"dest", "in", "node-address", "server"},
 		"galera joined":    {"defaults-file", "without-primary"},
 		"galera ready":     {"defaults-file", "donor", "whole"},
+		"galera stopped":   {"defaults-file", "view-timeout"},
 	}
 }
 
@@ -129,7 +130,7 @@ func TestHelpNamesTheFlags(t *testing.T) {
 func TestCommandsTakeTheirFlags(t *testing.T) {
 	for command, names := range ownFlags() {
 		for _, name := range names {
-			value := map[string]string{"without-primary": "1s", "patience": "1s"}
+			value := map[string]string{"without-primary": "1s", "patience": "1s", "view-timeout": "1s"}
 			args := append(strings.Fields(command), "-"+name+"="+cmp.Or(value[name], "1"), "-help")
 			if err := run(t.Context(), args, streams{strings.NewReader(""), io.Discard, io.Discard}); err != nil {
 				t.Errorf("kconfd %s: %v", strings.Join(args, " "), err)

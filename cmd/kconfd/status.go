@@ -163,6 +163,7 @@ type childStatus struct {
 	Ready    bool      `json:"ready"`
 	Instance int       `json:"instance"`
 	Since    time.Time `json:"since,omitzero"`
+	Waits    string    `json:"waits,omitempty"` // for what, when it waits for its turn to stop
 	Refused  string    `json:"refused,omitempty"`
 }
 
@@ -358,6 +359,9 @@ func (e *engine) childStatus() *childStatus {
 	s := &childStatus{
 		Command: filepath.Base(e.flags.args[0]), // the others may be anything
 		State:   string(now.State), Ready: now.State == reload.Running && now.Ready, Instance: now.Instance, Since: now.Since,
+	}
+	if now.State == reload.WaitingForTurn {
+		s.Waits = e.redactor.RedactOwn(e.child.turn.waits())
 	}
 	if refused := cmp.Or(now.Refused, e.child.lineErr); refused != nil && !waiting(refused) {
 		s.Refused = e.redactor.RedactOwn(refused.Error())

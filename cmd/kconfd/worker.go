@@ -175,7 +175,7 @@ func (e *engine) signal(s syscall.Signal, hup, stop chan<- struct{}) {
 // short though it may not be passed on otherwise.
 func (c *child) stopping() bool {
 	state, _ := c.supervisor.State()
-	return state == reload.Stopping || state == reload.Draining
+	return state == reload.WaitingForTurn || state == reload.Stopping || state == reload.Draining
 }
 
 // result is the end of kconfd with a child: the child's, whatever ended the

@@ -261,6 +261,7 @@ func TestFitsTheImage(t *testing.T) {
 			Process struct {
 				PreStopTimeout string `toml:"pre_stop_timeout"`
 				StopGrace      string `toml:"stop_grace"`
+				StopLease      string `toml:"stop_lease_timeout"`
 			}
 		}
 		if err := toml.Unmarshal(content, &file); err != nil {
@@ -268,9 +269,12 @@ func TestFitsTheImage(t *testing.T) {
 		}
 		preStop, err1 := time.ParseDuration(file.Process.PreStopTimeout)
 		grace, err2 := time.ParseDuration(file.Process.StopGrace)
-		if err := errors.Join(err1, err2); err != nil {
+		turn, err3 := time.ParseDuration(file.Process.StopLease)
+		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatal(err)
 		}
+		const postStop = 30 * time.Second // by default
+		limit := preStop + turn + grace + postStop
 		for _, want := range []string{
 			"serviceName: " + file.Values.Headless + "\n",
 			"mountPath: " + filepath.Dir(file.Values.Datadir) + "\n",
@@ -282,8 +286,8 @@ func TestFitsTheImage(t *testing.T) {
 		}
 		var seconds int
 		_, after, _ := strings.Cut(manifests, "terminationGracePeriodSeconds: ")
-		if _, err := fmt.Sscan(after, &seconds); err != nil || time.Duration(seconds)*time.Second <= preStop+grace {
-			t.Errorf("%s: the pod has %d s to stop, want more than %v", flavor, seconds, preStop+grace)
+		if _, err := fmt.Sscan(after, &seconds); err != nil || time.Duration(seconds)*time.Second <= limit {
+			t.Errorf("%s: the pod has %d s to stop, want more than %v", flavor, seconds, limit)
 		}
 	}
 }

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 	flag.Duration("e2e.outage", 20*time.Second, "how long a long outage lasts")
 	flag.Int("e2e.creations", 1, "how often a cluster is made in each order")
 	flag.Int("e2e.rounds", 1, "how often each scenario is run but the outages")
+	flag.Int("e2e.scalings", 3, "how often a StatefulSet is scaled to five and back")
 	flag.String("e2e.results", "", "where logs are kept, also of what went well; default: a new directory for what failed")
 	flag.Parse()
 	if os.Getenv(inside) != "" || os.Getenv(ownImage) != "" {

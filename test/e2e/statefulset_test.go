@@ -5,17 +5,17 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // testStatefulSet runs deploy/pxc-statefulset, with the timers that are Galera's own: from
 // three nodes to five and back, and through the end of all pods.
-//
-// Nodes leave one at a time. When two of five leave at the same moment, Galera can lose both
-// departures in one change of the view: two of the three nodes that stay count themselves as
-// two of four, and the cluster is without a primary component until it is restarted.
 func testStatefulSet(t *testing.T, k *kube) {
 	t.Parallel()
 	g := newGalera(t, k)
@@ -27,13 +27,11 @@ func testStatefulSet(t *testing.T, k *kube) {
 	t.Logf("figure: three nodes after %v", time.Since(begin).Round(100*time.Millisecond))
 
 	w := g.startWriter(t)
-	before := g.servers(t)
-	for _, nodes := range []int{5, 4, 3} {
-		g.mustKubectl(t, "", "scale", "statefulset/pxc", fmt.Sprintf("--replicas=%d", nodes))
-		t.Logf("figure: %d nodes in every my.cnf after %v", nodes, g.awaitListed(t, nodes, listLimit))
-		g.awaitWhole(t, nodes)
-	}
-	g.wantNoRestart(t, before, "pxc-0", "pxc-1", "pxc-2")
+	before, lost := g.servers(t), g.losses()
+	g.scaleTo(t, w, 5)
+	g.wantShort(t, g.scaleTo(t, w, 3))
+	g.wantNoRestart(t, before, survivors()...)
+	g.wantNoLoss(t, lost)
 
 	old := g.allPods(t)
 	g.deletePods(t, names(old)...)
@@ -42,6 +40,97 @@ func testStatefulSet(t *testing.T, k *kube) {
 	acks := w.stop(t)
 	g.wantData(t, acks)
 	t.Logf("figure: %d rows, no write for %v at most", len(acks), longestGap(acks))
+}
+
+// mostWithoutWrite is how long there may be no write while nodes leave.
+const mostWithoutWrite = 2 * time.Second
+
+// survivors are the pods that a scaling to three leaves.
+func survivors() []string { return []string{"pxc-0", "pxc-1", "pxc-2"} }
+
+// scaleTo scales the StatefulSet, awaits its nodes, and gives the longest time without a write meanwhile.
+func (g *galera) scaleTo(t *testing.T, w *writer, nodes int) time.Duration {
+	t.Helper()
+	w.awaitWrites(t)
+	first, begin := len(w.written())-1, time.Now()
+	g.mustKubectl(t, "", "scale", "statefulset/pxc", fmt.Sprintf("--replicas=%d", nodes))
+	listed := g.awaitListed(t, nodes, patience)
+	g.awaitWhole(t, nodes)
+	w.awaitWrites(t)
+	gap := longestGap(w.written()[first:])
+	t.Logf("figure: %d nodes after %v, in every my.cnf after %v, no write for %v at most",
+		nodes, time.Since(begin).Round(100*time.Millisecond), listed, gap)
+	return gap
+}
+
+// wantShort fails when there was no write for too long while nodes left.
+func (g *galera) wantShort(t *testing.T, gap time.Duration) {
+	t.Helper()
+	if gap > mostWithoutWrite {
+		t.Errorf("no write for %v while nodes left, want %v at most", gap, mostWithoutWrite)
+	}
+}
+
+// losses counts by pod how often the server was without a primary component.
+func (g *galera) losses() map[string]int {
+	counts := map[string]int{}
+	for _, pod := range survivors() {
+		counts[pod] = strings.Count(g.log(pod), "Received NON-PRIMARY")
+	}
+	return counts
+}
+
+// wantNoLoss fails when the primary component was lost since.
+func (g *galera) wantNoLoss(t *testing.T, before map[string]int) {
+	t.Helper()
+	if diff := cmp.Diff(before, g.losses()); diff != "" {
+		t.Errorf("the primary component was lost (-before +after):\n%s", diff)
+	}
+}
+
+// testScaling takes two of five nodes away, and adds two, again and again, with the timers that are
+// Galera's own, while the machine has other things to do.
+func testScaling(t *testing.T, k *kube) {
+	g := newGalera(t, k)
+	g.selector = "app.kubernetes.io/name=pxc"
+	g.isNode = func(service string) bool { return service == "pxc" }
+	g.mustKubectl(t, g.statefulSet(t), "create", "--filename=-")
+	g.awaitWhole(t, 3)
+	busy(t, 2)
+	w := g.startWriter(t)
+	before := g.servers(t)
+	var joins, leaves []time.Duration
+	for range flagValue[int]("e2e.scalings") {
+		lost := g.losses()
+		joins = append(joins, g.scaleTo(t, w, 5))
+		gap := g.scaleTo(t, w, 3)
+		leaves = append(leaves, gap)
+		g.wantShort(t, gap)
+		g.wantNoRestart(t, before, survivors()...)
+		g.wantNoLoss(t, lost)
+		if t.Failed() {
+			break // its logs are kept as they are
+		}
+	}
+	acks := w.stop(t)
+	g.wantData(t, acks)
+	t.Logf("figure: %d rows, no write for at most: %v while nodes join, %v while nodes leave", len(acks), joins, leaves)
+}
+
+// busy keeps processors busy until the test ends.
+func busy(t *testing.T, loops int) {
+	t.Helper()
+	for range loops {
+		cmd := exec.Command("sh", "-c", "while :; do :; done")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill() // it runs until then
+			_ = cmd.Wait()
+		})
+	}
 }
 
 // statefulSet is what the README has applied, with the image of the test and with less

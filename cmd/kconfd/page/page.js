@@ -191,6 +191,7 @@ function child(c) {
   b.lastChild.textContent = c.ready ? "ready" : c.state === "running" ? "running, not ready" : c.state;
   return h("div", { class: "card child", "data-state": state }, b, h("p", null, h("code", null, c.command)),
     h("p", { class: "soft" }, c.instance > 1 ? "Started " + c.instance + " times, the last " : c.instance ? "Started " : "Not started yet", c.since && when(c.since, "ago")),
+    c.waits && h("p", null, "Waits for its turn to stop: " + c.waits),
     c.refused && h("p", null, "Not with the command line that is asked for: " + c.refused));
 }
 
