@@ -36,6 +36,8 @@ type liveDir interface {
 	grastate() (grastate, error)
 	lastView() (me string, members []string)
 	primaryView() *View
+	lastPrimary() (me string, members []string, v *View, err error)
+	startPosition() (Position, error)
 	generation() (int, error)
 	setGeneration(int) error
 	memory() (memory, error)
@@ -82,6 +84,9 @@ type Joined struct {
 	donors  bool      // whether anybody listened who may give a transfer,
 	sought  time.Time // at that time
 	failure string    // that was logged last
+
+	healer healer
+	open   func(context.Context) (healSession, error)
 }
 
 // Run notes in the record that the server is Synced as soon as it is, and goes on
@@ -100,7 +105,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	if j.store, err = j.Store(j.settings.Cluster); err != nil {
 		return err
 	}
-	j.dir = dataDir{j.settings.DataDir, j.Server, j.File}
+	j.dir, j.open = dataDir{j.settings.DataDir, j.Server, j.File}, j.settings.openHealSession
 	// A full transfer may remove the file. An error is the next reader's, who reports it.
 	j.generation, _ = j.dir.generation()
 	j.memory, _ = j.dir.memory()
@@ -141,6 +146,7 @@ func (j *Joined) look(ctx context.Context) error {
 	if err := j.measure(ctx, state); err != nil {
 		return err
 	}
+	j.heal(ctx, state)
 	switch {
 	case state == stateSynced && !j.recorded:
 		return j.note(ctx)

@@ -38,6 +38,8 @@ type Settings struct {
 	Transfer   string // wsrep_sst_method
 	StatusFile string // its path; empty for none
 	Socket     string // the path of the local one
+
+	Suspect time.Duration // evs.suspect_timeout
 }
 
 // ReadSettings reads an option file, with the files that it includes.
@@ -75,6 +77,7 @@ func ReadSettings(file string) (Settings, error) {
 	if s.Socket = value("socket", defaultSocket); !filepath.IsAbs(s.Socket) {
 		s.Socket = filepath.Join(s.DataDir, s.Socket)
 	}
+	s.Suspect = suspectTimeout(value("wsrep_provider_options", ""))
 	if list, ok := strings.CutPrefix(value("wsrep_cluster_address", ""), "gcomm://"); ok && list != "" {
 		s.Peers = strings.Split(list, ",")
 	}
