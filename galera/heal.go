@@ -84,8 +84,14 @@ func (j *Joined) sayHealing(message string, args ...any) {
 func (j *Joined) tryHeal(ctx context.Context) error {
 	h := &j.healer
 	old, err := j.store.get(ctx)
-	if err == nil && (old == nil || !old.says(j.settings.Node, j.Pod)) {
+	switch {
+	case err != nil:
+	case old == nil || !old.says(j.settings.Node, j.Pod):
 		err = errNotOurs
+	case !old.follows(j.known):
+		err = errors.New("the record was put back to an older version")
+	default:
+		j.known = old.Record
 	}
 	if err != nil {
 		if h.session != nil && time.Since(h.reached) >= isolatedAlone {
@@ -95,6 +101,9 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 	}
 	h.reached = time.Now()
 	entry := old.Nodes[j.settings.Node]
+	if h.note.ID == "" {
+		h.undo = h.undo || entry.mayBeIsolated()
+	}
 	if h.session != nil && entry.State == Bootstrapping && entry.Token == h.claim {
 		return j.bootstrapServer(ctx, entry)
 	}
@@ -235,9 +244,18 @@ func (j *Joined) release(ctx context.Context) error {
 	return err
 }
 
+// mayBeIsolated says whether an earlier monitor may have isolated the server, and ended.
+func (n Node) mayBeIsolated() bool {
+	return n.State == Bootstrapping || n.NonPrimary != nil && n.NonPrimary.Isolated
+}
+
 // undoIsolation ends an isolation whose session is gone, unless another session leads.
 func (j *Joined) undoIsolation(ctx context.Context) error {
 	session, err := j.open(ctx)
+	if refusal := (*serverError)(nil); errors.Is(err, errNotServing) || errors.As(err, &refusal) && refusal.refused() {
+		j.healer.undo = false // it was started anew, or was never isolated
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -272,10 +290,9 @@ func (j *Joined) endHealing(ctx context.Context) {
 // nonPrimary is what is so of the server. An error means that nothing can be said.
 func (j *Joined) nonPrimary(ctx context.Context, entry Node) (n NonPrimary, err error) {
 	if j.healer.undo {
-		if err := j.undoIsolation(ctx); err != nil && !errors.Is(err, errNotServing) {
+		if err := j.undoIsolation(ctx); err != nil {
 			return n, err
 		}
-		j.healer.undo = false
 	}
 	primary, p, err := j.component(ctx)
 	switch {
