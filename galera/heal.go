@@ -289,6 +289,9 @@ func (j *Joined) endHealing(ctx context.Context) {
 
 // nonPrimary is what is so of the server. An error means that nothing can be said.
 func (j *Joined) nonPrimary(ctx context.Context, entry Node) (n NonPrimary, err error) {
+	if j.settings.Evicts {
+		return n, errors.New("evs.auto_evict is on: a last primary component may come back without members that were evicted")
+	}
 	if j.healer.undo {
 		if err := j.undoIsolation(ctx); err != nil {
 			return n, err

@@ -68,6 +68,17 @@ const (
 	cautiousSuspect = 30 * time.Second
 )
 
+// evicts says whether the option evs.auto_evict is on. Members that were evicted are not needed to
+// bring back a last primary component.
+func evicts(options string) (on bool) {
+	for _, o := range parseProviderOptions(options) {
+		if o.key == "evs.auto_evict" {
+			on = o.value != "0"
+		}
+	}
+	return on
+}
+
 var periodPattern = regexp.MustCompile(`^P?T?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S?)?$`)
 
 // suspectTimeout is evs.suspect_timeout in wsrep_provider_options: a period of ISO 8601, of minutes

@@ -40,6 +40,7 @@ type Settings struct {
 	Socket     string // the path of the local one
 
 	Suspect time.Duration // evs.suspect_timeout
+	Evicts  bool          // evs.auto_evict is on
 }
 
 // ReadSettings reads an option file, with the files that it includes.
@@ -77,7 +78,8 @@ func ReadSettings(file string) (Settings, error) {
 	if s.Socket = value("socket", defaultSocket); !filepath.IsAbs(s.Socket) {
 		s.Socket = filepath.Join(s.DataDir, s.Socket)
 	}
-	s.Suspect = suspectTimeout(value("wsrep_provider_options", ""))
+	provider := value("wsrep_provider_options", "")
+	s.Suspect, s.Evicts = suspectTimeout(provider), evicts(provider)
 	if list, ok := strings.CutPrefix(value("wsrep_cluster_address", ""), "gcomm://"); ok && list != "" {
 		s.Peers = strings.Split(list, ",")
 	}

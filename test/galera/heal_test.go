@@ -196,7 +196,6 @@ func TestMajorityLost(t *testing.T) {
 			return time.Now()
 		}},
 		{"two leave at the same moment as the others lose each other", func(w *watch) time.Time {
-			began := time.Now()
 			c.Part(t, alone...)
 			s.awaitNonPrimary(s.members)
 			for _, m := range s.members[3:] {
@@ -204,11 +203,12 @@ func TestMajorityLost(t *testing.T) {
 			}
 			atOnce(s.members[3:], func(m *member) { m.stop(t) })
 			c.Part(t, all)
-			galera.Await(t, "rows are written", func() bool { return !w.firstWrite(began.Add(8 * time.Second)).IsZero() })
+			whole := time.Now()
+			galera.Await(t, "rows are written", func() bool { return !w.firstWrite(whole).IsZero() })
 			for _, m := range s.members[3:] {
 				s.start(m)
 			}
-			return began
+			return whole
 		}},
 	} {
 		t.Log(loss.name)
@@ -226,6 +226,61 @@ func TestMajorityLost(t *testing.T) {
 		}
 		if n := len(s.restorers()) - before; n > 1 {
 			t.Errorf("the majority was restored %d times", n)
+		}
+		s.judge()
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
+// While the record says of a dead node that its server may run, nothing is restored without it. When all
+// nodes are back, the server that lived on takes them in, also when the last view does not return.
+func TestMajorityCrashed(t *testing.T) {
+	t.Parallel()
+	c := galera.New(t)
+	c.DefaultTimers = true
+	s := newSceneOf(t, c, 3, "60s")
+	s.form()
+	dead, survivor := s.members[:2], s.members[2]
+	for _, crash := range []struct {
+		name   string
+		before func()
+		want   []string
+	}{
+		{"and the last view comes back", func() {}, nil},
+		{"and the last view cannot come back", func() {
+			for _, m := range dead {
+				if err := os.Remove(filepath.Join(m.Data(), "gvwstate.dat")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, []string{survivor.Name}},
+	} {
+		before := len(s.restorers())
+		w := s.watch()
+		time.Sleep(500 * time.Millisecond) // for some rows
+		for _, m := range dead {
+			delete(w.pids, m.Name)
+		}
+		atOnce(dead, func(m *member) { m.kill(t) })
+		galera.Await(t, "the survivor says so", func() bool { return s.entry(survivor).NonPrimary != nil })
+		time.Sleep(15 * time.Second) // longer than it takes to restore a majority
+		if n := s.entry(survivor).NonPrimary; n == nil || n.Isolated || len(s.restorers()) != before {
+			t.Errorf("%s: the survivor went on alone: %+v", crash.name, n)
+		}
+		crash.before()
+		began := time.Now()
+		for _, m := range dead {
+			s.start(m)
+		}
+		s.awaitAll()
+		w.end()
+		first := w.firstWrite(began).Sub(began)
+		t.Logf("%s: first row after %v, restored by %v", crash.name, first.Round(10*time.Millisecond), s.restorers()[before:])
+		if got := s.restorers()[before:]; !slices.Equal(got, crash.want) || first > 15*time.Second || first < 0 {
+			t.Errorf("%s: restored by %v, want %v; first row after %v", crash.name, got, crash.want, first)
 		}
 		s.judge()
 		if t.Failed() {
