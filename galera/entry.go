@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -24,6 +25,7 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.Nodes[name]
 	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts, FailedBoots: old.FailedBoots}
+	n.Member = cmp.Or(l.me, old.Member)
 	if l.memory.Node == name && (!known || l.memory.Record != r.ID) { // another record has counted on
 		n.Starts = max(old.Starts, l.memory.Next)
 	}
@@ -108,7 +110,7 @@ func (n Node) losses(l local) *Lost {
 func (r *Record) synced(name, uuid, me string, view []string, generation int, s stamp) *Record {
 	n := r.Nodes[name]
 	n.Member = me
-	n.State, n.Data, n.Lost, n.Waits, n.FailedBoots = Synced, Full, nil, "", 0
+	n.State, n.Data, n.Lost, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, nil, "", 0
 	n.Generation = max(r.historyOf(generation, n), r.newestIn(view))
 	if n.UUID != uuid {
 		n.Position = Position{UUID: uuid}
@@ -139,10 +141,12 @@ func (r *Record) hasAll(view []string) bool {
 }
 
 // newestIn is the newest generation of the nodes of the record that are in a view: who is in one
-// with them is in their history from now on, whatever its start went by.
+// with them is in their history from now on, whatever its start went by. A node that is about to
+// bootstrap has a view only when its server runs on: see [healing.claim].
 func (r *Record) newestIn(view []string) (generation int) {
 	for _, n := range r.Nodes {
-		if n.State == Synced && slices.Contains(view, n.Member) {
+		follows := n.State == Synced || n.State == Bootstrapping && n.View != nil
+		if follows && n.Member != "" && slices.Contains(view, n.Member) {
 			generation = max(generation, n.Generation)
 		}
 	}

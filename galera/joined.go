@@ -37,6 +37,8 @@ type liveDir interface {
 	lastView() (me string, members []string)
 	primaryView() *View
 	inPrimary(Settings) bool
+	lastPrimary() (me string, members []string, v *View, err error)
+	startPosition() (Position, error)
 	generation() (int, error)
 	setGeneration(int) error
 	memory() (memory, error)
@@ -85,6 +87,9 @@ type Joined struct {
 	sought  time.Time // at that time
 	silent  bool      // whether the server says nothing of how it stands
 	failure string    // that was logged last
+
+	healer healer
+	open   func(context.Context) (healSession, error)
 }
 
 // Run notes in the record that the server is Synced as soon as it is, and goes on
@@ -103,7 +108,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	if j.store, err = j.Store(j.settings.Cluster); err != nil {
 		return err
 	}
-	j.dir = dataDir{j.settings.DataDir, j.Server, j.File}
+	j.dir, j.open = dataDir{j.settings.DataDir, j.Server, j.File}, j.settings.openHealSession
 	// A full transfer may remove the file. An error is the next reader's, who reports it.
 	j.generation, _ = j.dir.generation()
 	j.memory, _ = j.dir.memory()
@@ -144,6 +149,7 @@ func (j *Joined) look(ctx context.Context) error {
 	if err := j.measure(ctx, state); err != nil {
 		return err
 	}
+	j.heal(ctx, state)
 	switch {
 	case state == stateSynced && !j.recorded:
 		return j.note(ctx)
@@ -264,6 +270,9 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	uuid := state.position.UUID
 	if r.UUID != "" && r.UUID != uuid {
 		return fmt.Errorf("the server is in cluster %s, and the record is that of %s: one of them is wrong", uuid, r.UUID)
+	}
+	if j.healer.note.ID == "" && r.Nodes[j.settings.Node].mayBeIsolated() {
+		j.healer.undo = true
 	}
 	s := stamp{j.settings.Address, j.Pod, token(), time.Now().UTC()}
 	me, view := j.dir.lastView()

@@ -41,9 +41,10 @@ const (
 type local struct {
 	data     Data
 	position Position
-	safe     bool // safe_to_bootstrap
-	marked   bool // see markerName
-	view     int  // members of the last view; 0 when that was left well
+	safe     bool   // safe_to_bootstrap
+	marked   bool   // see markerName
+	view     int    // members of the last view; 0 when that was left well
+	me       string // what the node was called in it
 
 	generation int // see generationName; 0 when it is not known
 	memory     memory
@@ -66,7 +67,7 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 	if err != nil {
 		return local{}, err
 	}
-	_, members := d.lastView()
+	me, members := d.lastView()
 	marked, err := d.has(markerName)
 	if err != nil {
 		return local{}, err
@@ -83,7 +84,7 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 	if err != nil {
 		return local{}, err
 	}
-	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members), generation: generation, memory: memory}
+	l := local{data: NoData, safe: state.safe, marked: marked, view: len(members), me: me, generation: generation, memory: memory}
 	switch {
 	case state.none, state.found && !tables:
 		l.data = Partial

@@ -179,6 +179,11 @@ var modelActions = []modelAction{
 	{"the record is put back", 4, restores, func(w *model, _ *modelNode, arg int) bool { return w.restore(arg) }},
 	{"the record is deleted", 4, deletions, func(w *model, _ *modelNode, _ int) bool { return w.deleteRecord() }},
 	{"the record is edited", 4, edits, func(w *model, n *modelNode, arg int) bool { return w.edit(n, arg) }},
+
+	// A lost majority.
+	{"all monitors go on, and some seconds pass", 60, partitions, func(w *model, _ *modelNode, _ int) bool { return w.heal() }},
+	{"the last view is sent", 60, partitions, func(_ *model, n *modelNode, _ int) bool { return n.send() }},
+	{"a view is installed", 120, partitions, func(_ *model, n *modelNode, arg int) bool { return n.install(arg) }},
 }
 
 func init() {

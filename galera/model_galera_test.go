@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A modelServer is a mariadbd with Galera, after its exec.
@@ -19,6 +20,11 @@ type modelServer struct {
 	transfer int // moves until the full transfer has ended; 0 when there is none
 	donor    *modelServer
 	pending  []int // rows received, and not durable
+
+	start    Position      // --wsrep-start-position
+	isolated bool          // gmcast.isolate
+	lock     *modelSession // that leads
+	settling bool          // not all members of the view have installed it
 
 	paused   bool
 	said     serverState // in the status file when it was paused
@@ -53,7 +59,7 @@ func (n *modelNode) launch(args string, d decision) {
 		return
 	}
 	w.servers++
-	s := &modelServer{id: fmt.Sprintf("%s.%d", n.name, w.servers), first: strings.Contains(args, "--wsrep-new-cluster")}
+	s := &modelServer{id: fmt.Sprintf("%08d-0000-4000-8000-%012d", n.index, w.servers), first: strings.Contains(args, "--wsrep-new-cluster")}
 	if n.tables && !n.partial && n.uuid != "" && !strings.Contains(args, fmt.Sprintf("--wsrep-start-position=%s:%d\n", n.uuid, len(n.rows))) {
 		w.fail("%s starts without its position: %q", n.name, args)
 	}
@@ -63,6 +69,7 @@ func (n *modelNode) launch(args string, d decision) {
 	if s.first {
 		s.began = d.record.Generation
 	}
+	s.start = parseStartPosition(strings.NewReplacer("arg ", "", "\n", "\x00").Replace(args))
 	n.server, n.ended = s, false
 	n.monitor.end()
 	n.monitor = n.spawn("the monitor", n.runMonitor)
@@ -83,7 +90,7 @@ func (w *model) members() (members []*modelNode) {
 
 // connected says whether two servers take part in one group of members.
 func connected(a, b *modelNode) bool {
-	return a == b || a.segment == b.segment && !a.server.paused && !b.server.paused
+	return a == b || a.segment == b.segment && !a.server.paused && !b.server.paused && !a.server.isolated && !b.server.isolated
 }
 
 // form makes the nodes a primary component.
@@ -96,7 +103,7 @@ func (w *model) form(members []*modelNode) {
 	for _, n := range members {
 		s := n.server
 		n.view = modelView{w.views, s.id, ids}
-		s.view, s.primary, s.member, s.patience = n.view, true, true, 0
+		s.view, s.primary, s.member, s.patience, s.settling = n.view, true, true, 0, false
 	}
 }
 
@@ -231,7 +238,7 @@ func (n *modelNode) lead() {
 func (n *modelNode) connect(arg int) {
 	var members []*modelNode
 	for _, m := range n.w.members() {
-		if m.segment == n.segment {
+		if connected(m, n) && !m.server.settling {
 			members = append(members, m)
 		}
 	}
@@ -278,6 +285,18 @@ func (n *modelNode) join(members []*modelNode, arg int) {
 
 // comeBack brings back the newest view that is among the servers in reach, when all of its members are.
 func (n *modelNode) comeBack() bool {
+	all := n.returning()
+	if all == nil {
+		return false
+	}
+	n.w.reassemble(all)
+	n.count("view came back")
+	return true
+}
+
+// returning are the members of the newest view that is among the servers in reach, when all of its
+// members are.
+func (n *modelNode) returning() []*modelNode {
 	w := n.w
 	var reach, all []*modelNode
 	newest := 0
@@ -290,15 +309,101 @@ func (n *modelNode) comeBack() bool {
 	var members []string
 	for _, m := range reach {
 		if m.server.view.number == newest {
-			all, members = append(all, m), m.server.view.members
+			members = m.server.view.members
+		}
+	}
+	// A member that has not installed the view counts as one that has.
+	for _, m := range reach {
+		if slices.Contains(members, m.server.id) && !m.server.primary {
+			all = append(all, m)
 		}
 	}
 	if newest == 0 || len(all) < len(members) || !slices.Contains(all, n) {
+		return nil
+	}
+	return all
+}
+
+// installTime is how long a view can be on its way: afterwards its members suspect those that are not
+// heard of.
+const installTime = defaultSuspect
+
+// A modelInstall is a view that comes back, on its way to its members.
+type modelInstall struct {
+	servers   []*modelServer
+	views     []int // their last ones, when it was sent
+	installed []*modelNode
+	rows      []int
+	history   int
+	view      modelView
+	sent      time.Time
+}
+
+// send lets the last view come back, at no member yet.
+func (n *modelNode) send() bool {
+	w := n.w
+	if n.server == nil || n.server.primary || n.server.paused || !n.server.open {
 		return false
 	}
-	w.reassemble(all)
-	n.count("view came back")
+	all := n.returning()
+	if all == nil {
+		return false
+	}
+	best := slices.MaxFunc(all, func(a, b *modelNode) int { return len(a.rows) - len(b.rows) })
+	w.views++
+	i := &modelInstall{rows: slices.Clip(best.rows), history: best.history, sent: time.Now(), view: modelView{number: w.views}}
+	for _, m := range all {
+		for _, before := range w.installs { // a server takes part in one at a time
+			if at := slices.Index(before.servers, m.server); at >= 0 {
+				before.views[at] = -1
+			}
+		}
+		i.servers, i.views = append(i.servers, m.server), append(i.views, m.server.view.number)
+		i.view.members = append(i.view.members, m.server.id)
+	}
+	w.installs = append(w.installs, i)
+	n.count("view sent")
 	return true
+}
+
+// install lets a view that was sent arrive at the node.
+func (n *modelNode) install(arg int) bool {
+	w := n.w
+	if len(w.installs) == 0 || n.server == nil || n.server.paused || n.server.primary {
+		return false
+	}
+	i := w.installs[arg%len(w.installs)]
+	at := slices.Index(i.servers, n.server)
+	if at < 0 || time.Since(i.sent) > installTime || n.server.view.number != i.views[at] {
+		return false
+	}
+	s := n.server
+	n.view = modelView{i.view.number, s.id, i.view.members}
+	s.view, s.primary, s.member, s.settling = n.view, true, true, true
+	n.rows, n.history = slices.Clip(i.rows), i.history
+	i.installed = append(i.installed, n)
+	w.tell("  %s: installs view %d with %d rows", n.name, i.view.number, len(n.rows))
+	n.count("view installed alone")
+	if len(i.installed) == len(i.servers) {
+		for _, m := range i.installed {
+			if m.server != nil && m.server.view.number == i.view.number {
+				m.server.settling = false
+			}
+		}
+		w.regroup() // some may have been cut off since
+	}
+	return true
+}
+
+// expire ends the views that have been on their way for too long. Members that have installed one
+// lose those that have not.
+func (w *model) expire() {
+	for _, i := range w.installs {
+		if time.Since(i.sent) > installTime {
+			w.regroup()
+		}
+	}
+	w.installs = slices.DeleteFunc(w.installs, func(i *modelInstall) bool { return time.Since(i.sent) > installTime })
 }
 
 // reassemble makes servers that had lost their primary component one again: what the best has, all have
@@ -320,7 +425,7 @@ func (w *model) reassemble(all []*modelNode) {
 // write writes a row to a node. That node has it for good, and all others have got it.
 func (n *modelNode) write() bool {
 	w, s := n.w, n.server
-	if s == nil || !s.primary || s.paused || s.transfer > 0 {
+	if s == nil || !s.primary || s.paused || s.transfer > 0 || s.settling {
 		return false
 	}
 	n.count("write")

@@ -125,13 +125,21 @@ func (w *model) checkWrite(n *modelNode, old *stored, r *Record) {
 	}
 	own := r.Nodes[n.name]
 	if s := n.server; s != nil && s.primary && s.transfer == 0 && own.State == Synced && own.Pod == n.podName() && !w.rewritten {
-		if own.Generation != n.history {
+		if own.Generation != n.history && !r.continues(n.history, own.Generation) {
 			w.fail("the record says that %s is of generation %d, and its history began with %d", n.name, own.Generation, n.history)
 		}
 	}
 	if old == nil && len(w.past) > 0 {
 		w.checkRecreated(w.past[len(w.past)-1], r)
 	}
+}
+
+// continues says whether a later generation is of the same history: a majority that was restored, or
+// was about to be, begins none.
+func (r *Record) continues(from, to int) bool {
+	return from < to && !slices.ContainsFunc(slices.Concat(r.Forks, r.Elections), func(f Fork) bool {
+		return f.Generation > from && f.Generation <= to
+	})
 }
 
 // checkRecreated demands that a record that was deleted and made again says no less than before.

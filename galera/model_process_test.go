@@ -202,7 +202,7 @@ func (n *modelNode) runMonitor() {
 	ctx := context.Background()
 	j := &Joined{
 		NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}, WithoutPrimary: time.Minute,
-		settings: n.settings(), dir: n, store: n,
+		settings: n.settings(), dir: n, store: n, open: n.openSession,
 	}
 	j.generation, _ = n.generation()
 	j.memory, _ = n.memory()
@@ -332,6 +332,17 @@ func (n *modelNode) primaryView() *View {
 		return nil
 	}
 	return &View{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", n.view.number), Seqno: int64(n.view.number), Members: len(n.view.members)}
+}
+
+func (n *modelNode) lastPrimary() (me string, members []string, v *View, err error) {
+	return n.view.me, n.view.members, n.primaryView(), nil
+}
+
+func (n *modelNode) startPosition() (Position, error) {
+	if n.server == nil {
+		return Position{}, errors.New("there is no server")
+	}
+	return n.server.start, nil
 }
 
 func (n *modelNode) status(context.Context, Settings) (status, error) {

@@ -31,6 +31,9 @@ func play(seed uint64) (*model, schedule) {
 	total := 0
 	for _, a := range modelActions {
 		weight := a.weight
+		if more, named := majorityWeights[a.name]; named && w.seed&majorityGame != 0 {
+			weight = more
+		}
 		if !w.theme.has(a.needs) {
 			weight = 0
 		}
@@ -59,6 +62,12 @@ func play(seed uint64) (*model, schedule) {
 func newGame(seed uint64) *model {
 	w := newModel(seed)
 	w.theme = themeOf(w)
+	if seed&majorityGame != 0 {
+		w.theme = w.theme&(outages|hangs|monitors|early) | partitions
+		w.settle()
+		w.calm = false
+		return w
+	}
 	if w.theme.has(adopted) {
 		w.preexist()
 	}
@@ -70,7 +79,7 @@ func (w *model) preexist() {
 	for i, n := range w.nodes {
 		n.uuid, n.tables = "99999999-0000-0000-0000-000000000000", true
 		w.servers++
-		n.server = &modelServer{id: fmt.Sprintf("%s.%d", n.name, i), open: true, primary: true, member: true}
+		n.server = &modelServer{id: fmt.Sprintf("%08d-0000-4000-8000-%012d", n.index, i+1), open: true, primary: true, member: true}
 	}
 	w.form(w.nodes)
 	w.cluster = w.nodes[0].copy()

@@ -41,9 +41,23 @@ func modelFlag(name string) uint64 {
 // model_galera_test.go, and all that may happen in model_actions_test.go.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	s := &series{next: modelFlag("model.seed"), sum: map[string]int{}}
+	s := newSeries(0)
+	s.run(t)
+	if !t.Failed() {
+		s.checkReach(t)
+	}
+}
+
+// newSeries is one of the games of the flags, of a kind.
+func newSeries(kind uint64) *series {
+	s := &series{next: modelFlag("model.seed") | kind, sum: map[string]int{}}
 	s.end = s.next + modelFlag("model.games")
 	s.first = s.next
+	return s
+}
+
+// run plays all games.
+func (s *series) run(t *testing.T) {
 	t.Run("games", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -57,9 +71,6 @@ func TestModel(t *testing.T) {
 	})
 	for _, what := range slices.Sorted(maps.Keys(s.sum)) {
 		t.Logf("%7d %s", s.sum[what], what)
-	}
-	if !t.Failed() {
-		s.checkReach(t)
 	}
 }
 

@@ -24,6 +24,8 @@ type model struct {
 	past    []*Record // earlier versions
 	late    []lateWrite
 
+	installs []*modelInstall // views on their way
+
 	// What is true of the cluster.
 	cluster   modelVolume // what the newest primary component has, or the node of the last forced decision
 	acked     []int       // rows that a client was told are written
@@ -172,7 +174,10 @@ func (n *modelNode) settings() Settings {
 }
 
 // pass lets time go by.
-func (w *model) pass(d time.Duration) { time.Sleep(d) }
+func (w *model) pass(d time.Duration) {
+	time.Sleep(d)
+	w.expire()
+}
 
 // String shows a node on one line.
 func (n *modelNode) String() string {

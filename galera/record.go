@@ -66,12 +66,15 @@ type Node struct {
 	// FailedBoots counts how often the node has given back the role of the founder.
 	FailedBoots int `json:"failedBoots,omitempty"`
 
-	// Member is what the node is called in the view of its cluster, since its last start.
+	// Member is what the node is called in the view of its cluster, or was before it came to rest.
 	Member string `json:"member,omitempty"`
 
 	// View is the last primary component that the node's server was in, as far as it is known.
 	// What the server was in before its last start is not.
 	View *View `json:"view,omitempty"`
+
+	// NonPrimary is there while the server runs and has lost its primary component.
+	NonPrimary *NonPrimary `json:"nonPrimary,omitempty"`
 
 	// Lost is what the node once had, and has no more.
 	Lost *Lost `json:"lost,omitempty"`

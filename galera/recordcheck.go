@@ -159,6 +159,14 @@ func (n Node) check() error {
 			return err
 		}
 	}
+	if n.NonPrimary != nil {
+		if !n.State.mayRun() {
+			return fmt.Errorf("field %q: the node is %s", "nonPrimary", n.State)
+		}
+		if err := n.NonPrimary.check(); err != nil {
+			return err
+		}
+	}
 	if n.Lost != nil {
 		if err := n.Lost.check("lost."); err != nil {
 			return err

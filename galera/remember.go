@@ -89,6 +89,7 @@ func (r *Record) merged(known *Record) *Record {
 // one. Who wrote it, and when, is left: a start that waits knows its own offer by that.
 func (n Node) merged(known Node, older bool) Node {
 	c := n
+	c.NonPrimary = nil // it is of a moment that has passed
 	if known.State.mayRun() && (older || !n.State.mayRun()) {
 		c.State = known.State
 	}

@@ -37,6 +37,9 @@ type Settings struct {
 	Transfer   string // wsrep_sst_method
 	StatusFile string // its path; empty for none
 	Socket     string // the path of the local one
+
+	Suspect time.Duration // evs.suspect_timeout
+	Evicts  bool          // evs.auto_evict is on
 }
 
 // ReadSettings reads an option file, with the files that it includes.
@@ -74,6 +77,8 @@ func ReadSettings(file string) (Settings, error) {
 	if s.Socket = value("socket", defaultSocket); !filepath.IsAbs(s.Socket) {
 		s.Socket = filepath.Join(s.DataDir, s.Socket)
 	}
+	provider := value("wsrep_provider_options", "")
+	s.Suspect, s.Evicts = suspectTimeout(provider), evicts(provider)
 	if list, ok := strings.CutPrefix(value("wsrep_cluster_address", ""), "gcomm://"); ok && list != "" {
 		s.Peers = strings.Split(list, ",")
 	}

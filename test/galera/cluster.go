@@ -25,9 +25,14 @@ const patience = 90 * time.Second
 // Cluster is where nodes run. Its methods may be called from one goroutine at a
 // time, those of different nodes from different ones.
 type Cluster struct {
-	dir     string
-	network *network // the switch
-	nodes   []*Node
+	// DefaultTimers gives the nodes Galera's own timers instead of quick ones. It is set
+	// before the first node is made.
+	DefaultTimers bool
+
+	dir      string
+	network  *network // the switch
+	switches int      // that there are in it
+	nodes    []*Node
 }
 
 // New makes a cluster without a node, which is gone when the test ends. The test

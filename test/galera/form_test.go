@@ -33,6 +33,8 @@ type scene struct {
 	flags      []string // of kconfd, besides
 	began      time.Time
 
+	withoutPrimary string // after how long a server without a primary component is killed
+
 	uuid           string   // of the cluster, from its beginning on
 	tried, written []string // rows: sent, and acknowledged
 }
@@ -45,7 +47,12 @@ type member struct {
 }
 
 func newScene(t *testing.T, size int) *scene {
-	s := &scene{T: t, cluster: galera.New(t), began: time.Now()}
+	return newSceneOf(t, galera.New(t), size, withoutPrimary)
+}
+
+// newSceneOf makes one of a cluster without nodes.
+func newSceneOf(t *testing.T, c *galera.Cluster, size int, withoutPrimary string) *scene {
+	s := &scene{T: t, cluster: c, withoutPrimary: withoutPrimary, began: time.Now()}
 	port := 0
 	theServer.Use(t, func(c *cluster.Cluster) {
 		s.namespace = c.Namespace(t)
@@ -89,7 +96,7 @@ stop_grace = "30s"
 restart = "on-failure"
 restart_wait = "100ms:2s"
 forward = []
-`, hook("start"), hook("joined", "-without-primary", withoutPrimary), hook("stopped"))
+`, hook("start"), hook("joined", "-without-primary", s.withoutPrimary), hook("stopped"))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		s.Fatal(err)
 	}

@@ -89,7 +89,11 @@ func (c *Cluster) configure() error {
 }
 
 func (n *Node) settings(members []string) string {
-	options := append([]string{"gcache.size=16M", quickTimers}, n.options...)
+	options := []string{"gcache.size=16M"}
+	if !n.cluster.DefaultTimers {
+		options = append(options, quickTimers)
+	}
+	options = append(options, n.options...)
 	return fmt.Sprintf(`[mysqld]
 user = mysql
 datadir = %s
@@ -404,6 +408,29 @@ func (n *Node) Unplug(t testing.TB) { n.link(t, "down") }
 
 // Plug ends Unplug.
 func (n *Node) Plug(t testing.TB) { n.link(t, "up") }
+
+// Part parts the network: only the nodes of one group reach each other. One group of all
+// nodes ends that.
+func (c *Cluster) Part(t testing.TB, groups ...[]*Node) {
+	t.Helper()
+	var lines strings.Builder
+	for i, group := range groups {
+		bridge := "switch"
+		if i > 0 {
+			bridge = fmt.Sprintf("switch%d", i)
+			if i >= c.switches {
+				c.switches = i + 1
+				fmt.Fprintf(&lines, "link add %s type bridge\nlink set %s up\n", bridge, bridge)
+			}
+		}
+		for _, n := range group {
+			fmt.Fprintf(&lines, "link set port%d master %s\n", n.number, bridge)
+		}
+	}
+	if err := c.network.ip(lines.String()); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func (n *Node) link(t testing.TB, state string) {
 	t.Helper()
