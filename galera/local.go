@@ -90,6 +90,14 @@ func (d dataDir) inspect(ctx context.Context) (local, error) {
 		l.data = Partial
 	case tables && !state.found:
 		l.data = Fresh
+		if generation == 0 && memory.Record == "" {
+			break
+		}
+		// The record has started a server here. A power cut may have erased the file.
+		if p, err := d.position(ctx, state.position); err != nil || p.UUID != "" {
+			l.data, l.position = Full, p
+			return l, err
+		}
 	case tables:
 		l.data = Full
 		if l.position, err = d.position(ctx, state.position); l.position.UUID == "" {

@@ -53,19 +53,21 @@ func TestInspect(t *testing.T) {
 		files     map[string]string
 		want      local
 	}{
-		"nothing":                        {"", nil, local{data: NoData}},
-		"what a failed join left":        {"", map[string]string{"grastate.dat": saved(noUUID, -1, 0), "ibdata1": ""}, local{data: Partial}},
-		"a broken-off transfer":          {"", map[string]string{"grastate.dat": saved(noUUID, -1, 0), "mysql/": ""}, local{data: Partial}},
-		"a transfer that lost tables":    {"", map[string]string{"grastate.dat": saved(oneUUID, -1, 0)}, local{data: Partial}},
-		"a first boot":                   {"", map[string]string{"mysql/": ""}, local{data: Fresh}},
-		"a clean stop":                   {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 1), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}, safe: true}},
-		"a crash right after founding":   {noUUID + ":-1", map[string]string{"grastate.dat": saved(oneUUID, -1, 1), "mysql/": ""}, local{data: Partial, position: Position{"", -1}, safe: true}},
-		"a crash":                        {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0), "mysql/": "", "gvwstate.dat": view}, local{data: Full, position: Position{oneUUID, 9}, view: 2}},
-		"tables behind the file":         {oneUUID + ":7", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
-		"tables of another cluster":      {otherUUID + ":20", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
-		"a file that a power cut erased": {oneUUID + ":9", map[string]string{"grastate.dat": "", "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
-		"the same, with nothing":         {noUUID + ":-1", map[string]string{"grastate.dat": "", "mysql/": ""}, local{data: Partial, position: Position{"", -1}}},
-		"marked":                         {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": "", markerName: ""}, local{data: Full, position: Position{oneUUID, 9}, marked: true}},
+		"nothing":                            {"", nil, local{data: NoData}},
+		"what a failed join left":            {"", map[string]string{"grastate.dat": saved(noUUID, -1, 0), "ibdata1": ""}, local{data: Partial}},
+		"a broken-off transfer":              {"", map[string]string{"grastate.dat": saved(noUUID, -1, 0), "mysql/": ""}, local{data: Partial}},
+		"a transfer that lost tables":        {"", map[string]string{"grastate.dat": saved(oneUUID, -1, 0)}, local{data: Partial}},
+		"a first boot":                       {"", map[string]string{"mysql/": ""}, local{data: Fresh}},
+		"a first start that came to nothing": {noUUID + ":-1", map[string]string{"mysql/": "", generationName: "1"}, local{data: Fresh, generation: 1}},
+		"a power cut after the founding":     {oneUUID + ":1", map[string]string{"mysql/": "", generationName: "1"}, local{data: Full, position: Position{oneUUID, 1}, generation: 1}},
+		"a clean stop":                       {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 1), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}, safe: true}},
+		"a crash right after founding":       {noUUID + ":-1", map[string]string{"grastate.dat": saved(oneUUID, -1, 1), "mysql/": ""}, local{data: Partial, position: Position{"", -1}, safe: true}},
+		"a crash":                            {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0), "mysql/": "", "gvwstate.dat": view}, local{data: Full, position: Position{oneUUID, 9}, view: 2}},
+		"tables behind the file":             {oneUUID + ":7", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
+		"tables of another cluster":          {otherUUID + ":20", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
+		"a file that a power cut erased":     {oneUUID + ":9", map[string]string{"grastate.dat": "", "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
+		"the same, with nothing":             {noUUID + ":-1", map[string]string{"grastate.dat": "", "mysql/": ""}, local{data: Partial, position: Position{"", -1}}},
+		"marked":                             {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": "", markerName: ""}, local{data: Full, position: Position{oneUUID, 9}, marked: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -215,6 +215,12 @@ func parseRecord(data map[string]string) (*Record, error) {
 		return nil, ErrNoRecord
 	}
 	r := newRecord("")
+	r.General = General{}
+	// A later version may have other fields.
+	var later struct{ Version int }
+	if json.Unmarshal([]byte(text), &later) == nil && later.Version > recordVersion {
+		return nil, fmt.Errorf("it has version %d, and this kconfd knows version %d", later.Version, recordVersion)
+	}
 	if err := unmarshal(text, &r.General); err != nil {
 		return nil, fmt.Errorf("key %q: %w", clusterKey, err)
 	}

@@ -37,13 +37,17 @@ const (
 // is one.
 func unmarshal(text string, into any) error {
 	err := json.Unmarshal([]byte(text), into)
+	if err == nil {
+		return checkFields(text)
+	}
 	var wrongType *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
-	if err == nil || errors.As(err, &syntax) || errors.As(err, &wrongType) && wrongType.Field == "" {
+	if errors.As(err, &syntax) || errors.As(err, &wrongType) && wrongType.Field == "" {
 		return err
 	}
 	if errors.As(err, &wrongType) {
-		return fmt.Errorf("field %q: want %s, not %s", wrongType.Field, wrongType.Type, wrongType.Value)
+		field := strings.Replace(wrongType.Field, "Position.", "", 1) // which the JSON does not have
+		return fmt.Errorf("field %q: want %s, not %s", field, wrongType.Type, wrongType.Value)
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal([]byte(text), &fields) != nil {

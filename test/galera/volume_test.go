@@ -26,6 +26,30 @@ func (s *scene) wantRemembered(m *member) {
 	})
 }
 
+// A power cut right after the founder's note erases what the server has not synced: grastate.dat. The
+// founder comes back with its rows, and the others join it.
+func TestPowerCutAfterFounding(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 2)
+	a, b := s.members[0], s.members[1]
+	s.start(a)
+	s.awaitState(a, "synced")
+	a.Ask(t, "CREATE DATABASE test; CREATE TABLE test.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200)); INSERT INTO test.t (text) VALUES ('first')")
+	s.written, s.uuid = []string{"first"}, a.Status("wsrep_cluster_state_uuid")
+	a.kill(t)
+	for _, name := range []string{"grastate.dat", "gvwstate.dat"} {
+		if err := os.Remove(filepath.Join(a.Data(), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.start(b)
+	s.awaitWaits(b, "waits for node1, which may be running")
+	s.start(a)
+	s.awaitAll()
+	s.judge()
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
 // A volume that was put back to an older state is known as such, where its position is that of the
 // last offer too: an election waits for an operator. A full transfer does not look like it.
 func TestVolumePutBack(t *testing.T) {
