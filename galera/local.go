@@ -340,6 +340,16 @@ func (d dataDir) sync() error {
 	return dir.Sync()
 }
 
+// restoreState writes grastate.dat for data at a position, where a power cut erased it. Without it the
+// server would give the data of the cluster another UUID.
+func (d dataDir) restoreState(p Position) error {
+	state, err := d.grastate()
+	if err != nil || state.position.UUID != "" {
+		return err
+	}
+	return d.write(grastateName, fmt.Appendf(nil, "# GALERA saved state\nversion: 2.1\nuuid:    %s\nseqno:   -1\nsafe_to_bootstrap: 0\n", p.UUID))
+}
+
 // allowBootstrap makes the server accept to be the first.
 func (d dataDir) allowBootstrap() error {
 	content, err := readIn(d.join(grastateName), d.file, maxStateFile)

@@ -195,6 +195,29 @@ func TestGenerationOfData(t *testing.T) {
 	}
 }
 
+// A grastate.dat that a power cut erased is written again, and no other one.
+func TestRestoreState(t *testing.T) {
+	t.Parallel()
+	for name, files := range map[string]map[string]string{"missing": {"mysql/": ""}, "empty": {"mysql/": "", "grastate.dat": ""}} {
+		d := dir(t, oneUUID+":9", files)
+		for range 2 {
+			if err := d.restoreState(Position{oneUUID, 9}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if g, err := d.grastate(); err != nil || g.position != (Position{oneUUID, -1}) || g.safe {
+			t.Errorf("%s: got %+v, %v", name, g, err)
+		}
+	}
+	d := dir(t, oneUUID+":9", map[string]string{"mysql/": "", "grastate.dat": saved(oneUUID, 7, 1)})
+	if err := d.restoreState(Position{oneUUID, 9}); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := d.grastate(); err != nil || g.position.Seqno != 7 || !g.safe {
+		t.Errorf("one that is there: got %+v, %v", g, err)
+	}
+}
+
 func TestLosses(t *testing.T) {
 	t.Parallel()
 	full := func(seqno int64) local { return local{data: Full, position: Position{oneUUID, seqno}} }

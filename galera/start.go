@@ -35,6 +35,7 @@ type disk interface {
 	remove(names ...string) error
 	setGeneration(int) error
 	remember(memory) error
+	restoreState(Position) error
 }
 
 // records is where the record is kept: a [Store].
@@ -475,6 +476,11 @@ func (s *Start) carryOut(d decision) error {
 	}
 	if err := s.keepGeneration(d); err != nil {
 		return err
+	}
+	if s.local.data == Full && !d.discard {
+		if err := s.dir.restoreState(s.local.position); err != nil {
+			return fmt.Errorf("writing %q in %q: %w", grastateName, s.settings.DataDir, err)
+		}
 	}
 	var args []string
 	if d.action == bootstrap {
