@@ -60,6 +60,7 @@ func TestOnServer(t *testing.T) {
 		"put back while nothing runs":        testPutBack,
 		"put back while a cluster runs":      testPutBackCorrected,
 		"a founder whose first boot fails":   testFailedFounder,
+		"a node leaves":                      testLeave,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(&place{t, server.Namespace(t), server.Config(), server.Client()})

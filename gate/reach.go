@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -31,8 +32,10 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 // is waited for, and again when that changes. [Gate.Changed] has nothing meanwhile.
 func (g *Gate) EnterReachable(ctx context.Context, reach time.Duration, waits func(error)) (*Pass, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { g.watchReach(ctx, cancel, reach, waits) }) // until cancel
+	defer watching.Wait()
 	defer cancel(nil)
-	go g.watchReach(ctx, cancel, reach, waits) // until cancel
 	return g.Enter(ctx)
 }
 

@@ -104,6 +104,7 @@ func TestReachWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		// Between the two, nobody is inside for a moment.
 		got := slices.DeleteFunc(third.waits, func(text string) bool { return text == "b is ahead" })
 		if want := []string{"a is inside, b is ahead", "b is inside"}; !slices.Equal(got, want) {

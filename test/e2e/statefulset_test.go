@@ -53,11 +53,13 @@ func (g *galera) scaleTo(t *testing.T, w *writer, nodes int) time.Duration {
 	t.Helper()
 	w.awaitWrites(t)
 	first, begin := len(w.written())-1, time.Now()
+	failed := len(w.failures())
 	g.mustKubectl(t, "", "scale", "statefulset/pxc", fmt.Sprintf("--replicas=%d", nodes))
 	listed := g.awaitListed(t, nodes, patience)
 	g.awaitWhole(t, nodes)
 	w.awaitWrites(t)
 	gap := longestGap(w.written()[first:])
+	t.Logf("what the client says meanwhile:\n%s", w.failures()[failed:])
 	t.Logf("figure: %d nodes after %v, in every my.cnf after %v, no write for %v at most",
 		nodes, time.Since(begin).Round(100*time.Millisecond), listed, gap)
 	return gap
@@ -108,9 +110,6 @@ func testScaling(t *testing.T, k *kube) {
 		g.wantShort(t, gap)
 		g.wantNoRestart(t, before, survivors()...)
 		g.wantNoLoss(t, lost)
-		if t.Failed() {
-			break // its logs are kept as they are
-		}
 	}
 	acks := w.stop(t)
 	g.wantData(t, acks)

@@ -32,6 +32,7 @@ type scene struct {
 	members    []*member
 	flags      []string // of kconfd, besides
 	began      time.Time
+	process    string // more of [process]
 
 	withoutPrimary string // after how long a server without a primary component is killed
 
@@ -96,7 +97,7 @@ stop_grace = "30s"
 restart = "on-failure"
 restart_wait = "100ms:2s"
 forward = []
-`, hook("start"), hook("joined", "-without-primary", s.withoutPrimary), hook("stopped"))
+%s`, hook("start"), hook("joined", "-without-primary", s.withoutPrimary), hook("stopped"), s.process)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		s.Fatal(err)
 	}
