@@ -1,11 +1,13 @@
 package galera
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +40,6 @@ const (
 
 // A hang is why a server does not go on. The zero value is one that does, as far as anybody can see.
 type hang struct {
-	since  time.Duration // by sinceBoot
 	lasted time.Duration
 	limit  time.Duration // how long it must last until the server is not ready
 	why    string
@@ -60,7 +61,6 @@ func worst(a, b hang) hang {
 // the ones before have seen.
 type inspection struct {
 	settings Settings
-	pid      int // 0: no server is in sight
 	seen     sighting
 	kept     error  // why the file cannot be written, without which no login is tried
 	note     string // what is not looked at, and why, when that is new
@@ -89,22 +89,66 @@ func (s Settings) examine(ctx context.Context, login bool) (hang, string, error)
 
 // open finds the server, and what was seen of it.
 func (e *inspection) open() error {
-	id, pid, err := e.settings.serverID()
-	if err != nil {
-		return err
-	}
-	e.pid = pid
 	content, err := readIn(e.path(), e.settings.File, maxStateFile)
 	if err == nil {
 		_ = json.Unmarshal(content, &e.seen) // a damaged file is one of another server
 	}
-	if e.seen.Server != id {
-		e.seen = sighting{Server: id}
+	boot := bootID()
+	p := e.seen.Process
+	if p == nil || !p.lives() || e.seen.Server != p.id(boot) { // else it need not be looked for
+		if err := e.find(boot); err != nil {
+			return err
+		}
 	}
-	if id != noServer {
+	if e.seen.Server != noServer {
 		e.kept = e.save()
 	}
 	return nil
+}
+
+// noServer is that of a data directory without a server in sight, and without a socket.
+const noServer = "none"
+
+// find looks for the server that has the data directory, and forgets what was seen of another one. It is known by its
+// process, or where that is not in sight, by the socket that it made when it started.
+func (e *inspection) find(boot string) error {
+	pids, err := serversIn(e.settings.DataDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var servers []process
+	for _, pid := range pids {
+		if p, err := readProcess(pid); err == nil {
+			servers = append(servers, p.process)
+		}
+	}
+	now := sighting{Server: noServer}
+	var socket unix.Stat_t
+	switch {
+	case len(servers) > 0: // besides it there may be one that reads the position, for a moment
+		p := slices.MinFunc(servers, func(a, b process) int { return cmp.Compare(a.Start, b.Start) })
+		now = sighting{Server: p.id(boot), Process: &p}
+	case unix.Lstat(e.settings.Socket, &socket) == nil:
+		now.Server = fmt.Sprintf("%s socket %d of %d", boot, socket.Ino, socket.Ctim.Nano())
+	}
+	if e.seen.Server != now.Server {
+		e.seen = now
+	}
+	if p := e.seen.Process; now.Process != nil || p != nil && !p.lives() {
+		e.seen.Process = now.Process
+	}
+	return nil
+}
+
+// id names the process among all that there were since the machine was installed.
+func (p process) id(boot string) string {
+	return fmt.Sprintf("%s process %d started at %d", boot, p.PID, p.Start)
+}
+
+// bootID names the time since the machine's start; it is empty where it is hidden.
+func bootID() string {
+	content, _ := safefs.ReadFile("/proc/sys/kernel/random/boot_id", maxStateFile)
+	return oneLine(string(content))
 }
 
 func (e *inspection) path() string {
@@ -127,12 +171,12 @@ func (e *inspection) save() error {
 // look looks at the server's threads, until one has run since the last look or none has for too long.
 // A login before that could be one more that a hung server finds later, and logs as aborted.
 func (e *inspection) look(ctx context.Context) (hang, error) {
-	for e.pid != 0 {
+	for e.seen.Process != nil {
 		now, err := sinceBoot()
 		if err != nil {
 			return hang{}, err
 		}
-		p, err := readProgress(e.pid)
+		p, err := readProgress(e.seen.Process.PID)
 		if err != nil {
 			return hang{}, nil // it has ended
 		}
@@ -150,15 +194,15 @@ func (e *inspection) look(ctx context.Context) (hang, error) {
 
 func (e *inspection) judge(p progress, now time.Duration) (h hang) {
 	if e.seen.Ran < now { // with a count of before
-		h = hang{e.seen.Ran, now - e.seen.Ran, noThreadLimit, "no thread of the server runs", true}
+		h = hang{now - e.seen.Ran, noThreadLimit, "no thread of the server runs", true}
 		if p.stopped {
 			h.limit, h.why = stoppedLimit, "the server is stopped by a signal or a debugger"
 		}
 	} else if p.stopped {
-		h = hang{now, 0, stoppedLimit, "the server is stopped by a signal or a debugger", true}
+		h = hang{0, stoppedLimit, "the server is stopped by a signal or a debugger", true}
 	}
 	if since, found := e.seen.blockedSince(); found && now-since >= blockedLimit {
-		h = worst(h, hang{since, now - since, blockedLimit, "a thread of the server is blocked in the kernel, as by a disk that does not answer", true})
+		h = worst(h, hang{now - since, blockedLimit, "a thread of the server is blocked in the kernel, as by a disk that does not answer", true})
 	}
 	return h
 }
@@ -178,7 +222,10 @@ func (e *inspection) logIn(ctx context.Context) (hang, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
-	err = e.settings.answers(limited)
+	pid, err := e.settings.answers(limited)
+	if p, err := readProcess(pid); err == nil && e.seen.Process == nil {
+		e.seen.Process = &p.process // whose working directory this user may not see
+	}
 	answer := (*serverError)(nil)
 	switch {
 	case errors.As(err, &answer) && answer.refused():
@@ -194,8 +241,7 @@ func (e *inspection) logIn(ctx context.Context) (hang, error) {
 	}
 	e.seen = e.seen.login(begun, false, false)
 	now, err := sinceBoot()
-	since := e.seen.Unanswered
-	return hang{since, now - since, 0, "the server does not answer a login", e.seen.Answered != 0}, err
+	return hang{now - e.seen.Unanswered, 0, "the server does not answer a login", e.seen.Answered != 0}, err
 }
 
 // unanswered says whether the server has taken, or keeps waiting, a connection without an answer.
@@ -208,41 +254,14 @@ func unanswered(err error) bool {
 	return false
 }
 
-// answers fails unless the server lets its own user in and runs a statement.
-func (s Settings) answers(ctx context.Context) error {
+// answers fails unless the server lets its own user in and runs a statement. It returns the server's process where that
+// is in sight, else 0.
+func (s Settings) answers(ctx context.Context) (pid int, err error) {
 	in, err := s.login(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer in.close()
 	_, err = in.query("DO 1")
-	return err
-}
-
-// noServer is that of a data directory without a server in sight, and without a socket.
-const noServer = "none"
-
-// serverID says which server has the data directory: by its process, or where that is not in sight, by
-// the socket that it made when it started.
-func (s Settings) serverID() (id string, pid int, err error) {
-	pids, err := serversIn(s.DataDir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", 0, err
-	}
-	boot, _ := safefs.ReadFile("/proc/sys/kernel/random/boot_id", maxStateFile) // may be hidden
-	var servers []process
-	for _, pid := range pids {
-		if p, err := readProcess(pid); err == nil {
-			servers = append(servers, p.process)
-		}
-	}
-	if len(servers) > 0 { // besides it there may be one that reads the position, for a moment
-		p := slices.MinFunc(servers, func(a, b process) int { return int(a.Start) - int(b.Start) })
-		return fmt.Sprintf("%s process %d started at %d", oneLine(string(boot)), p.PID, p.Start), p.PID, nil
-	}
-	var stat unix.Stat_t
-	if err := unix.Lstat(s.Socket, &stat); err != nil {
-		return noServer, 0, nil
-	}
-	return fmt.Sprintf("%s socket %d of %d", oneLine(string(boot)), stat.Ino, stat.Ctim.Nano()), 0, nil
+	return in.server(), err
 }

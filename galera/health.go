@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Health looks at a server from outside, without an account and without a
-// connection: at the file in which it says how it stands (wsrep_status_file, or
-// what [Notify] writes), and at what the kernel says of its port. It has to run in
-// the server's network namespace. A look takes about a millisecond.
+// Health looks at a server from outside: at the file in which it says how it stands
+// (wsrep_status_file, or what [Notify] writes), at what the kernel says of its port and
+// its threads, and whether it answers a login over the local socket. It has to run in
+// the server's network namespace, and should run in its process namespace.
 type Health struct {
 	DefaultsFile string
 
@@ -24,7 +24,7 @@ type Health struct {
 	// a state transfer.
 	Whole bool
 
-	// Patience is how long a server is alive that has left its cluster.
+	// Patience is how long a server is alive that has left its cluster, or hangs.
 	Patience time.Duration
 }
 
@@ -32,7 +32,7 @@ type Health struct {
 // error means that it cannot be told.
 //
 // It is ready when it is Synced, which it is in the primary component only, and
-// when it accepts connections, at wsrep_node_address where that is set.
+// when it accepts connections, at wsrep_node_address where that is set, and does not hang.
 func (h Health) Ready(ctx context.Context) (ready bool, why string, err error) {
 	settings, err := ReadSettings(h.DefaultsFile)
 	if err != nil {
@@ -105,7 +105,7 @@ func (h Health) serves(s status, settings Settings) (bool, string) {
 // others is alive. One that serves its port and has left the cluster for good is not:
 // it has found its data to differ from those of the others, has broken off a
 // transfer, or was given an address where nobody is. That lasts since the server last wrote its status file,
-// which it also does when it logs a warning.
+// which it also does when it logs a warning. Neither is one that hangs, since the first probe that saw it.
 func (h Health) Alive(ctx context.Context) (alive bool, why string, err error) {
 	settings, err := ReadSettings(h.DefaultsFile)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kconfd/kconfd/internal/safefs"
 )
 
@@ -101,6 +103,24 @@ func (s *session) close() {
 	_ = s.write([]byte{comQuit}) // the server may be gone
 	s.stop()
 	s.connection.Close()
+}
+
+// server is the process that listens at the socket, or 0 where that is not in sight.
+func (s *session) server() (pid int) {
+	connection, ok := s.connection.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := connection.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { // a closed one has no server
+		if peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(peer.Pid)
+		}
+	})
+	return pid
 }
 
 // What is used of the client/server protocol of MySQL and MariaDB, version 10.

@@ -83,7 +83,8 @@ func sinceBoot() (time.Duration, error) {
 // A sighting is what probes have seen of one server, kept from one to the next in a file. All times are
 // those of sinceBoot.
 type sighting struct {
-	Server string `json:"server"` // which one: see [Settings.serverID]
+	Server  string   `json:"server"`            // which one: see inspection.find
+	Process *process `json:"process,omitempty"` // nil: it is not in sight
 
 	Counts string        `json:"counts"` // the progress at the last look
 	Ran    time.Duration `json:"ran"`    // when the counts were first seen to be these

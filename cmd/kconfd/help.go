@@ -92,7 +92,7 @@ Of single commands:
   -in FILE, -dest FILE         galera check: the option file that includes it as FILE
   -donor auto|yes|no           galera ready: whether a donor is (default: unless locked)
   -whole                       galera ready: only if no node is missing either
-  -patience DURATION           galera alive: with a server that left (default 1m)
+  -patience DURATION           galera alive: with a server that left or hangs (default 1m)
   -server PROGRAM              galera check, start, stopped: the server to ask (default
                                mariadbd, else mysqld)
   -defaults-file FILE          galera: the server's option file, which says which cluster
