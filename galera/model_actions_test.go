@@ -34,7 +34,7 @@ const (
 )
 
 // open are the themes that today's code does not withstand. They are in no game until it does.
-const open = restores | deletions
+const open = restores
 
 var themeNames = []string{
 	"outages", "partitions", "hangs", "lost volumes", "older volumes", "decisions", "force", "renames", "addresses", "strangers", "early ends",
@@ -70,7 +70,7 @@ func themeOf(w *model) (t theme) {
 	if t.has(twins) { // the other pod has to be seen
 		t &^= unreachable | forcing | renames | addresses | older | adopted
 	}
-	if t&(restores|edits) != 0 { // what runs against the record has to be seen
+	if t&(restores|edits|deletions) != 0 { // what runs against the record has to be seen
 		t &^= unreachable | forcing | leavers | strangers
 	}
 	if t.has(adopted) { // a node with an empty volume founds a new cluster, when all others are down
@@ -177,7 +177,7 @@ var modelActions = []modelAction{
 
 	// The record.
 	{"the record is put back", 4, restores, func(w *model, _ *modelNode, arg int) bool { return w.restore(arg) }},
-	{"the record is deleted", 4, deletions, func(w *model, _ *modelNode, _ int) bool { return w.deleteRecord() }},
+	{"the record is deleted", 8, deletions, func(w *model, _ *modelNode, arg int) bool { return w.deleteRecord(arg) }},
 	{"the record is edited", 4, edits, func(w *model, n *modelNode, arg int) bool { return w.edit(n, arg) }},
 
 	// A lost majority.
@@ -521,24 +521,45 @@ func (w *model) second(n *modelNode) bool {
 	return true
 }
 
-// restore puts the record back to an older version.
+// restore puts the record back to an older version, which has no fork less, while no start is on its way.
 func (w *model) restore(arg int) bool {
-	if len(w.past) == 0 || w.any((*modelNode).underway) {
+	if len(w.past) == 0 || w.record == nil || w.any((*modelNode).underway) {
 		return false
 	}
-	i := len(w.past) - 1 - (arg*arg)%len(w.past)
-	w.tell("the record is put back to generation %d", w.past[i].Generation)
-	w.store(w.past[i])
-	w.rewritten = true
+	old := w.past[len(w.past)-1-(arg*arg)%len(w.past)]
+	if len(old.Forks) < len(w.record.Forks) {
+		return false
+	}
+	w.tell("  the record is put back to generation %d, of %d writes", old.Generation, old.Writes)
+	w.store(old)
+	w.restored = true
 	w.count["record put back"]++
 	return true
 }
 
-func (w *model) deleteRecord() bool {
-	if w.record == nil {
+// deleteRecord deletes the record of a whole cluster, whose monitors make it again.
+func (w *model) deleteRecord(arg int) bool {
+	before := w.record
+	if before == nil || !w.isWhole() || w.any(func(n *modelNode) bool { return !n.monitor.alive() }) {
 		return false
 	}
-	w.store(nil)
+	for _, n := range w.nodes {
+		n.monitor.round() // it knows the record of now
+	}
+	w.pass(recheckEvery)
+	for _, n := range w.nodes {
+		n.monitor.round()
+	}
+	if before = w.record; before == nil {
+		return false
+	}
+	w.record = nil
+	w.version++
+	for i := range w.nodes {
+		w.pass(recheckEvery)
+		w.nodes[(i+arg)%len(w.nodes)].monitor.round()
+	}
+	w.checkRecreated(before)
 	w.count["record deleted"]++
 	return true
 }

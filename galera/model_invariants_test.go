@@ -117,9 +117,9 @@ func (n *modelNode) checkRefusal(err error) {
 }
 
 // checkWrite looks at a record that a node has just written.
-func (w *model) checkWrite(n *modelNode, old *stored, r *Record) {
+func (w *model) checkWrite(n *modelNode, r *Record) {
 	for name, entry := range r.Nodes {
-		if entry.Lost != nil && !slices.ContainsFunc(w.everNamed(name), func(m *modelNode) bool { return m.replaced }) && !w.rewritten {
+		if entry.Lost != nil && !slices.ContainsFunc(w.everNamed(name), func(m *modelNode) bool { return m.replaced }) && !w.rewritten && !w.restored {
 			w.fail("the record says that %s has lost data, and no volume was lost", name)
 		}
 	}
@@ -128,9 +128,6 @@ func (w *model) checkWrite(n *modelNode, old *stored, r *Record) {
 		if own.Generation != n.history && !r.continues(n.history, own.Generation) {
 			w.fail("the record says that %s is of generation %d, and its history began with %d", n.name, own.Generation, n.history)
 		}
-	}
-	if old == nil && len(w.past) > 0 {
-		w.checkRecreated(w.past[len(w.past)-1], r)
 	}
 }
 
@@ -143,16 +140,23 @@ func (r *Record) continues(from, to int) bool {
 }
 
 // checkRecreated demands that a record that was deleted and made again says no less than before.
-func (w *model) checkRecreated(before, r *Record) {
-	w.count["recreated"]++
+func (w *model) checkRecreated(before *Record) {
+	r := w.record
+	if r == nil {
+		w.fail("the record that was deleted is not made again")
+		return
+	}
+	lacks := func(some, all []Fork) bool {
+		return slices.ContainsFunc(all, func(f Fork) bool { return !slices.Contains(some, f) })
+	}
 	switch {
-	case r.UUID != before.UUID && before.UUID != "":
+	case r.UUID != before.UUID:
 		w.fail("the record that was made again is that of cluster %q, and it was that of %q", r.UUID, before.UUID)
 	case r.Generation < before.Generation:
 		w.fail("the record that was made again has generation %d, and it had %d", r.Generation, before.Generation)
-	case !slices.Equal(r.Forks, before.Forks):
+	case lacks(r.Forks, before.Forks):
 		w.fail("the record that was made again has the forks %v, and it had %v", r.Forks, before.Forks)
-	case !slices.Equal(r.Elections, before.Elections):
+	case lacks(r.Elections, before.Elections):
 		w.fail("the record that was made again has the elections %v, and it had %v", r.Elections, before.Elections)
 	}
 	for _, name := range before.Names() {
@@ -248,6 +252,8 @@ func (w *model) excuse() exemption {
 		return lostVolume
 	case w.record.Adopted:
 		return adoptedAlone
+	case w.restored && w.record.PutBack:
+		return oldRecord
 	case w.rewritten:
 		return refusedByFork
 	case w.any(func(n *modelNode) bool { return n.unknown }):

@@ -407,7 +407,7 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 		w.tell("  %s: writes %s", n.name, what)
 		w.forget(n, r)
 		w.store(r)
-		w.checkWrite(n, old, r)
+		w.checkWrite(n, r)
 		return nil
 	}
 	switch {

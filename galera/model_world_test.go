@@ -33,7 +33,8 @@ type model struct {
 	views     int
 	servers   int
 	forced    bool // a decision was forced
-	rewritten bool // the record was put back to an older state, or edited to say less than is true
+	rewritten bool // the record was edited
+	restored  bool // the record was put back to an older state
 	strangers []string
 	snapshots [][]modelVolume
 

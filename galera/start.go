@@ -388,8 +388,16 @@ func (s *Start) makeOffer(ctx context.Context, old *stored, own Node, known bool
 	if err := s.mark(); err != nil {
 		return decision{}, err
 	}
+	before := old.Record
+	if known && own.Token == s.offer {
+		// A monitor has corrected the record, and made of this very offer an entry that may be
+		// running. No server has run since.
+		own.State = Offered
+		before = before.clone()
+		before.Nodes[s.settings.Node] = own
+	}
 	s.offer = s.token()
-	_, err := s.store.put(ctx, old, old.resting(s.settings.Node, Offered, s.local, s.stamp(s.offer)))
+	_, err := s.store.put(ctx, old, before.resting(s.settings.Node, Offered, s.local, s.stamp(s.offer)))
 	return decision{action: revise}, err
 }
 

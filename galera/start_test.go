@@ -209,3 +209,26 @@ func TestDataAreKeptUntilWritten(t *testing.T) {
 		}
 	}
 }
+
+// A monitor that corrects the record makes of an offer a node that may be running. The start that has made
+// the offer knows better: its node has lost nothing.
+func TestOfferThatWasCorrected(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.record = nodes(map[string]Node{"b": at(Synced, 9)})
+	a := w.node("a")
+	a.prepare()
+	for i := range 2 {
+		if _, _, _, err := a.start.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		own := w.record.Nodes["a"]
+		if own.State != Offered || own.Lost != nil {
+			t.Fatalf("offer %d: got %+v", i+1, own)
+		}
+		corrected := w.record.clone()
+		own.State = Joining
+		corrected.Nodes["a"] = own
+		w.record = corrected
+	}
+}
