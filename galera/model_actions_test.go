@@ -178,6 +178,7 @@ var modelActions = []modelAction{
 	// The record.
 	{"the record is put back", 4, restores, func(w *model, _ *modelNode, arg int) bool { return w.restore(arg) }},
 	{"the record is deleted", 8, deletions, func(w *model, _ *modelNode, arg int) bool { return w.deleteRecord(arg) }},
+	{"the volume is one of another cluster", 3, volumes, func(_ *model, n *modelNode, arg int) bool { return n.foreignVolume(arg) }},
 	{"the record is edited", 4, edits, func(w *model, n *modelNode, arg int) bool { return w.edit(n, arg) }},
 
 	// A lost majority.
@@ -353,6 +354,19 @@ func (n *modelNode) lose() bool {
 	n.count("volume lost")
 	n.modelVolume, n.replaced = modelVolume{}, true
 	n.pod++
+	return true
+}
+
+// foreignVolume puts a volume of another cluster in place of the node's. While the UUID of the cluster is
+// not known, nobody can tell it from the founder's.
+func (n *modelNode) foreignVolume(arg int) bool {
+	if n.w.record == nil || n.w.record.UUID == "" {
+		return false
+	}
+	n.killPod()
+	n.modelVolume, n.replaced = modelVolume{uuid: "88888888-0000-0000-0000-000000000000", rows: []int{-3, -2, -1}[arg%4:], tables: true}, true
+	n.pod++
+	n.count("volume of another cluster")
 	return true
 }
 

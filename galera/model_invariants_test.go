@@ -21,6 +21,7 @@ const (
 
 	// The rest waits for an operator.
 	lostVolume     exemption = "a volume was lost, or put back to an older state, and with it what only that had"
+	foreignData    exemption = "a volume is that of another cluster"
 	goneNode       exemption = "a node does not come back, and the record says that its server may run or has more than the others"
 	adoptedAlone   exemption = "the cluster is older than its record, and all of its servers ended before the record had all of them"
 	wrongRecord    exemption = "the record was edited, and says of a node what only that node would put right"
@@ -250,6 +251,8 @@ func (w *model) excuse() exemption {
 	switch {
 	case w.theme.has(older) && !w.any(func(n *modelNode) bool { return n.isMissing() && !n.replaced }):
 		return lostVolume
+	case w.count["volume of another cluster"] > 0:
+		return foreignData
 	case w.record.Adopted:
 		return adoptedAlone
 	case w.restored && w.record.PutBack:
