@@ -14,12 +14,11 @@ import (
 
 const reach = 3 * time.Second
 
-// A reaching is a replica that wants in, with a server in memory.
+// A reaching is a replica that enters.
 type reaching struct {
-	server *memory
-	waits  []string
-	done   chan error
-	pass   *Pass
+	waits []string
+	done  chan error
+	pass  *Pass
 }
 
 func onMemory(t *testing.T, test func(*testing.T, *memory)) {
