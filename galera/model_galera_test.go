@@ -243,8 +243,9 @@ func (n *modelNode) lead() {
 
 // connect looks for a primary component, or for all members of the last one.
 func (n *modelNode) connect(arg int) {
+	w := n.w
 	var members []*modelNode
-	for _, m := range n.w.members() {
+	for _, m := range w.members() {
 		if connected(m, n) && !m.server.settling {
 			members = append(members, m)
 		}
@@ -252,6 +253,7 @@ func (n *modelNode) connect(arg int) {
 	switch s := n.server; {
 	case len(members) > 0:
 		n.join(members, arg)
+	case w.seed&majorityGame != 0 && !w.calm && arg%4 > 0 && n.send():
 	case n.comeBack():
 	case s.view.number > 0: // it waits for ever
 	default:
@@ -388,6 +390,9 @@ func (n *modelNode) install(arg int) bool {
 	n.view = modelView{i.view.number, s.id, i.view.members}
 	s.view, s.primary, s.member, s.settling = n.view, true, true, true
 	n.rows, n.history = slices.Clip(i.rows), i.history
+	if w.theme.has(outages) && arg%2 == 1 { // what comes between servers comes between them and the API server
+		n.away = true
+	}
 	i.installed = append(i.installed, n)
 	w.tell("  %s: installs view %d with %d rows", n.name, i.view.number, len(n.rows))
 	n.count("view installed alone")
