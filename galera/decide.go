@@ -80,7 +80,8 @@ func (s situation) own() Node { return s.record.Nodes[s.self] }
 func (s situation) change(state State) *Record {
 	r := s.record.clone()
 	own := s.own()
-	own.State, own.Generation, own.NonPrimary, own.Waits = state, r.Generation, nil, ""
+	own.State, own.Generation, own.Waits = state, r.Generation, ""
+	own.NonPrimary = nil
 	own.Starts++
 	r.Nodes[s.self] = own
 	return r
@@ -178,7 +179,8 @@ func (s situation) begin() *Record {
 		r.PutBack, r.ID = false, "" // what data directories remember is settled by the decision
 	}
 	own := r.Nodes[s.self]
-	own.Generation, own.Lost, own.Member = r.Generation, nil, ""
+	own.Generation, own.Lost = r.Generation, nil
+	own.Member = ""
 	r.Nodes[s.self] = own
 	if own.Data == Full {
 		r.UUID = own.UUID

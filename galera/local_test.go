@@ -300,8 +300,8 @@ func TestSettings(t *testing.T) {
 	got, err := ReadSettings(file)
 	want := Settings{
 		File: file, DataDir: "/data", Cluster: "x", Node: "a", Address: "fd00::1", Port: 3307, Transfer: "rsync", StatusFile: "/data/wsrep.json",
-		Socket: "/run/mysqld/mysqld.sock",
-		Peers:  []string{"10.0.0.1", "[2001:db8::2]:4568", "localhost:5000"},
+		Socket: "/run/mysqld/mysqld.sock", Suspect: 5 * time.Second,
+		Peers: []string{"10.0.0.1", "[2001:db8::2]:4568", "localhost:5000"},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, -want +got:\n%s", err, diff)

@@ -139,6 +139,13 @@ func (w *model) regroup() {
 		}
 	}
 	if rest = slices.DeleteFunc(rest, func(n *modelNode) bool { return n.server == nil }); len(rest) > 0 {
+		if w.seed&majorityGame != 0 {
+			// A row that only a node has on its disk which was cut off is lost when the others go on
+			// without it, and all crash before it is on theirs: that is not what these games are about.
+			for _, n := range rest {
+				n.flush()
+			}
+		}
 		w.form(rest)
 	}
 }
@@ -236,8 +243,9 @@ func (n *modelNode) lead() {
 
 // connect looks for a primary component, or for all members of the last one.
 func (n *modelNode) connect(arg int) {
+	w := n.w
 	var members []*modelNode
-	for _, m := range n.w.members() {
+	for _, m := range w.members() {
 		if connected(m, n) && !m.server.settling {
 			members = append(members, m)
 		}
@@ -245,6 +253,7 @@ func (n *modelNode) connect(arg int) {
 	switch s := n.server; {
 	case len(members) > 0:
 		n.join(members, arg)
+	case w.seed&majorityGame != 0 && !w.calm && arg%4 > 0 && n.send():
 	case n.comeBack():
 	case s.view.number > 0: // it waits for ever
 	default:
@@ -384,6 +393,9 @@ func (n *modelNode) install(arg int) bool {
 	n.view = modelView{i.view.number, s.id, i.view.members}
 	s.view, s.primary, s.member, s.settling = n.view, true, true, true
 	n.rows, n.history = slices.Clip(i.rows), i.history
+	if w.theme.has(outages) && arg%2 == 1 { // what comes between servers comes between them and the API server
+		n.away = true
+	}
 	i.installed = append(i.installed, n)
 	w.tell("  %s: installs view %d with %d rows", n.name, i.view.number, len(n.rows))
 	n.count("view installed alone")

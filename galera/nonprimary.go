@@ -73,6 +73,8 @@ func (r *Record) lostMajority() (l lostMajority, why string) {
 		return l, "a decision to bootstrap stands"
 	case r.Adopted:
 		return l, "the cluster is older than its record, and may have other members"
+	case r.PutBack:
+		return l, "the record was put back to an older version"
 	case r.UUID == "":
 		return l, "the UUID of the cluster is not known"
 	}

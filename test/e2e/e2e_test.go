@@ -30,6 +30,7 @@ func TestE2E(t *testing.T) {
 			testScenarios(t, k, rounds, settingScenarios(), volumeScenarios())
 		})
 	})
+	t.Run("majority", func(t *testing.T) { testScenarios(t, k, rounds, majorityScenarios()) })
 	t.Run("scaling", func(t *testing.T) { testScaling(t, k) })
 	t.Run("outages", func(t *testing.T) { testScenarios(t, k, 1, outageScenarios()) })
 }

@@ -119,7 +119,12 @@ func (g *galera) cut(t *testing.T, pod string) (heal func()) {
 	t.Helper()
 	g.kube.needMachine(t)
 	address := g.pod(t, pod).Status.PodIP
-	rules := [][]string{{"from", address, "blackhole"}, {"to", address, "blackhole"}}
+	return g.routes(t, [][]string{{"from", address, "blackhole"}, {"to", address, "blackhole"}})
+}
+
+// routes adds rules of routing, until heal or the test's end.
+func (g *galera) routes(t *testing.T, rules [][]string) (heal func()) {
+	t.Helper()
 	cut := false
 	change := func(what string) {
 		for _, rule := range rules {
