@@ -119,7 +119,7 @@ func (w *watch) wantOneComponent() {
 		asking.Go(func() {
 			before := view(m)
 			if m.Status("wsrep_cluster_status") == "Primary" && view(m) == before {
-				found[i] = in{regexp.MustCompile("my_uuid: (\\S+)").FindString(before), before}
+				found[i] = in{regexp.MustCompile(`my_uuid: (\S+)`).FindString(before), before}
 			}
 		})
 	}
