@@ -335,7 +335,22 @@ func joined(s situation) (decision, bool) {
 	// A last view is that of the cluster as long as nobody was made the first since.
 	// One of a single node is not kept: it would come back without asking anybody.
 	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
+	if lost := s.lost(); !d.keepView && lost != "" { // a majority is restored without those that wait for it
+		return decision{action: wait, reason: "waits for a primary component, which is lost: " + lost}, true
+	}
 	return d, true
+}
+
+// lost are the other nodes whose servers may run, when all of them say that they have lost their
+// primary component; empty otherwise.
+func (s situation) lost() string {
+	running := s.running()
+	for _, name := range running {
+		if s.record.Nodes[name].NonPrimary == nil {
+			return ""
+		}
+	}
+	return strings.Join(running, ", ")
 }
 
 // running are the other nodes whose servers may run.

@@ -187,6 +187,10 @@ func TestDecide(t *testing.T) {
 		"has the most": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8), "c": at(Stopped, 7)}), want: bootstrap,
 		},
+		"those who run have lost their component": {
+			record: nodes(map[string]Node{"a": at(Offered, 7), "b": lostNode("b", 7, 3, "b")}), listening: []string{"b"},
+			want: wait, reason: "waits for a primary component, which is lost: b",
+		},
 		"has less than one who waits":     {record: nodes(map[string]Node{"a": at(Offered, 7), "b": at(Offered, 8)}), want: wait, reason: "waits for b, which has more: " + oneUUID + ":8"},
 		"has less than one who is absent": {record: nodes(map[string]Node{"a": at(Offered, 7), "b": at(Stopped, 8)}), want: wait, reason: "waits for b, which has more"},
 		"has as much, and comes first":    {record: nodes(map[string]Node{"a": at(Offered, 8), "b": at(Offered, 8)}), want: bootstrap},

@@ -107,7 +107,7 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 	if h.session != nil && entry.State == Bootstrapping && entry.Token == h.claim {
 		return j.bootstrapServer(ctx, entry)
 	}
-	own, err := j.nonPrimary(ctx, entry)
+	own, err := j.nonPrimary(ctx)
 	if err != nil {
 		return err
 	}
@@ -288,7 +288,7 @@ func (j *Joined) endHealing(ctx context.Context) {
 }
 
 // nonPrimary is what is so of the server. An error means that nothing can be said.
-func (j *Joined) nonPrimary(ctx context.Context, entry Node) (n NonPrimary, err error) {
+func (j *Joined) nonPrimary(ctx context.Context) (n NonPrimary, err error) {
 	if j.settings.Evicts {
 		return n, errors.New("evs.auto_evict is on: a last primary component may come back without members that were evicted")
 	}
@@ -298,31 +298,25 @@ func (j *Joined) nonPrimary(ctx context.Context, entry Node) (n NonPrimary, err 
 		}
 	}
 	primary, p, err := j.component(ctx)
-	switch {
-	case errors.Is(err, errNotServing):
-		p, err = j.dir.startPosition()
-		if err == nil && p.UUID == "" && entry.Data == Full {
-			err = errors.New("the position at the server's start is not known")
-		}
-	case err == nil && primary:
+	if err == nil && primary {
 		err = errors.New("the server has a primary component")
-	case err == nil:
-		n.Answers = true
 	}
-	if err != nil {
+	if err != nil { // a server that does not answer may be about to end, and have any position
 		return n, err
 	}
 	n.Position = p
 	// After the server: what it writes there, it writes before it says that it is primary.
-	if n.Me, n.Members, n.View, err = j.dir.lastPrimary(); err != nil {
+	var view *View
+	if n.Me, n.Members, view, err = j.dir.lastPrimary(); err != nil {
 		return n, err
 	}
 	switch {
-	case n.View == nil && n.Answers:
+	case view == nil:
 		return n, fmt.Errorf("%s does not say in which primary component the server was", gvwstateName)
 	case len(n.Members) > maxHealed:
 		return n, fmt.Errorf("the last primary component had %d members, and a note has room for %d", len(n.Members), maxHealed)
 	}
+	n.View = *view
 	return n, nil
 }
 

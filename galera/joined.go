@@ -38,7 +38,6 @@ type liveDir interface {
 	primaryView() *View
 	inPrimary(Settings) bool
 	lastPrimary() (me string, members []string, v *View, err error)
-	startPosition() (Position, error)
 	generation() (int, error)
 	setGeneration(int) error
 	memory() (memory, error)

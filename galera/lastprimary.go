@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -27,37 +25,6 @@ func (d dataDir) lastPrimary() (me string, members []string, v *View, err error)
 	}
 	me, members = parseView(string(content))
 	return me, members, v, nil
-}
-
-// startPosition is the position with which the server was started; without a UUID when it was
-// started without one.
-func (d dataDir) startPosition() (Position, error) {
-	pids, err := serversIn(d.path)
-	if err != nil {
-		return Position{}, err
-	}
-	if len(pids) != 1 {
-		return Position{}, fmt.Errorf("there are %d servers in %q", len(pids), d.path)
-	}
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pids[0]))
-	if err != nil {
-		return Position{}, err
-	}
-	return parseStartPosition(string(line)), nil
-}
-
-// parseStartPosition finds the option in a command line, in which a NUL ends each word. The server
-// goes by the last one.
-func parseStartPosition(line string) (p Position) {
-	for word := range strings.SplitSeq(line, "\x00") {
-		value, ok := strings.CutPrefix(word, "--wsrep-start-position=")
-		uuid, text, cut := strings.Cut(value, ":")
-		seqno, err := strconv.ParseInt(text, 10, 64)
-		if ok && cut && err == nil && seqno >= 0 && isUUID(uuid) {
-			p = Position{uuid, seqno}
-		}
-	}
-	return p
 }
 
 const (

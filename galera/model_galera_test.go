@@ -21,7 +21,6 @@ type modelServer struct {
 	donor    *modelServer
 	pending  []int // rows received, and not durable
 
-	start    Position      // --wsrep-start-position
 	isolated bool          // gmcast.isolate
 	lock     *modelSession // that leads
 	settling bool          // not all members of the view have installed it
@@ -69,7 +68,6 @@ func (n *modelNode) launch(args string, d decision) {
 	if s.first {
 		s.began = d.record.Generation
 	}
-	s.start = parseStartPosition(strings.NewReplacer("arg ", "", "\n", "\x00").Replace(args))
 	n.server, n.ended = s, false
 	n.monitor.end()
 	n.monitor = n.spawn("the monitor", n.runMonitor)

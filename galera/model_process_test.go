@@ -338,13 +338,6 @@ func (n *modelNode) lastPrimary() (me string, members []string, v *View, err err
 	return n.view.me, n.view.members, n.primaryView(), nil
 }
 
-func (n *modelNode) startPosition() (Position, error) {
-	if n.server == nil {
-		return Position{}, errors.New("there is no server")
-	}
-	return n.server.start, nil
-}
-
 func (n *modelNode) status(context.Context, Settings) (status, error) {
 	if n.server == nil || !n.server.open {
 		return status{}, errors.New("there is no server")

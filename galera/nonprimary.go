@@ -13,21 +13,17 @@ type NonPrimary struct {
 	// ID is of this content without Agrees. A note that says something else has another ID.
 	ID string `json:"id"`
 
-	// Position is up to where the server has rows. It has no UUID when the server has none.
+	// Position is up to where the server has rows.
 	Position
-
-	// Answers says that the server runs statements for the monitor: it can be the first.
-	Answers bool `json:"answers,omitempty"`
 
 	// Isolated says that the server keeps apart from all others until this node's monitor ends that.
 	Isolated bool `json:"isolated,omitempty"`
 
 	// Me is what the server is called in views. View is the last primary component that the
-	// server was in, and Members are all its members. They are empty when it was in none since its
-	// start, and does not know of one from before.
-	Me      string   `json:"me,omitempty"`
-	View    *View    `json:"view,omitempty"`
-	Members []string `json:"members,omitempty"`
+	// server was in, and Members are all its members.
+	Me      string   `json:"me"`
+	View    View     `json:"view"`
+	Members []string `json:"members"`
 
 	// Agrees is the round of the record (see [Record.round]) that the node has seen for longer than
 	// a view without one of its members lasts, and in which this note was true all the time.
@@ -39,8 +35,7 @@ const maxHealed = 50
 
 // same says whether two notes say the same of a server.
 func (n NonPrimary) same(o NonPrimary) bool {
-	return n.Position == o.Position && n.Answers == o.Answers && n.Isolated == o.Isolated && n.Me == o.Me &&
-		(n.View == o.View || n.View != nil && o.View != nil && *n.View == *o.View) && slices.Equal(n.Members, o.Members)
+	return n.Position == o.Position && n.Isolated == o.Isolated && n.Me == o.Me && n.View == o.View && slices.Equal(n.Members, o.Members)
 }
 
 // round identifies what all nodes say. It changes with each note, each offer and each stop, and
@@ -108,10 +103,7 @@ func (r *Record) lostMajority() (l lostMajority, why string) {
 
 // noted is the node with the data that its server has by its note.
 func (n Node) noted() Node {
-	n.Data, n.Position = Partial, Position{}
-	if n.NonPrimary.UUID != "" {
-		n.Data, n.Position = Full, n.NonPrimary.Position
-	}
+	n.Data, n.Position = Full, n.NonPrimary.Position
 	return n
 }
 
@@ -123,10 +115,10 @@ func (r *Record) leader() (name, why string) {
 	if why != "" {
 		return "", why
 	}
-	why = "the nodes with the highest position do not answer"
+	why = "nodes at rest have more rows"
 	for _, name := range r.Names() {
 		note, runs := l.notes[name]
-		if !runs || !note.Answers || note.View == nil || note.Position != l.best {
+		if !runs || note.Position != l.best {
 			continue
 		}
 		if why = r.mayReturn(l, name); why == "" {
@@ -141,7 +133,7 @@ func (r *Record) leader() (name, why string) {
 // them has been in a later one.
 func (r *Record) mayReturn(l lostMajority, leader string) string {
 	for _, name := range r.Names() {
-		note := l.notes[name]
+		note, noted := l.notes[name]
 		gone := false
 		for _, member := range note.Members {
 			owner := r.owner(l, member)
@@ -150,9 +142,9 @@ func (r *Record) mayReturn(l lostMajority, leader string) string {
 			}
 			own, runs := l.notes[owner]
 			gone = gone || owner == leader && own.Me == member || !runs || own.Me != member ||
-				own.View != nil && own.View.Seqno > note.View.Seqno
+				own.View.Seqno > note.View.Seqno
 		}
-		if note.View != nil && !gone {
+		if noted && !gone {
 			return fmt.Sprintf("the last primary component of %s may come back", name)
 		}
 	}
@@ -239,7 +231,7 @@ func (h healing) claim() *Record {
 	s.record.Nodes[h.self] = own
 	r := s.begin()
 	own = r.Nodes[h.self]
-	own.Member, own.View, own.Starts = note.Me, note.View, h.record.Nodes[h.self].Starts // the server runs on
+	own.Member, own.View, own.Starts = note.Me, &note.View, h.record.Nodes[h.self].Starts // the server runs on
 	r.Nodes[h.self] = own
 	return r
 }
@@ -263,19 +255,17 @@ func (n *NonPrimary) check() error {
 	if err := n.Position.check("nonPrimary."); err != nil {
 		return err
 	}
-	if (n.View == nil) != (len(n.Members) == 0) {
-		return fmt.Errorf("field %q: want members if there is a view, and only then", "nonPrimary.members")
+	if n.UUID == "" {
+		return fmt.Errorf("field %q: it is empty", "nonPrimary.uuid")
 	}
 	if len(n.Members) > maxHealed {
 		return fmt.Errorf("field %q: there are %d: want %d at most", "nonPrimary.members", len(n.Members), maxHealed)
 	}
-	if n.View != nil {
-		if err := n.View.check(); err != nil {
-			return fmt.Errorf("field %q: %w", "nonPrimary.view", err)
-		}
-		if !slices.Contains(n.Members, n.Me) {
-			return fmt.Errorf("field %q: it is none of the members", "nonPrimary.me")
-		}
+	if err := n.View.check(); err != nil {
+		return fmt.Errorf("field %q: %w", "nonPrimary.view", err)
+	}
+	if !slices.Contains(n.Members, n.Me) {
+		return fmt.Errorf("field %q: it is none of the members", "nonPrimary.me")
 	}
 	for _, member := range n.Members {
 		if !isUUID(member) {

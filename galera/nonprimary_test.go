@@ -15,19 +15,11 @@ func memberID(name string) string { return fmt.Sprintf("%s0000000-0000-4000-8000
 func lostNode(name string, seqno, number int64, members string) Node {
 	n := at(Synced, 1)
 	n.Member, n.Pod = memberID(name), "pod of "+name
-	n.NonPrimary = &NonPrimary{ID: "note of " + name, Position: Position{oneUUID, seqno}, Answers: true, Me: n.Member}
+	n.NonPrimary = &NonPrimary{ID: "note of " + name, Position: Position{oneUUID, seqno}, Me: n.Member}
 	for member := range strings.SplitSeq(members, "") {
 		n.NonPrimary.Members = append(n.NonPrimary.Members, memberID(member))
 	}
-	n.NonPrimary.View = &View{ID: memberID(members[:1]), Seqno: number, Members: len(members)}
-	return n
-}
-
-// joiner waits for its first primary component, with rows up to seqno.
-func joiner(name string, seqno int64) Node {
-	n := at(Joining, seqno)
-	n.Member = memberID(name)
-	n.NonPrimary = &NonPrimary{ID: "note of " + name, Position: n.Position}
+	n.NonPrimary.View = View{ID: memberID(members[:1]), Seqno: number, Members: len(members)}
 	return n
 }
 
@@ -45,72 +37,49 @@ func TestLeader(t *testing.T) {
 		want   string // the leader, or else why there is none
 	}{
 		"all have the same, and the first by name leads": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 5, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "a",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 5, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "a"},
 		"the highest position leads": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 6, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "b",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 6, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "b"},
 		"a node without a note may have a component": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": at(Synced, 5)}, want: "b may have a primary component",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": at(Synced, 5)}, want: "b may have a primary component"},
 		"a node that joins may get one": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "a"), "b": at(Joining, 5)}, want: "b may have a primary component",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "a"), "b": at(Joining, 5)}, want: "b may have a primary component"},
 		"a node at rest has less": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": rest(at(Stopped, 4), "b"), "c": rest(at(Offered, 5), "c")}, want: "a",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": rest(at(Stopped, 4), "b"), "c": rest(at(Offered, 5), "c")}, want: "a"},
 		"a node at rest has more": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(at(Stopped, 6), "b")}, want: "the nodes with the highest position do not answer",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(at(Stopped, 6), "b")}, want: "nodes at rest have more rows"},
 		"a node at rest lost what nobody has": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(lost, "b")}, want: "b had 8, and lost it",
-		},
-		"a node that has not answered yet has more": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": joiner("b", 6)}, want: "the nodes with the highest position do not answer",
-		},
-		"a node that has not answered yet is another member than before": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": joiner("b", 5)}, want: "a",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(lost, "b")}, want: "b had 8, and lost it"},
 		"an older view without the leader may come back": {
 			nodes: map[string]Node{"a": lostNode("a", 6, 4, "a"), "b": lostNode("b", 5, 3, "bc"), "c": lostNode("c", 5, 3, "bc")},
-			want:  "the last primary component of b may come back",
-		},
+			want:  "the last primary component of b may come back"},
 		"an older view whose member was in a later one": {
-			nodes: map[string]Node{"a": lostNode("a", 6, 4, "ac"), "b": lostNode("b", 5, 3, "bc"), "c": lostNode("c", 6, 4, "ac")}, want: "a",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 6, 4, "ac"), "b": lostNode("b", 5, 3, "bc"), "c": lostNode("c", 6, 4, "ac")}, want: "a"},
 		"a later view that one of its members did not install": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": lostNode("b", 5, 3, "ab"), "c": lostNode("c", 5, 4, "abc")}, want: "a",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": lostNode("b", 5, 3, "ab"), "c": lostNode("c", 5, 4, "abc")}, want: "a"},
 		"a view that only others have, and the highest position": {
 			nodes: map[string]Node{"a": lostNode("a", 6, 3, "abcd"), "b": lostNode("b", 5, 4, "bc"), "c": lostNode("c", 5, 4, "bc"), "d": rest(at(Stopped, 5), "d")},
-			want:  "the last primary component of b may come back",
-		},
+			want:  "the last primary component of b may come back"},
 		"a member that no node is": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abd"), "b": lostNode("b", 5, 3, "abd")}, want: "a was with d0000000-0000-4000-8000-000000000000, which no node of the record is",
-		},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abd"), "b": lostNode("b", 5, 3, "abd")}, want: "a was with d0000000-0000-4000-8000-000000000000, which no node of the record is"},
 		"a decision stands": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.Bootstrap = &Decree{From: "a"} }, want: "a decision to bootstrap stands",
-		},
+			change: func(r *Record) { r.Bootstrap = &Decree{From: "a"} }, want: "a decision to bootstrap stands"},
 		"an adopted cluster": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.Adopted = true }, want: "the cluster is older than its record, and may have other members",
-		},
+			change: func(r *Record) { r.Adopted = true }, want: "the cluster is older than its record, and may have other members"},
 		"a cluster without a UUID": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.UUID = "" }, want: "the UUID of the cluster is not known",
-		},
+			change: func(r *Record) { r.UUID = "" }, want: "the UUID of the cluster is not known"},
 		"data of another cluster": {
 			nodes: map[string]Node{"a": lostNode("a", 5, 3, "a")},
 			change: func(r *Record) {
 				n := r.Nodes["a"]
 				n.NonPrimary.UUID = strings.Replace(oneUUID, "1", "2", 1)
-			}, want: "a has data of another cluster",
-		},
+			}, want: "a has data of another cluster"},
 		"a node that was overruled": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 4}} }, want: "a has diverged",
-		},
+			change: func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 4}} }, want: "a has diverged"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := nodes(c.nodes)
@@ -157,7 +126,7 @@ func TestHealSteps(t *testing.T) {
 		"there is none":                          {self: "a", before: func(r *Record) { n := r.Nodes["a"]; n.NonPrimary = nil; r.Nodes["a"] = n }, want: healNote},
 		"another process has written it":         {self: "a", own: func(n *NonPrimary) { n.ID = "" }, settled: true, want: healNote},
 		"the server has more rows by now":        {self: "a", own: func(n *NonPrimary) { n.Seqno++ }, settled: true, want: healNote},
-		"the server was in another view":         {self: "a", own: func(n *NonPrimary) { n.View = &View{n.View.ID, 9, 3} }, settled: true, want: healNote},
+		"the server was in another view":         {self: "a", own: func(n *NonPrimary) { n.View = View{n.View.ID, 9, 3} }, settled: true, want: healNote},
 		"the leader isolates itself":             {self: "a", settled: true, want: healIsolate},
 		"another node does not":                  {self: "b", settled: true, stable: true, want: healWait},
 		"it agrees":                              {self: "b", before: isolated, settled: true, stable: true, want: healAgree},
@@ -246,7 +215,7 @@ func TestCheckNonPrimary(t *testing.T) {
 		"nonPrimary.id":      func(n *Node) { n.NonPrimary.ID = "" },
 		"nonPrimary.uuid":    func(n *Node) { n.NonPrimary.UUID = "x" },
 		"nonPrimary.seqno":   func(n *Node) { n.NonPrimary.Seqno = -2 },
-		"nonPrimary.members": func(n *Node) { n.NonPrimary.Members = nil },
+		"nonPrimary.members": func(n *Node) { n.NonPrimary.Members = append(n.NonPrimary.Members, "x") },
 		"nonPrimary.view":    func(n *Node) { n.NonPrimary.View.Seqno = -1 },
 		"nonPrimary.me":      func(n *Node) { n.NonPrimary.Me = memberID("f") },
 		"nonPrimary.agrees":  func(n *Node) { n.NonPrimary.Agrees = "\x00" },
@@ -264,22 +233,6 @@ func TestCheckNonPrimary(t *testing.T) {
 	}
 	if err := many.check(); err == nil {
 		t.Error("too many members are taken")
-	}
-}
-
-func TestStartPosition(t *testing.T) {
-	t.Parallel()
-	option := "--wsrep-start-position="
-	for line, want := range map[string]Position{
-		"mariadbd\x00" + option + oneUUID + ":7\x00":                               {oneUUID, 7},
-		"mariadbd\x00" + option + oneUUID + ":7\x00" + option + oneUUID + ":8\x00": {oneUUID, 8},
-		"mariadbd\x00":                             {},
-		"mariadbd\x00" + option + "x:7\x00":        {},
-		"mariadbd\x00" + option + oneUUID + "\x00": {},
-	} {
-		if got := parseStartPosition(line); got != want {
-			t.Errorf("%q: got %v, want %v", line, got, want)
-		}
 	}
 }
 

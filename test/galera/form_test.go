@@ -581,7 +581,7 @@ func TestOutages(t *testing.T) {
 			}
 			s.start(a)
 			s.start(b)
-			c.process.AwaitLog(t, "has no primary component, and is started anew")
+			c.process.AwaitLog(t, "has no primary component, and is started anew|"+restored)
 		}},
 		{"the record is deleted, and all are restarted", func() {
 			s.deleteRecord()
