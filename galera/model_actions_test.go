@@ -184,6 +184,7 @@ var modelActions = []modelAction{
 	{"all monitors go on, and some seconds pass", 60, partitions, func(w *model, _ *modelNode, _ int) bool { return w.heal() }},
 	{"the last view is sent", 60, partitions, func(_ *model, n *modelNode, _ int) bool { return n.send() }},
 	{"a view is installed", 120, partitions, func(_ *model, n *modelNode, arg int) bool { return n.install(arg) }},
+	{"a view comes back without one member", 10, partitions, func(_ *model, n *modelNode, arg int) bool { return n.leftOut(arg) }},
 }
 
 func init() {

@@ -21,6 +21,7 @@ var majorityWeights = map[string]int{
 	"all monitors go on, and some seconds pass":          150,
 	"time passes":                                        10,
 	"the last view is sent":                              60,
+	"a view comes back without one member":               60,
 	"a view is installed":                                500,
 	"the pod is killed":                                  4,
 	"the server is killed":                               4,
@@ -134,6 +135,27 @@ func (m *modelSession) bootstrap(_ context.Context, p Position) error {
 }
 
 func (m *modelSession) close() { m.closed = true }
+
+// leftOut lets the last view come back at all members but the node, which is cut off at that moment, as
+// the others may be from the API server.
+func (n *modelNode) leftOut(arg int) bool {
+	w := n.w
+	if w.forced || !n.send() {
+		return false
+	}
+	last := len(w.installs) - 1
+	for _, m := range w.nodes {
+		if m != n {
+			m.install(last)
+			m.away = m.away || w.theme.has(outages) && arg%2 == 1 && m.server != nil && m.server.settling
+		}
+	}
+	w.installs = w.installs[:last]
+	n.segment = (n.segment + 1) % 3
+	w.regroup()
+	n.count("left out")
+	return true
+}
 
 // heal lets all monitors go on, so that a lost majority is restored before the monitors give up.
 func (w *model) heal() bool {
