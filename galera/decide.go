@@ -3,6 +3,7 @@ package galera
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -341,16 +342,19 @@ func joined(s situation) (decision, bool) {
 	return d, true
 }
 
-// lost are the other nodes whose servers may run, when all of them say that they have lost their
-// primary component; empty otherwise.
+// lost are the nodes that listen, when all of them say that they have lost their primary component;
+// empty otherwise.
 func (s situation) lost() string {
-	running := s.running()
-	for _, name := range running {
-		if s.record.Nodes[name].NonPrimary == nil {
+	var lost []string
+	for _, address := range s.listening {
+		host, _, _ := net.SplitHostPort(address)
+		_, has := s.record.at(peer{host: host}, s.self, func(n Node) bool { return n.State.mayRun() && n.NonPrimary != nil })
+		if !has {
 			return ""
 		}
+		lost = append(lost, address)
 	}
-	return strings.Join(running, ", ")
+	return strings.Join(lost, ", ")
 }
 
 // running are the other nodes whose servers may run.

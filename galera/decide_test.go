@@ -187,9 +187,13 @@ func TestDecide(t *testing.T) {
 		"has the most": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Offered, 8), "c": at(Stopped, 7)}), want: bootstrap,
 		},
-		"those who run have lost their component": {
-			record: nodes(map[string]Node{"a": at(Offered, 7), "b": lostNode("b", 7, 3, "b")}), listening: []string{"b"},
-			want: wait, reason: "waits for a primary component, which is lost: b",
+		"those who listen have lost their component": {
+			record: nodes(map[string]Node{"a": at(Offered, 7), "b": lostNode("b", 7, 3, "b"), "c": at(Synced, 7)}).but(func(r *Record) {
+				n := r.Nodes["b"]
+				n.Address = "10.0.0.2"
+				r.Nodes["b"] = n
+			}), listening: []string{"10.0.0.2:4567"},
+			want: wait, reason: "waits for a primary component, which is lost: 10.0.0.2:4567",
 		},
 		"has less than one who waits":     {record: nodes(map[string]Node{"a": at(Offered, 7), "b": at(Offered, 8)}), want: wait, reason: "waits for b, which has more: " + oneUUID + ":8"},
 		"has less than one who is absent": {record: nodes(map[string]Node{"a": at(Offered, 7), "b": at(Stopped, 8)}), want: wait, reason: "waits for b, which has more"},
