@@ -81,8 +81,7 @@ func (s situation) own() Node { return s.record.Nodes[s.self] }
 func (s situation) change(state State) *Record {
 	r := s.record.clone()
 	own := s.own()
-	own.State, own.Generation, own.Waits = state, r.Generation, ""
-	own.NonPrimary = nil
+	own.State, own.Generation, own.NonPrimary, own.Waits = state, r.Generation, nil, ""
 	own.Starts++
 	r.Nodes[s.self] = own
 	return r
@@ -180,8 +179,7 @@ func (s situation) begin() *Record {
 		r.PutBack, r.ID = false, "" // what data directories remember is settled by the decision
 	}
 	own := r.Nodes[s.self]
-	own.Generation, own.Lost = r.Generation, nil
-	own.Member = ""
+	own.Generation, own.Lost, own.Member = r.Generation, nil, ""
 	r.Nodes[s.self] = own
 	if own.Data == Full {
 		r.UUID = own.UUID

@@ -110,8 +110,7 @@ func (n Node) losses(l local) *Lost {
 func (r *Record) synced(name, uuid, me string, view []string, generation int, s stamp) *Record {
 	n := r.Nodes[name]
 	n.Member = me
-	n.State, n.Data, n.Lost, n.Waits, n.FailedBoots = Synced, Full, nil, "", 0
-	n.NonPrimary = nil
+	n.State, n.Data, n.Lost, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, nil, "", 0
 	n.Generation = max(r.historyOf(generation, n), r.newestIn(view))
 	if n.UUID != uuid {
 		n.Position = Position{UUID: uuid}

@@ -37,49 +37,66 @@ func TestLeader(t *testing.T) {
 		want   string // the leader, or else why there is none
 	}{
 		"all have the same, and the first by name leads": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 5, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "a"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 5, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "a",
+		},
 		"the highest position leads": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 6, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "b"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": lostNode("b", 6, 3, "abc"), "c": lostNode("c", 5, 3, "abc")}, want: "b",
+		},
 		"a node without a note may have a component": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": at(Synced, 5)}, want: "b may have a primary component"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": at(Synced, 5)}, want: "b may have a primary component",
+		},
 		"a node that joins may get one": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "a"), "b": at(Joining, 5)}, want: "b may have a primary component"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "a"), "b": at(Joining, 5)}, want: "b may have a primary component",
+		},
 		"a node at rest has less": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": rest(at(Stopped, 4), "b"), "c": rest(at(Offered, 5), "c")}, want: "a"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abc"), "b": rest(at(Stopped, 4), "b"), "c": rest(at(Offered, 5), "c")}, want: "a",
+		},
 		"a node at rest has more": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(at(Stopped, 6), "b")}, want: "nodes at rest have more rows"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(at(Stopped, 6), "b")}, want: "nodes at rest have more rows",
+		},
 		"a node at rest lost what nobody has": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(lost, "b")}, want: "b had 8, and lost it"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": rest(lost, "b")}, want: "b had 8, and lost it",
+		},
 		"an older view without the leader may come back": {
 			nodes: map[string]Node{"a": lostNode("a", 6, 4, "a"), "b": lostNode("b", 5, 3, "bc"), "c": lostNode("c", 5, 3, "bc")},
-			want:  "the last primary component of b may come back"},
+			want:  "the last primary component of b may come back",
+		},
 		"an older view whose member was in a later one": {
-			nodes: map[string]Node{"a": lostNode("a", 6, 4, "ac"), "b": lostNode("b", 5, 3, "bc"), "c": lostNode("c", 6, 4, "ac")}, want: "a"},
+			nodes: map[string]Node{"a": lostNode("a", 6, 4, "ac"), "b": lostNode("b", 5, 3, "bc"), "c": lostNode("c", 6, 4, "ac")}, want: "a",
+		},
 		"a later view that one of its members did not install": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": lostNode("b", 5, 3, "ab"), "c": lostNode("c", 5, 4, "abc")}, want: "a"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": lostNode("b", 5, 3, "ab"), "c": lostNode("c", 5, 4, "abc")}, want: "a",
+		},
 		"a view that only others have, and the highest position": {
 			nodes: map[string]Node{"a": lostNode("a", 6, 3, "abcd"), "b": lostNode("b", 5, 4, "bc"), "c": lostNode("c", 5, 4, "bc"), "d": rest(at(Stopped, 5), "d")},
-			want:  "the last primary component of b may come back"},
+			want:  "the last primary component of b may come back",
+		},
 		"a member that no node is": {
-			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abd"), "b": lostNode("b", 5, 3, "abd")}, want: "a was with d0000000-0000-4000-8000-000000000000, which no node of the record is"},
+			nodes: map[string]Node{"a": lostNode("a", 5, 3, "abd"), "b": lostNode("b", 5, 3, "abd")}, want: "a was with d0000000-0000-4000-8000-000000000000, which no node of the record is",
+		},
 		"a decision stands": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.Bootstrap = &Decree{From: "a"} }, want: "a decision to bootstrap stands"},
+			change: func(r *Record) { r.Bootstrap = &Decree{From: "a"} }, want: "a decision to bootstrap stands",
+		},
 		"an adopted cluster": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.Adopted = true }, want: "the cluster is older than its record, and may have other members"},
+			change: func(r *Record) { r.Adopted = true }, want: "the cluster is older than its record, and may have other members",
+		},
 		"a cluster without a UUID": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.UUID = "" }, want: "the UUID of the cluster is not known"},
+			change: func(r *Record) { r.UUID = "" }, want: "the UUID of the cluster is not known",
+		},
 		"data of another cluster": {
 			nodes: map[string]Node{"a": lostNode("a", 5, 3, "a")},
 			change: func(r *Record) {
 				n := r.Nodes["a"]
 				n.NonPrimary.UUID = strings.Replace(oneUUID, "1", "2", 1)
-			}, want: "a has data of another cluster"},
+			}, want: "a has data of another cluster",
+		},
 		"a node that was overruled": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
-			change: func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 4}} }, want: "a has diverged"},
+			change: func(r *Record) { r.Generation, r.Forks = 2, []Fork{{2, 4}} }, want: "a has diverged",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := nodes(c.nodes)
