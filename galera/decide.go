@@ -138,7 +138,7 @@ func decreed(s situation) (decision, bool) {
 		n.Lost = nil
 		r.Nodes[name] = n
 		if n.State.mayRun() {
-			delete(r.Nodes, name) // it comes back as one that is not known
+			r.overrule(name)
 		}
 	}
 	if own := s.own(); own.Data == Full {
@@ -146,6 +146,18 @@ func decreed(s situation) (decision, bool) {
 		r.Forks = append(r.Forks, Fork{r.Generation, branch})
 	}
 	return decision{action: bootstrap, reason: fmt.Sprintf("decided by %s at %s", d.By, d.At.UTC().Format(time.RFC3339)), record: r}, true
+}
+
+// overrule removes the entry of a node that may be running: it comes back as one that is not known. Of
+// which history its data are stays, since a transfer may have removed that from beside them.
+func (r *Record) overrule(name string) {
+	if r.Overruled == nil {
+		r.Overruled = map[string]int{}
+	}
+	if n := r.Nodes[name]; n.Generation > 0 {
+		r.Overruled[name] = n.Generation
+	}
+	delete(r.Nodes, name)
 }
 
 func (s situation) void(fault string) decision {

@@ -17,13 +17,24 @@ func (r *Record) with(name string, n Node, s stamp) *Record {
 	n.Address, n.Pod, n.Token, n.At = s.address, s.pod, s.token, s.at
 	c := r.clone()
 	c.Nodes[name] = n
+	delete(c.Overruled, name)
 	return c
+}
+
+// before is what the record says of a node so far: nothing but the generation of its data, if a
+// decision has removed the entry.
+func (r *Record) before(name string) (n Node, known bool) {
+	n, known = r.Nodes[name]
+	if !known {
+		n.Generation = r.Overruled[name]
+	}
+	return n, known
 }
 
 // resting is a copy of the record that says: the node's server does not run, and
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
-	old, known := r.Nodes[name]
+	old, known := r.before(name)
 	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts, FailedBoots: old.FailedBoots}
 	n.Member = cmp.Or(l.me, old.Member)
 	if l.memory.Node == name && (!known || l.memory.Record != r.ID) { // another record has counted on
@@ -108,7 +119,7 @@ func (n Node) losses(l local) *Lost {
 // Me is what it is called there, and view are all who are in it; none when that is not known.
 // Generation is what is written beside its data; 0 when nothing is.
 func (r *Record) synced(name, uuid, me string, view []string, generation int, s stamp) *Record {
-	n := r.Nodes[name]
+	n, _ := r.before(name)
 	n.Member = me
 	n.State, n.Data, n.Lost, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, nil, "", 0
 	n.Generation = max(r.historyOf(generation, n), r.newestIn(view))

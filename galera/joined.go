@@ -76,7 +76,7 @@ type Joined struct {
 	known    *Record  // the last whole one that was read or written; nil before
 	view     []string // the members of the cluster, when the record was last looked at
 
-	generation int    // what is written beside the data; 0 when nothing is
+	generation int    // of the data, as it is or was written beside them; 0 when it is not known
 	memory     memory // likewise
 
 	lonely  time.Time // since when it has no primary component, or is stuck; zero when it is well
@@ -108,15 +108,10 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 		return err
 	}
 	j.dir, j.open = dataDir{j.settings.DataDir, j.Server, j.File}, j.settings.openHealSession
-	// A full transfer may remove the file. An error is the next reader's, who reports it.
-	j.generation, _ = j.dir.generation()
-	j.memory, _ = j.dir.memory()
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
 	}
-	if old, err := j.store.get(ctx); err == nil && old != nil {
-		j.known = old.Record // an error is that of the first look that needs the record
-	}
+	j.recall(ctx)
 	for {
 		err := j.look(ctx)
 		switch {
@@ -151,6 +146,9 @@ func (j *Joined) look(ctx context.Context) error {
 	j.heal(ctx, state)
 	switch {
 	case state == stateSynced && !j.recorded:
+		if err := j.keepHistory(); err != nil {
+			return err
+		}
 		return j.note(ctx)
 	case j.recorded && state.isPrimary() && j.views.due(j.dir):
 		return j.noteView(ctx)

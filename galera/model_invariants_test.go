@@ -20,13 +20,12 @@ const (
 	oldRecord exemption = "the record was put back to an older state, or edited to say less than is true"
 
 	// The rest waits for an operator.
-	lostVolume     exemption = "a volume was lost, or put back to an older state, and with it what only that had"
-	foreignData    exemption = "a volume is that of another cluster"
-	goneNode       exemption = "a node does not come back, and the record says that its server may run or has more than the others"
-	adoptedAlone   exemption = "the cluster is older than its record, and all of its servers ended before the record had all of them"
-	wrongRecord    exemption = "the record was edited, and says of a node what only that node would put right"
-	unknownHistory exemption = "a node was overruled or renamed after a full transfer, and before its monitor had written of which history the data are"
-	refusedByFork  exemption = "the data of a node are of another history, and are refused"
+	lostVolume    exemption = "a volume was lost, or put back to an older state, and with it what only that had"
+	foreignData   exemption = "a volume is that of another cluster"
+	goneNode      exemption = "a node does not come back, and the record says that its server may run or has more than the others"
+	adoptedAlone  exemption = "the cluster is older than its record, and all of its servers ended before the record had all of them"
+	wrongRecord   exemption = "the record was edited, and says of a node what only that node would put right"
+	refusedByFork exemption = "the data of a node are of another history, and are refused"
 )
 
 // check looks for a second primary component. It is called after every step.
@@ -107,11 +106,6 @@ func (n *modelNode) checkRefusal(err error) {
 		return // it is refused because of something else
 	}
 	n.count("refused")
-	if n.modelVolume.generation == 0 && (w.forced || len(n.names) > 1) {
-		w.exempt(unknownHistory)
-		n.unknown = true
-		return
-	}
 	if n.isPrefix(w.cluster) && !w.rewritten {
 		w.fail("%s is refused, and its %d rows are the first of the cluster's %d: %v", n.name, len(n.rows), len(w.cluster.rows), err)
 	}
@@ -259,8 +253,6 @@ func (w *model) excuse() exemption {
 		return oldRecord
 	case w.rewritten:
 		return refusedByFork
-	case w.any(func(n *modelNode) bool { return n.unknown }):
-		return unknownHistory
 	}
 	return none
 }

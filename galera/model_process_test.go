@@ -182,7 +182,8 @@ func (n *modelNode) decide(s *Start) (decision, error) {
 func (n *modelNode) runStopped() {
 	ctx := context.Background()
 	n.monitor.end()
-	if old, err := n.get(ctx); err != nil || old == nil {
+	old, err := n.get(ctx)
+	if err != nil || old == nil {
 		return
 	}
 	l, err := n.inspect(ctx)
@@ -191,6 +192,9 @@ func (n *modelNode) runStopped() {
 	}
 	if l.data == Full {
 		_ = n.mark()
+	}
+	if own := old.Nodes[n.name]; own.Pod == n.podName() {
+		_ = keepHistory(n, &l, own)
 	}
 	command := StoppedCommand{NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
 	err = command.publish(ctx, n, n.settings(), l)
@@ -204,11 +208,7 @@ func (n *modelNode) runMonitor() {
 		NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}, WithoutPrimary: time.Minute,
 		settings: n.settings(), dir: n, store: n, open: n.openSession,
 	}
-	j.generation, _ = n.generation()
-	j.memory, _ = n.memory()
-	if old, err := n.get(ctx); err == nil && old != nil {
-		j.known = old.Record
-	}
+	j.recall(ctx)
 	for {
 		if err := j.look(ctx); err != nil {
 			n.w.tell("  %s: the monitor: %v", n.name, err)

@@ -62,7 +62,6 @@ type modelNode struct {
 	unsound  bool    // --wsrep-recover fails
 	gone     bool    // it never returns
 	ousted   bool    // the pod whose place this one takes is still there
-	unknown  bool    // it was refused, and nothing says of which history its data are
 	replaced bool    // the volume was lost, or put back to an older state
 
 	kconfd  *modelProcess // a start, or what follows the end of a server

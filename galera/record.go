@@ -144,6 +144,9 @@ type General struct {
 	// more then: who has more of before all the same shows that the record was wrong.
 	Elections []Fork `json:"elections,omitempty"`
 
+	// Overruled has, of each node whose entry a decision has removed, the generation of its data.
+	Overruled map[string]int `json:"overruled,omitempty"`
+
 	Bootstrap *Decree `json:"bootstrap,omitempty"`
 }
 
@@ -180,7 +183,7 @@ func newRecord(cluster string) *Record {
 func (r *Record) clone() *Record {
 	c := *r
 	c.Nodes = maps.Clone(r.Nodes)
-	c.Forks, c.Elections = slices.Clone(r.Forks), slices.Clone(r.Elections)
+	c.Forks, c.Elections, c.Overruled = slices.Clone(r.Forks), slices.Clone(r.Elections), maps.Clone(r.Overruled)
 	return &c
 }
 

@@ -107,6 +107,14 @@ func (g *General) check() error {
 			return fmt.Errorf("field %q: %w", field, err)
 		}
 	}
+	for name, generation := range g.Overruled {
+		switch {
+		case !isNodeName(name):
+			return fmt.Errorf("field %q: %q is not the name of a node", "overruled", oneLine(name))
+		case generation < 0 || generation > g.Generation:
+			return fmt.Errorf("field %q: %d is not from 0 to the cluster's %d", "overruled", generation, g.Generation)
+		}
+	}
 	if d := g.Bootstrap; d != nil {
 		return d.check()
 	}

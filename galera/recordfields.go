@@ -34,7 +34,7 @@ func checkValue(decoder *json.Decoder, path string, known bool) error {
 			name := token.(string) // it was JSON before
 			field = strings.TrimPrefix(path+"."+name, ".")
 			want, ours := fieldNames[strings.ToLower(name)]
-			inside = known && ours && field != "bootstrap.over"
+			inside = known && ours && field != "bootstrap.over" && field != "overruled"
 			switch {
 			case seen[name]:
 				return fmt.Errorf("field %q: it is there twice", oneLine(field))

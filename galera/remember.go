@@ -2,6 +2,7 @@ package galera
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -69,6 +70,7 @@ func (r *Record) merged(known *Record) *Record {
 		first = known
 	}
 	c.ID, c.Since = first.ID, first.Since
+	c.Overruled = maps.Clone(first.Overruled)
 	for name, n := range known.Nodes {
 		now, there := r.Nodes[name]
 		if !there {

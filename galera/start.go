@@ -388,6 +388,10 @@ func (s *Start) makeOffer(ctx context.Context, old *stored, own Node, known bool
 	if err := s.mark(); err != nil {
 		return decision{}, err
 	}
+	entry, _ := old.before(s.settings.Node)
+	if err := keepHistory(s.dir, &s.local, entry); err != nil {
+		return decision{}, err
+	}
 	before := old.Record
 	if known && own.Token == s.offer {
 		// A monitor has corrected the record, and made of this very offer an entry that may be

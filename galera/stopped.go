@@ -45,6 +45,11 @@ func (c StoppedCommand) Run(ctx context.Context) error {
 			return fmt.Errorf("marking %q: %w", dir.path, err)
 		}
 	}
+	if own := old.Nodes[settings.Node]; own.Pod == c.Pod {
+		if err := keepHistory(dir, &local, own); err != nil {
+			return err
+		}
+	}
 	left := newest(old.Nodes[settings.Node].View, dir.primaryView())
 	if err := c.publish(ctx, store, settings, local); err != nil {
 		return err

@@ -1,0 +1,58 @@
+package galera
+
+import (
+	"context"
+	"fmt"
+)
+
+// recall reads what is known at the monitor's start: of the data directory, which a full transfer
+// may empty, and of the record. Where a transfer has begun to empty it, the entry has the generation
+// of this start. An error is that of the first step that needs the file or the record.
+func (j *Joined) recall(ctx context.Context) {
+	j.generation, _ = j.dir.generation()
+	j.memory, _ = j.dir.memory()
+	old, err := j.store.get(ctx)
+	if err != nil || old == nil {
+		return
+	}
+	j.known = old.Record
+	if own := old.Nodes[j.settings.Node]; j.generation == 0 && own.Pod == j.Pod && own.State.mayRun() {
+		j.generation = own.Generation
+	}
+}
+
+// keepHistory writes beside the data again what a full transfer has removed: of which history they
+// are, and what they remember of the record. It needs no record: the node may be overruled, and end,
+// before the API server answers.
+func (j *Joined) keepHistory() error {
+	written, err := j.dir.generation()
+	if err != nil {
+		return err
+	}
+	if written == 0 && j.generation > 0 {
+		if err := j.dir.setGeneration(j.generation); err != nil {
+			return fmt.Errorf("writing the generation of the data in %q: %w", j.settings.DataDir, err)
+		}
+	}
+	m, err := j.dir.memory()
+	if err != nil || m.Record != "" || j.memory.Record == "" {
+		return err
+	}
+	if err := j.dir.remember(j.memory); err != nil {
+		return fmt.Errorf("writing what the data directory %q remembers: %w", j.settings.DataDir, err)
+	}
+	return nil
+}
+
+// keepHistory writes beside the data of which history they are, if a full transfer has removed that
+// and the server ended before its monitor wrote it. The entry has it until it is replaced or deleted.
+func keepHistory(dir disk, l *local, own Node) error {
+	if l.data != Full || l.generation > 0 || own.Generation == 0 {
+		return nil
+	}
+	if err := dir.setGeneration(own.Generation); err != nil {
+		return fmt.Errorf("writing the generation of the data: %w", err)
+	}
+	l.generation = own.Generation
+	return nil
+}

@@ -1,0 +1,119 @@
+package galera
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+)
+
+// A full transfer removes what is beside the data. The monitor writes it again although the API server
+// is away, also when the monitor was started during the transfer and only the entry has the generation.
+func TestHistoryAfterTransfer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		files      map[string]string // at the monitor's start
+		entry      Node
+		generation int
+		memory     string // of which record
+	}{
+		"started before the transfer": {
+			map[string]string{generationName: "2\n", memoryName: `{"record":"id","node":"a","writes":7,"starts":3,"next":3}`},
+			Node{State: Joining, Pod: "a-0", Generation: 2}, 2, "id",
+		},
+		"started during the transfer": {nil, Node{State: Joining, Pod: "a-0", Generation: 2}, 2, ""},
+		"the entry of another pod":    {nil, Node{State: Joining, Pod: "a-1", Generation: 2}, 0, ""},
+		"an entry at rest":            {nil, Node{State: Stopped, Pod: "a-0", Generation: 2}, 0, ""},
+	} {
+		w := newModel(1)
+		w.calm = true
+		w.record = nodes(map[string]Node{"a": c.entry})
+		w.record.Generation = 2
+		files := map[string]string{
+			"grastate.dat": saved(oneUUID, -1, 0), "wsrep.json": `{"status": {"state": "SYNCED"}}`,
+		}
+		for file, content := range c.files {
+			files[file] = content
+		}
+		d := dir(t, oneUUID+":120", files)
+		j := &Joined{
+			NodeCommand: NodeCommand{Pod: "a-0", Log: slog.New(slog.DiscardHandler)}, dir: d, store: w.node("a"),
+			settings: Settings{Cluster: "test", Node: "a", DataDir: d.path, StatusFile: d.join("wsrep.json")},
+		}
+		j.recall(t.Context())
+		for _, file := range []string{generationName, memoryName} {
+			if err := os.RemoveAll(d.join(file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.node("a").away = true
+		if err := j.look(t.Context()); !transient(err) {
+			t.Errorf("%s: got %v, want the API server away", name, err)
+		}
+		if got, err := d.generation(); err != nil || got != c.generation {
+			t.Errorf("%s: got generation %d, %v, want %d", name, got, err, c.generation)
+		}
+		if got, err := d.memory(); err != nil || got.Record != c.memory {
+			t.Errorf("%s: got memory %+v, %v, want that of record %q", name, got, err, c.memory)
+		}
+	}
+}
+
+// What a start or a stop finds without a generation gets that of its entry, and nothing else is
+// overwritten.
+func TestHistoryOfEntry(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		l    local
+		own  int // generation of the entry
+		want int
+	}{
+		"removed by a transfer": {local{data: Full}, 2, 2},
+		"there":                 {local{data: Full, generation: 1}, 2, 1},
+		"no entry":              {local{data: Full}, 0, 0},
+		"no data":               {local{data: NoData}, 2, 0},
+		"a broken-off transfer": {local{data: Partial}, 2, 0},
+	} {
+		d := dir(t, "", nil)
+		if c.l.generation > 0 {
+			if err := d.setGeneration(c.l.generation); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := keepHistory(d, &c.l, Node{Generation: c.own}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, err := d.generation(); err != nil || got != c.want || c.l.generation != c.want {
+			t.Errorf("%s: got generation %d, %v and %d, want %d", name, got, err, c.l.generation, c.want)
+		}
+	}
+}
+
+// A node whose entry a forced decision removes is still compared with the right forks.
+func TestOverruledHistory(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{
+		"a": {State: Offered, Data: Full, Position: Position{oneUUID, 5}, Generation: 2},
+		"b": {State: Joining, Data: NoData, Generation: 2, Token: "b's"},
+	})
+	r.UUID, r.Generation, r.Elections = oneUUID, 2, []Fork{{2, 0}}
+	r, _, err := r.decree("a", "test", true, r.Since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := decide(situation{record: r, self: "a"})
+	if d.action != bootstrap || len(d.record.Nodes) != 1 {
+		t.Fatalf("got %+v", d)
+	}
+	if err := d.record.check(); err != nil {
+		t.Error(err)
+	}
+	for _, seqno := range []int64{5, 6} {
+		back := d.record.resting("b", Offered, local{data: Full, position: Position{oneUUID, seqno}}, stamp{})
+		if n := back.Nodes["b"]; n.Generation != 2 || len(back.Overruled) > 0 || back.diverged(n) != (seqno > 5) {
+			t.Errorf("at %d: got %+v, overruled %v, diverged %v", seqno, n, back.Overruled, back.diverged(n))
+		}
+	}
+	if len(d.record.Overruled) != 1 {
+		t.Errorf("the record itself has changed: %v", d.record.Overruled)
+	}
+}
