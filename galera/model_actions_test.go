@@ -176,7 +176,7 @@ var modelActions = []modelAction{
 
 	// The record.
 	{"the record is put back", 4, restores, func(w *model, _ *modelNode, arg int) bool { return w.restore(arg) }},
-	{"the record is deleted", 8, deletions, func(w *model, _ *modelNode, arg int) bool { return w.deleteRecord(arg) }},
+	{"the record is deleted", 80, deletions, func(w *model, _ *modelNode, arg int) bool { return w.deleteRecord(arg) }},
 	{"the volume is one of another cluster", 3, volumes, func(_ *model, n *modelNode, arg int) bool { return n.foreignVolume(arg) }},
 	{"the record is edited", 4, edits, func(w *model, n *modelNode, arg int) bool { return w.edit(n, arg) }},
 

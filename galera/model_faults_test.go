@@ -232,7 +232,7 @@ func (w *model) deleteRecord(arg int) bool {
 	}
 	w.record = nil
 	w.version++
-	for i := range w.nodes {
+	for i := range 2 * len(w.nodes) { // the first write of each may not arrive
 		w.pass(recheckEvery)
 		w.nodes[(i+arg)%len(w.nodes)].monitor.round()
 	}

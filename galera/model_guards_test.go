@@ -107,8 +107,9 @@ var foundGuards = [][3]string{
 
 var startGuards = [][3]string{
 	{"a record that was put back is not believed", `fault != "" && !s.mayBelieve(old.Record) {`, `false && fault != "" {`},
-	{"alone only with data", "return s.local.data == Full && !s.local.marked", "return !s.local.marked"},
-	{"alone only without the marker", "s.local.data == Full && !s.local.marked &&", "s.local.data == Full &&"},
+	{"alone only with data", "return s.local.data == Full && s.local", "return s.local"},
+	{"alone only with data that the record has started", "s.local.memory.Record != \"\" && !s.local.marked &&", "!s.local.marked &&"},
+	{"alone only without the marker", "!s.local.marked && s.local.view", "s.local.view"},
 	{"alone not with a view of one node", "s.local.view != 1 &&", ""},
 	{"alone not beside another pod", "&& !s.twin", ""},
 	{"a lost answer is found", "if d, ok := s.attempts[own.Token]; ok && own.State.mayRun() {", "if d, ok := s.attempts[own.Token]; ok && false {"},

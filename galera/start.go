@@ -221,12 +221,13 @@ func (s *Start) round(ctx context.Context) (d decision, done bool, pause time.Du
 }
 
 // mayStartAlone says whether the server may be started without the record: with
-// data, when the record says that it may run. It joins then, or brings back the last
+// data, when the record says that it may run. Data that the record has never started may be those
+// of another cluster, and a join would replace them. It joins then, or brings back the last
 // view together with all who were in it. From a view of its own it would come back
 // without anybody, also when the others have gone on. And where another pod of the
 // node was seen, that is the server that may run.
 func (s *Start) mayStartAlone() bool {
-	return s.local.data == Full && !s.local.marked && s.local.view != 1 && !s.twin
+	return s.local.data == Full && s.local.memory.Record != "" && !s.local.marked && s.local.view != 1 && !s.twin
 }
 
 func aloneDecision() decision {

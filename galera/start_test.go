@@ -31,7 +31,7 @@ func TestWaitForOtherPod(t *testing.T) {
 	w.record.Nodes["a"] = before
 
 	a := w.node("a")
-	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+	a.uuid, a.tables, a.rows, a.memo.Record = oneUUID, true, make([]int, 9), "id"
 	a.prepare()
 	a.start.dial = listening
 	a.start.begun = time.Now().Add(-time.Hour)
@@ -51,6 +51,28 @@ func TestWaitForOtherPod(t *testing.T) {
 	}
 	if got := w.record.Nodes["a"]; got.State != Offered || got.Pod != a.podName() {
 		t.Errorf("after its end: got %+v", got)
+	}
+}
+
+// A data directory that the record has never started is not started without it: its data may be those
+// of another cluster, and a join would replace them.
+func TestUnknownDataWaitForRecord(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		memo memory
+		want bool
+	}{
+		"never started by a record": {memory{}, false},
+		"started by one":            {memory{Record: "id", Node: "a"}, true},
+	} {
+		w := newModel(1)
+		a := w.node("a")
+		a.uuid, a.tables, a.rows, a.memo, a.away = oneUUID, true, make([]int, 9), c.memo, true
+		a.prepare()
+		a.start.begun = time.Now().Add(-time.Hour)
+		if d, done, _, err := a.start.round(t.Context()); err != nil || done != c.want {
+			t.Errorf("%s: got %v, %s because %q, want a start: %v", name, err, d.action, d.reason, c.want)
+		}
 	}
 }
 

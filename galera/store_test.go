@@ -310,6 +310,9 @@ func testDenied(p *place, server *cluster.Cluster) {
 func testSilent(p *place, server *cluster.Cluster) {
 	free, bound := p.box("a").fill(7), p.box("b").fill(7)
 	bound.write("data/"+markerName, "")
+	for _, b := range []*box{free, bound} {
+		b.write("data/"+memoryName, fmt.Sprintf(`{"record":"id","node":%q}`, b.name))
+	}
 	p.put(nodes(map[string]Node{"a": at(Synced, 7), "b": at(Stopped, 7)}))
 	server.PauseAPIServer(p)
 	defer server.ResumeAPIServer(p)
