@@ -47,12 +47,12 @@ var decideGuards = [][3]string{
 	{"a decision is void when an overruled node has moved", "d.Force && d.Over[o.node] == r.Nodes[o.node].standing()", "d.Force"},
 	{"a decision is void when its node has no data by now", `r.Nodes[d.From].State == Offered && fatal != ""`, `false && fatal != ""`},
 	{"a new first node begins a generation", "r.Generation++\n", "\n"},
-	{"the first node is of the new generation", "own.Generation, own.Lost = r.Generation, nil", "own.Lost = nil"},
+	{"the first node is of the new generation", "own.Generation, own.Lost, own.Member = r.Generation, nil, \"\"", "own.Lost, own.Member = nil, \"\""},
 	{"a sign of life is any write", `return "write " + n.Token`, `return "write"`},
 	{"a node without data is not the first", "case n.Data == NoData || n.Data == Partial:", "case false:"},
 	{"data that never were in the cluster are not the first", `case n.Data == Fresh && r.UUID != "":`, "case false:"},
 	{"data of another cluster are not the first", `case n.Data == Full && r.UUID != "" && n.UUID != r.UUID:`, "case false:"},
-	{"a start has the generation of now", "own.State, own.Generation, own.Waits = state, r.Generation, \"\"", "own.State, own.Waits = state, \"\""},
+	{"a start has the generation of now", "own.State, own.Generation, own.NonPrimary, own.Waits = state, r.Generation, nil, \"\"", "own.State, own.NonPrimary, own.Waits = state, nil, \"\""},
 }
 
 var objectionGuards = [][3]string{
@@ -147,7 +147,7 @@ var entryGuards = [][3]string{
 	{"an older volume has lost what a stopped server had", "if old.Data == Full && !has {", "if false {"},
 	{"data that lost their position are lost", "case l.data == Partial && !old.State.mayRun() && r.counts(old):", "case false:"},
 	{"a volume knows its starts", "m.Next < old.Starts):", "false):"},
-	{"a node that is Synced has lost nothing", "n.State, n.Data, n.Lost, n.Waits, n.FailedBoots = Synced, Full, nil, \"\", 0", "n.State, n.Data, n.Waits, n.FailedBoots = Synced, Full, \"\", 0"},
+	{"a node that is Synced has lost nothing", "n.State, n.Data, n.Lost, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, nil, \"\", 0", "n.State, n.Data, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, \"\", 0"},
 	{"a decision ends when there is a cluster", "c.Bootstrap = nil // there is a cluster", ""},
 	{"the cluster gets its UUID", "c.UUID = uuid\n", "\n"},
 	{"a cluster is known when all members are", "if c.hasAll(view) {", "if true {"},
