@@ -18,7 +18,8 @@ func TestHistoryAfterTransfer(t *testing.T) {
 	}{
 		"started before the transfer": {
 			map[string]string{generationName: "2\n", memoryName: `{"record":"id","node":"a","writes":7,"starts":3,"next":3}`},
-			Node{State: Joining, Pod: "a-0", Generation: 2}, 2, "id",
+			Node{State: Joining, Pod: "a-0", Generation: 2},
+			2, "id",
 		},
 		"started during the transfer": {nil, Node{State: Joining, Pod: "a-0", Generation: 2}, 2, ""},
 		"the entry of another pod":    {nil, Node{State: Joining, Pod: "a-1", Generation: 2}, 0, ""},
