@@ -230,7 +230,7 @@ func (w *model) each(do func(*modelNode) bool) (could bool) {
 
 // killPod ends all of a node at once. Nothing notes that the server has ended.
 func (n *modelNode) killPod() bool {
-	if n.server == nil && !n.kconfd.alive() {
+	if n.server == nil && !n.kconfd.alive() && !n.monitor.alive() {
 		return false
 	}
 	n.endServer(false)
