@@ -63,7 +63,11 @@ func (s *Start) distrust(ctx context.Context, old *stored, fault string) (decisi
 	d := decision{action: wait, reason: reason}
 	s.say(slog.LevelWarn, reason)
 	own, known := old.Nodes[s.settings.Node]
-	if old.PutBack && old.Generation >= s.local.generation && (!known || own.Waits == cut(reason)) {
+	// A node with rows does not believe the record before the start is in it again: they may be those of
+	// a history that the record does not have. Without rows nothing can be lost, and no monitor corrects
+	// the number if none has read the version in which this node was started.
+	forgot := known && s.local.data != Full && s.local.data != Fresh && own.Starts < s.local.memory.Starts
+	if old.PutBack && old.Generation >= s.local.generation && !forgot && (!known || own.Waits == cut(reason)) {
 		return d, nil
 	}
 	r := old.clone()
@@ -72,7 +76,9 @@ func (s *Start) distrust(ctx context.Context, old *stored, fault string) (decisi
 	}
 	r.Generation = max(r.Generation, s.local.generation)
 	if known {
-		own.Waits = cut(reason)
+		if own.Waits = cut(reason); forgot {
+			own.Starts = s.local.memory.Starts
+		}
 		r.Nodes[s.settings.Node] = own
 	}
 	_, err := s.store.put(ctx, old, r)

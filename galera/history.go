@@ -45,9 +45,10 @@ func (j *Joined) keepHistory() error {
 }
 
 // keepHistory writes beside the data of which history they are, if a full transfer has removed that
-// and the server ended before its monitor wrote it. The entry has it until it is replaced or deleted.
+// and the server ended before its monitor wrote it. The entry has it until it is replaced or deleted. An
+// entry at rest is not the one of the last start.
 func keepHistory(dir disk, l *local, own Node) error {
-	if l.data != Full || l.generation > 0 || own.Generation == 0 {
+	if l.data != Full || l.generation > 0 || own.Generation == 0 || own.State != "" && !own.State.mayRun() {
 		return nil
 	}
 	if err := dir.setGeneration(own.Generation); err != nil {
@@ -55,4 +56,20 @@ func keepHistory(dir disk, l *local, own Node) error {
 	}
 	l.generation = own.Generation
 	return nil
+}
+
+// settled is the record, or what the data directory proves of a later version of it: that there was
+// one, and which generation it had at least. The monitor may never have read that version.
+func (j *Joined) settled(r *Record) *Record {
+	remembers := local{generation: j.generation, memory: j.memory}
+	switch {
+	case r.older(j.settings.Node, remembers) != "":
+		later := newRecord(r.Name)
+		later.ID, later.Writes, later.Generation = j.memory.Record, max(r.Writes, j.memory.Writes)+1, j.generation
+		return r.merged(later)
+	case r.Generation < j.generation: // one that was begun anew
+		r = r.clone()
+		r.Generation, r.Adopted = j.generation, true
+	}
+	return r
 }

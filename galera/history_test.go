@@ -64,15 +64,18 @@ func TestHistoryAfterTransfer(t *testing.T) {
 func TestHistoryOfEntry(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		l    local
-		own  int // generation of the entry
-		want int
+		l     local
+		own   int // generation of the entry
+		want  int
+		state State
 	}{
-		"removed by a transfer": {local{data: Full}, 2, 2},
-		"there":                 {local{data: Full, generation: 1}, 2, 1},
-		"no entry":              {local{data: Full}, 0, 0},
-		"no data":               {local{data: NoData}, 2, 0},
-		"a broken-off transfer": {local{data: Partial}, 2, 0},
+		"removed by a transfer": {local{data: Full}, 2, 2, Joining},
+		"an overruled node":     {local{data: Full}, 2, 2, ""},
+		"an entry at rest":      {local{data: Full}, 2, 0, Stopped},
+		"there":                 {local{data: Full, generation: 1}, 2, 1, Joining},
+		"no entry":              {local{data: Full}, 0, 0, ""},
+		"no data":               {local{data: NoData}, 2, 0, Joining},
+		"a broken-off transfer": {local{data: Partial}, 2, 0, Joining},
 	} {
 		d := dir(t, "", nil)
 		if c.l.generation > 0 {
@@ -80,7 +83,7 @@ func TestHistoryOfEntry(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := keepHistory(d, &c.l, Node{Generation: c.own}); err != nil {
+		if err := keepHistory(d, &c.l, Node{Generation: c.own, State: c.state}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got, err := d.generation(); err != nil || got != c.want || c.l.generation != c.want {
@@ -116,5 +119,39 @@ func TestOverruledHistory(t *testing.T) {
 	}
 	if len(d.record.Overruled) != 1 {
 		t.Errorf("the record itself has changed: %v", d.record.Overruled)
+	}
+}
+
+// A record that was put back before the monitor has read it once is known by what the data directory
+// remembers. The record that the monitor writes has no lower generation.
+func TestFirstReadOfOlderRecord(t *testing.T) {
+	t.Parallel()
+	for name, id := range map[string]string{"put back": "id", "begun anew": "another"} {
+		w := newModel(1)
+		w.calm = true
+		w.record = nodes(map[string]Node{"a": {State: Offered, Data: Fresh}, "b": {State: Offered, Data: NoData}})
+		w.record.ID, w.record.Writes, w.record.Generation = id, 3, 0
+		d := dir(t, oneUUID+":0", map[string]string{
+			"grastate.dat": saved(oneUUID, -1, 0), generationName: "1\n", memoryName: `{"record":"id","node":"a","writes":4,"starts":1,"next":1}`,
+		})
+		j := &Joined{
+			NodeCommand: NodeCommand{Pod: "a-0", Log: slog.New(slog.DiscardHandler)}, dir: d, store: w.node("a"),
+			settings: Settings{Cluster: "test", Node: "a", DataDir: d.path},
+		}
+		j.recall(t.Context())
+		if err := j.note(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		r := w.record
+		if own := r.Nodes["a"]; r.Generation != 1 || own.Generation != 1 || own.State != Synced || !r.Adopted {
+			t.Errorf("%s: got %+v", name, r)
+		}
+		if b := r.Nodes["b"]; id == "id" && !b.State.mayRun() {
+			t.Errorf("%s: another node is taken to be at rest: %+v", name, b)
+		}
+		if err := r.check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -298,16 +298,16 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 // to an older version.
 func (j *Joined) base(old *stored) *Record {
 	switch {
-	case old != nil && old.follows(j.known):
-		return old.Record
-	case old != nil:
-		return old.merged(j.known)
-	case j.known != nil:
-		return j.known.recalled()
+	case old == nil && j.known == nil:
+		r := newRecord(j.settings.Cluster)
+		r.Adopted, r.Since, r.Generation = true, time.Now().UTC(), j.generation
+		return r
+	case old == nil:
+		return j.settled(j.known.recalled())
+	case !old.follows(j.known):
+		return j.settled(old.merged(j.known))
 	}
-	r := newRecord(j.settings.Cluster)
-	r.Adopted, r.Since, r.Generation = true, time.Now().UTC(), j.generation
-	return r
+	return j.settled(old.Record)
 }
 
 // hasNewView says whether members have come or gone since the record was last looked at. What they

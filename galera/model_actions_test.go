@@ -32,9 +32,6 @@ const (
 	themes     = iota
 )
 
-// open are the themes that today's code does not withstand. They are in no game until it does.
-const open = restores
-
 var themeNames = []string{
 	"outages", "partitions", "hangs", "lost volumes", "older volumes", "decisions", "force", "renames", "addresses", "strangers", "early ends",
 	"monitors", "unsound", "leavers", "adopted", "second pods", "restored records", "deleted records", "edited records",
@@ -64,13 +61,15 @@ func themeOf(w *model) (t theme) {
 			t |= 1 << i
 		}
 	}
-	t &^= open
 	const unreachable = outages | partitions | hangs
 	if t.has(twins) { // the other pod has to be seen
 		t &^= unreachable | forcing | renames | addresses | older | adopted
 	}
 	if t&(restores|edits|deletions) != 0 { // what runs against the record has to be seen
 		t &^= unreachable | forcing | leavers | strangers
+	}
+	if t.has(restores) { // without the volumes, nothing remembers the later record
+		t &^= volumes | older | twins
 	}
 	if t.has(adopted) { // a node with an empty volume founds a new cluster, when all others are down
 		t &^= volumes

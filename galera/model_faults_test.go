@@ -198,14 +198,22 @@ func (w *model) second(n *modelNode) bool {
 	return true
 }
 
-// restore puts the record back to an older version, which has no fork less, while no start is on its way.
+// forgets says whether a full transfer has removed what the volume remembers of the record, or may do so
+// before the monitor has read it.
+func (n *modelNode) forgets() bool {
+	return n.server != nil && (!n.server.member || n.server.transfer > 0) || (n.tables || n.partial) && n.memo.Record == ""
+}
+
+// restore puts the record back to an older version, which has no fork less, while no start is on its way
+// and each volume remembers the record.
 func (w *model) restore(arg int) bool {
-	if len(w.past) == 0 || w.record == nil || w.any((*modelNode).underway) {
+	if len(w.past) == 0 || w.record == nil || w.any((*modelNode).underway) || w.any((*modelNode).forgets) {
 		return false
 	}
 	old := w.past[len(w.past)-1-(arg*arg)%len(w.past)]
-	if len(old.Forks) < len(w.record.Forks) {
-		return false
+	runs := slices.ContainsFunc(old.Names(), func(name string) bool { return old.Nodes[name].State.mayRun() })
+	if len(old.Forks) < len(w.record.Forks) || old.Generation < w.record.Generation && runs {
+		return false // see the tests of what is not protected
 	}
 	w.tell("  the record is put back to generation %d, of %d writes", old.Generation, old.Writes)
 	w.store(old)

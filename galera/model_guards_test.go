@@ -12,9 +12,11 @@ func mutations() (all []mutation) {
 	add("decide.go", electionGuards...)
 	add("found.go", foundGuards...)
 	add("start.go", startGuards...)
+	add("confirm.go", [3]string{"rows wait for a record that has their last start", "s.local.data != Full && s.local.data != Fresh && own", "own"})
 	add("confirm.go", [3]string{"a start reads the record once more", "own.Token == d.token && own.State.mayRun() {", "own.Token != \"\" || own.Token == \"\" {"})
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
+	add("history.go", historyGuards...)
 	add("bootstrap.go", [][3]string{
 		{"what cannot be the first is refused", `if fatal := r.unfit(from); fatal != "" {`, `if fatal := r.unfit(from); false && fatal != "" {`},
 		{"objections need force", "if len(told) > 0 && !force {", "if false {"},
@@ -153,6 +155,12 @@ var entryGuards = [][3]string{
 	{"a cluster is known when all members are", "if c.hasAll(view) {", "if true {"},
 	{"one becomes of the history of the others", "max(r.historyOf(generation, n), r.newestIn(view))", "r.historyOf(generation, n)"},
 	{"a Synced server is of its own history", "max(r.historyOf(generation, n), r.newestIn(view))", "r.Generation"},
+}
+
+var historyGuards = [][3]string{
+	{"the first record that a monitor reads may be an older one", `case r.older(j.settings.Node, remembers) != "":`, "case false:"},
+	{"a record has no lower generation than the data", "case r.Generation < j.generation: //", "case false: //"},
+	{"a start keeps the history that the entry has", "l.data != Full || l.generation > 0 ||", "true ||"},
 }
 
 var monitorGuards = [][3]string{

@@ -69,7 +69,7 @@ func (n *modelNode) checkFirst() {
 	missing, all := holds(n.rows, w.acked)
 	switch {
 	case all:
-	case w.rewritten:
+	case w.rewritten, w.restored:
 		w.exempt(oldRecord)
 		w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
 	case n.uuid == "":
@@ -87,7 +87,7 @@ func (w *model) checkAgain(best *modelNode) {
 	missing, all := holds(best.rows, w.acked)
 	switch {
 	case all:
-	case w.rewritten:
+	case w.rewritten, w.restored:
 		w.exempt(oldRecord)
 		w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(best.rows, row) })
 	default:
@@ -222,6 +222,11 @@ func (n *modelNode) isMissing() bool {
 	return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || n.w.entry(n.name).State != Synced)
 }
 
+// distrusts says whether the data of the node remember a later record.
+func (n *modelNode) distrusts() bool {
+	return n.tables && !n.partial && n.w.record.older(n.name, local{generation: n.modelVolume.generation, memory: n.memo}) != ""
+}
+
 // excuse says why the cluster need not be whole.
 func (w *model) excuse() exemption {
 	if w.record == nil {
@@ -249,7 +254,7 @@ func (w *model) excuse() exemption {
 		return foreignData
 	case w.record.Adopted:
 		return adoptedAlone
-	case w.restored && w.record.PutBack:
+	case w.restored && (w.record.PutBack || w.any(func(n *modelNode) bool { return n.isMissing() && n.distrusts() })):
 		return oldRecord
 	case w.rewritten:
 		return refusedByFork

@@ -48,6 +48,37 @@ func TestNotProtected(t *testing.T) {
 				w.bring(c)
 			},
 		},
+		"a record that is put back together with the volumes": {
+			harm: "without row 1",
+			play: func(w *model, a, b, c *modelNode) {
+				w.bring(a, b, c)
+				w.powerCut()
+				w.bring(a, b, c)
+				w.powerCut()
+				w.snapshot()
+				record := w.record
+				w.bring(a, b, c)
+				a.write()
+				w.putBack(w.nodes, 0)
+				w.store(record)
+				w.bring(a, b, c)
+			},
+		},
+		"a record that is put back, and an election by it before a later node has seen it": {
+			harm: "without row 1",
+			play: func(w *model, a, b, c *modelNode) {
+				w.bring(a, b)
+				w.powerCut()
+				w.kconfd(a).round()
+				w.kconfd(b).round()
+				record := w.record
+				w.bring(a)
+				a.write()
+				a.killPod()
+				w.store(record)
+				w.bring(b)
+			},
+		},
 		"an empty node beside data that are older than the record": {
 			harm: "founds anew",
 			play: func(w *model, _, _, c *modelNode) {
