@@ -86,7 +86,7 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 	old, err := j.store.get(ctx)
 	switch {
 	case err != nil:
-	case old == nil || !old.says(j.settings.Node, j.Pod):
+	case old == nil || !old.runsIn(j.settings.Node, j.Pod):
 		err = errNotOurs
 	case !old.follows(j.known):
 		err = errors.New("the record was put back to an older version")
@@ -101,9 +101,6 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 	}
 	h.reached = time.Now()
 	entry := old.Nodes[j.settings.Node]
-	if h.note.ID == "" {
-		h.undo = h.undo || entry.mayBeIsolated()
-	}
 	if h.session != nil && entry.State == Bootstrapping && entry.Token == h.claim {
 		return j.bootstrapServer(ctx, entry)
 	}
@@ -244,10 +241,16 @@ func (j *Joined) release(ctx context.Context) error {
 	return err
 }
 
-// mayBeIsolated says whether an earlier monitor may have isolated the server, and ended.
-func (n Node) mayBeIsolated() bool {
-	return n.State == Bootstrapping || n.NonPrimary != nil && n.NonPrimary.Isolated
+// runsIn says whether by the record the node's server may run in that pod, and has had a primary
+// component: it is Synced, or a monitor has claimed that it bootstraps and may have ended since.
+func (r *Record) runsIn(name, pod string) bool {
+	n := r.Nodes[name]
+	return (n.State == Synced || n.State == Bootstrapping) && n.Pod == pod
 }
+
+// mayBeIsolated says whether an earlier monitor may have isolated the server, and ended. It does that
+// after its note, and before it writes that.
+func (n Node) mayBeIsolated() bool { return n.State == Bootstrapping || n.NonPrimary != nil }
 
 // undoIsolation ends an isolation whose session is gone, unless another session leads.
 func (j *Joined) undoIsolation(ctx context.Context) error {

@@ -8,10 +8,14 @@ import (
 // recall reads what is known at the monitor's start: of the data directory, which a full transfer
 // may empty, and of the record. Where a transfer has begun to empty it, the entry has the generation
 // of this start. An error is that of the first step that needs the file or the record.
+//
+// A server that an earlier monitor may have isolated is to be released, also while the API server is
+// away: only the session that isolated it could make a component of it, and that is gone.
 func (j *Joined) recall(ctx context.Context) {
 	j.generation, _ = j.dir.generation()
 	j.memory, _ = j.dir.memory()
 	old, err := j.store.get(ctx)
+	j.healer.undo = err != nil || old == nil || old.Nodes[j.settings.Node].mayBeIsolated()
 	if err != nil || old == nil {
 		return
 	}

@@ -268,9 +268,6 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	if r.UUID != "" && r.UUID != uuid {
 		return fmt.Errorf("the server is in cluster %s, and the record is that of %s: one of them is wrong", uuid, r.UUID)
 	}
-	if j.healer.note.ID == "" && r.Nodes[j.settings.Node].mayBeIsolated() {
-		j.healer.undo = true
-	}
 	s := stamp{j.settings.Address, j.Pod, token(), time.Now().UTC()}
 	me, view := j.dir.lastView()
 	if r, err = j.syncedIn(r, uuid, me, view, s); err != nil {
