@@ -59,6 +59,12 @@ func (r *Record) decree(from, by string, force bool, at time.Time) (_ *Record, t
 			d.Over[o.node] = r.Nodes[o.node].standing()
 		}
 	}
+	if force {
+		if d.Over == nil {
+			d.Over = map[string]string{}
+		}
+		d.Over[from] = r.Nodes[from].stake()
+	}
 	if len(told) > 0 && !force {
 		return nil, nil, &RefusedError{told, true}
 	}

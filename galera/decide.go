@@ -174,6 +174,9 @@ func (r *Record) faultOf(d *Decree) string {
 	if fatal := r.unfit(d.From); r.Nodes[d.From].State == Offered && fatal != "" {
 		return fatal
 	}
+	if then, noted := d.Over[d.From]; noted && !r.Nodes[d.From].isAsAt(then) {
+		return fmt.Sprintf("%s has or lost something else than at the decision", d.From)
+	}
 	for _, o := range r.objections(d.From) {
 		if o.node == d.From && (d.Force || o.passes) || d.Force && d.Over[o.node] == r.Nodes[o.node].standing() {
 			continue
@@ -210,6 +213,25 @@ func (n Node) standing() string {
 	}
 	return fmt.Sprintf("%s %s", n.Data, n.Position)
 }
+
+// stake is what a forced decision for a node rests on. One that may be running says what it has when
+// it has ended: of it the decision rests on what it has lost.
+func (n Node) stake() string {
+	if n.State.mayRun() {
+		return n.loses()
+	}
+	return n.standing()
+}
+
+func (n Node) loses() string {
+	if n.Lost == nil {
+		return "lost nothing"
+	}
+	return fmt.Sprintf("lost %s %v", n.Lost.Position, n.Lost.Unknown)
+}
+
+// isAsAt says whether the node's stake is what it was.
+func (n Node) isAsAt(then string) bool { return then == n.stake() || then == n.loses() }
 
 // An objection is what speaks against a node as the first: about itself or another.
 type objection struct {

@@ -397,6 +397,38 @@ func TestDecreeVoid(t *testing.T) {
 	}
 }
 
+// A forced decision rests on what its own node has and has lost as well.
+func TestForcedForWhatItHas(t *testing.T) {
+	t.Parallel()
+	others := at(Joining, 9)
+	lost := at(Offered, 0)
+	lost.Data, lost.Position = NoData, Position{}
+	for name, c := range map[string]struct {
+		then, now Node
+		void      bool
+	}{
+		"the same":                        {at(Offered, 9), at(Offered, 9), false},
+		"it starts its wait":              {at(Stopped, 9), at(Offered, 9), false},
+		"a later position":                {at(Offered, 9), at(Offered, 10), true},
+		"put back to an older state":      {at(Offered, 9), at(Offered, 9).lost(9, false), true},
+		"had lost something before":       {at(Offered, 9).lost(12, false), at(Offered, 9).lost(12, false), false},
+		"it ran, and says what it has":    {at(Synced, 0), at(Offered, 9), false},
+		"it ran, and is put back":         {at(Synced, 9), at(Offered, 5).lost(9, true), true},
+		"it ran, and had lost before":     {at(Joining, 9).lost(12, true), at(Offered, 9).lost(12, true), false},
+		"it ran, and has lost its volume": {at(Synced, 9), lost.lost(9, true), true},
+	} {
+		r, _, err := nodes(map[string]Node{"a": c.then, "b": others}).decree("a", "test", true, time.Time{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		r.Nodes["a"] = c.now
+		if fault := r.faultOf(r.Bootstrap); fault != "" != c.void {
+			t.Errorf("%s: got %q, want it void: %v", name, fault, c.void)
+		}
+	}
+}
+
 // Who was overruled, and is then made the first by force, begins where the histories parted:
 // what the others have from there on is left behind.
 func TestForkAtBranch(t *testing.T) {

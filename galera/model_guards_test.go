@@ -48,6 +48,7 @@ var decideGuards = [][3]string{
 	{"the lowest fork counts", "seqno, diverged = min(seqno, f.Seqno), true", "seqno, diverged = seqno, true"},
 	{"a decision is void when an overruled node has moved", "d.Force && d.Over[o.node] == r.Nodes[o.node].standing()", "d.Force"},
 	{"a decision is void when its node has no data by now", `r.Nodes[d.From].State == Offered && fatal != ""`, `false && fatal != ""`},
+	{"a decision is void when its own node has lost something", "noted && !r.Nodes[d.From].isAsAt(then) {", "false && noted && then != \"\" {"},
 	{"a new first node begins a generation", "r.Generation++\n", "\n"},
 	{"the first node is of the new generation", "own.Generation, own.Lost, own.Member = r.Generation, nil, \"\"", "own.Lost, own.Member = nil, \"\""},
 	{"a sign of life is any write", `return "write " + n.Token`, `return "write"`},

@@ -164,8 +164,8 @@ type Decree struct {
 	By    string    `json:"by,omitempty"`
 	At    time.Time `json:"at,omitzero"`
 
-	// Over are the nodes against which it was forced, with what was known of them. It is
-	// void when that has changed: somebody thought to be gone is not.
+	// Over are the nodes against which it was forced, with what was known of them, and From. It is
+	// void when that has changed: somebody thought to be gone is not, or From has lost its volume.
 	Over map[string]string `json:"over,omitempty"`
 }
 
