@@ -42,6 +42,9 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	}
 	if known {
 		n.Lost = r.lossesOf(name, l)
+		if l.data == NoData && old.neverStarted(s.pod) {
+			n.Lost = old.Lost
+		}
 	}
 	c := r.with(name, n, s)
 	if !known && (l.data == Full || l.data == Fresh) && r.UUID == "" {
@@ -79,6 +82,13 @@ func (r *Record) lossesOf(name string, l local) *Lost {
 		return old.loss(false)
 	}
 	return old.losses(l)
+}
+
+// neverStarted says whether an entry is one without data that a monitor has made one that may be
+// running, and whose volume is that of the pod. If the pod had been started since, the volume would not
+// be empty: see [Start.beforeTransfer].
+func (n Node) neverStarted(pod string) bool {
+	return n.Data == NoData && n.Starts == 0 && n.Pod != "" && n.Pod == pod
 }
 
 // loss is the loss of all that the node had by its entry, beside what it had lost before.

@@ -145,6 +145,7 @@ var entryGuards = [][3]string{
 	{"fewer rows are lost ones", "n.Data == Full && l.position.Seqno >= n.Seqno,", "n.Data == Full,"},
 	{"a new volume lost what a running server had", "case n.State.mayRun():\n\t\treturn n.loss(true)", "case false:\n\t\treturn n.Lost"},
 	{"a new volume lost what a stopped server had", "return n.loss(false)", "return n.Lost"},
+	{"an empty volume whose offer was corrected has lost nothing", "if l.data == NoData && old.neverStarted(s.pod) {", "if false {"},
 	{"losses add up", "case all.UUID == \"\", all.UUID == before.UUID && all.Seqno < before.Seqno:", "case false:"},
 	{"an older volume has lost what a running server had", "if old.State.mayRun() {\n\t\t\treturn old.loss(true)", "if false {\n\t\t\treturn old.loss(true)"},
 	{"an older volume has lost what a stopped server had", "if old.Data == Full && !has {", "if false {"},

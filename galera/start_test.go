@@ -232,9 +232,41 @@ func TestDataAreKeptUntilWritten(t *testing.T) {
 	}
 }
 
-// A monitor that corrects the record makes of an offer a node that may be running. The start that has made
-// the offer knows better: its node has lost nothing.
+// A monitor that corrects the record makes of an offer a node that may be running. If that never had data
+// and its pod is the same, a new process on the empty volume says that nothing is lost.
 func TestOfferThatWasCorrected(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(a *modelNode, own *Node)
+		lost   bool
+	}{
+		"the same pod":          {func(*modelNode, *Node) {}, false},
+		"another pod":           {func(a *modelNode, _ *Node) { a.pod++ }, true},
+		"it was started before": {func(_ *modelNode, own *Node) { own.Starts = 1 }, true},
+		"it had data":           {func(_ *modelNode, own *Node) { own.Data, own.Position = Full, Position{oneUUID, 5} }, true},
+	} {
+		w := newModel(1)
+		w.record = nodes(map[string]Node{"b": at(Synced, 9)})
+		a := w.node("a")
+		for i := range 2 { // processes
+			a.prepare()
+			if _, _, _, err := a.start.round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			own := w.record.Nodes["a"]
+			if lost := own.Lost != nil; own.State != Offered || lost != (c.lost && i > 0) {
+				t.Errorf("%s: offer %d: got %+v", name, i+1, own)
+			}
+			own.State = Joining
+			c.change(a, &own)
+			w.record = w.record.clone()
+			w.record.Nodes["a"] = own
+		}
+	}
+}
+
+// The process that has made the offer says so as well.
+func TestOwnOfferThatWasCorrected(t *testing.T) {
 	t.Parallel()
 	w := newModel(1)
 	w.record = nodes(map[string]Node{"b": at(Synced, 9)})
