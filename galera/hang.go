@@ -177,8 +177,8 @@ func (e *inspection) look(ctx context.Context) (hang, error) {
 			return hang{}, err
 		}
 		p, err := readProgress(e.seen.Process.PID)
-		if err != nil {
-			return hang{}, nil // it has ended
+		if err != nil || p.unknown {
+			return hang{}, nil // it has ended, or only a login can tell
 		}
 		e.seen = e.seen.see(p, now)
 		h := e.judge(p, now)

@@ -407,21 +407,22 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 }
 
 // serversIn are the processes of a server that has the data directory: its working
-// directory is there.
+// directory is that very one. One of the same path, in another container that shares the
+// process namespace, is another's.
 func serversIn(dir string) (pids []int, err error) {
-	resolved, err := filepath.EvalSymlinks(dir)
+	own, err := os.Stat(dir)
 	if err != nil {
 		return nil, err
 	}
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")
 	for _, link := range links {
-		cwd, err := os.Readlink(link)
-		if err != nil || cwd != resolved {
-			continue // it is another's, or has ended
-		}
 		comm, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "comm"))
 		if name := strings.TrimSpace(string(comm)); name != "mariadbd" && name != "mysqld" {
 			continue
+		}
+		cwd, err := os.Stat(link)
+		if err != nil || !os.SameFile(cwd, own) {
+			continue // it is another's, or has ended
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link))) // a number, see the pattern
 		pids = append(pids, pid)

@@ -18,6 +18,7 @@ import (
 // that wake up each second, whatever else it does.
 type progress struct {
 	counts  string         // of all threads, as a hash; equal ones mean that no thread ran in between
+	unknown bool           // no thread has a count, as under gVisor
 	stopped bool           // all threads, by a signal or a debugger
 	blocked map[int]uint64 // threads in an uninterruptible wait, as for a disk, and their counts
 }
@@ -35,27 +36,38 @@ func readProgress(pid int) (progress, error) {
 		return progress{}, err
 	}
 	slices.Sort(names)
-	p := progress{stopped: true, blocked: map[int]uint64{}}
+	return progressIn(tasks, names), nil
+}
+
+// progressIn reads the counts of the threads in /proc/PID/task.
+func progressIn(tasks string, names []string) progress {
+	p := progress{unknown: true, blocked: map[int]uint64{}}
+	running := 0
 	hash := fnv.New64a()
 	for _, name := range names {
 		status, err := os.ReadFile(filepath.Join(tasks, name, "status"))
 		if err != nil {
 			continue // it has ended, which is progress
 		}
-		state, count := parseThread(status)
+		state, count, counted := parseThread(status)
 		fmt.Fprintln(hash, name, count)
-		p.stopped = p.stopped && (state == "T" || state == "t")
+		p.unknown = p.unknown && !counted
+		if state != "T" && state != "t" {
+			running++
+		}
 		if state == "D" {
 			id, _ := strconv.Atoi(name) // a number, see proc(5)
 			p.blocked[id] = count
 		}
 	}
+	p.stopped = running == 0
 	p.counts = strconv.FormatUint(hash.Sum64(), 16)
-	return p, nil
+	return p
 }
 
-// parseThread reads the state and the number of context switches in /proc/PID/task/TID/status.
-func parseThread(status []byte) (state string, switches uint64) {
+// parseThread reads the state and the number of context switches in /proc/PID/task/TID/status, and
+// whether that is there.
+func parseThread(status []byte) (state string, switches uint64, counted bool) {
 	for line := range strings.Lines(string(status)) {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
@@ -65,9 +77,10 @@ func parseThread(status []byte) (state string, switches uint64) {
 		case "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches":
 			n, _ := strconv.ParseUint(value, 10, 64) // a number, see proc(5)
 			switches += n
+			counted = true
 		}
 	}
-	return state, switches
+	return state, switches, counted
 }
 
 // sinceBoot is the time on the machine's clock that nobody sets. It stands still while the machine

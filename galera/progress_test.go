@@ -1,6 +1,8 @@
 package galera
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -51,11 +53,33 @@ func TestSighting(t *testing.T) {
 // The kernel's text of a thread.
 func TestParseThread(t *testing.T) {
 	t.Parallel()
-	state, switches := parseThread([]byte("Name:\tmariadbd\nState:\tD (disk sleep)\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"))
-	if state != "D" || switches != 15 {
+	state, switches, counted := parseThread([]byte("Name:\tmariadbd\nState:\tD (disk sleep)\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n"))
+	if state != "D" || switches != 15 || !counted {
 		t.Errorf("got %q, %d, want D, 15", state, switches)
 	}
-	if state, switches := parseThread([]byte("State:\n\x00")); state != "" || switches != 0 {
+	if state, switches, counted := parseThread([]byte("State:\n\x00")); state != "" || switches != 0 || counted {
 		t.Errorf("got %q, %d, want nothing", state, switches)
+	}
+}
+
+// Without counts, as under gVisor, nothing is known: neither that the server hangs, nor that it is stopped.
+func TestProgressWithoutCounts(t *testing.T) {
+	t.Parallel()
+	if p := progressIn("/nonexistent", []string{"1"}); !p.unknown {
+		t.Errorf("no thread can be read: got %+v", p)
+	}
+	tasks := t.TempDir()
+	for _, thread := range []string{"7", "8"} {
+		if err := os.Mkdir(filepath.Join(tasks, thread), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, filepath.Join(tasks, "7/status"), "Name:\tmariadbd\nState:\tS (sleeping)\nMems_allowed_list:\t0\n")
+	if p := progressIn(tasks, []string{"7"}); !p.unknown || p.stopped {
+		t.Errorf("no counts: got %+v", p)
+	}
+	writeFile(t, filepath.Join(tasks, "8/status"), "State:\tT (stopped)\nvoluntary_ctxt_switches:\t1\n")
+	if p := progressIn(tasks, []string{"8"}); p.unknown || !p.stopped {
+		t.Errorf("stopped: got %+v", p)
 	}
 }

@@ -52,7 +52,7 @@ func checkValue(decoder *json.Decoder, path string, known bool) error {
 }
 
 // fieldNames are those of a record, by their names in small letters.
-var fieldNames = namesOf(reflect.TypeFor[General](), reflect.TypeFor[Node](), reflect.TypeFor[Decree](), reflect.TypeFor[Fork](), reflect.TypeFor[Lost](), reflect.TypeFor[View]())
+var fieldNames = namesOf(reflect.TypeFor[General](), reflect.TypeFor[Node](), reflect.TypeFor[Decree](), reflect.TypeFor[Fork](), reflect.TypeFor[Lost](), reflect.TypeFor[View](), reflect.TypeFor[NonPrimary]())
 
 func namesOf(types ...reflect.Type) map[string]string {
 	names := map[string]string{}

@@ -10,6 +10,13 @@ import (
 func TestEditedRecord(t *testing.T) {
 	t.Parallel()
 	const general, node = `{"version":1,"name":"c","generation":3}`, `{"state":"offered","data":"none","seqno":0}`
+	text, err := encode(lostNode("a", 5, 3, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noted := func(field string) string {
+		return strings.Replace(text, `"nonPrimary":{`, `"nonPrimary":{`+field+",", 1)
+	}
 	for name, c := range map[string]struct {
 		cluster, node string
 		want          []string
@@ -42,6 +49,9 @@ func TestEditedRecord(t *testing.T) {
 		"data without a UUID":           {general, `{"state":"stopped","data":"full","seqno":5}`, []string{`field "uuid"`}},
 		"negative starts":               {general, `{"state":"stopped","data":"none","starts":-1}`, []string{`field "starts"`}},
 		"a lost seqno twice":            {general, `{"state":"stopped","data":"none","lost":{"seqno":9,"seqno":1}}`, []string{`field "lost.seqno"`, "twice"}},
+		"an agreement in other letters": {general, noted(`"Agrees":"x"`), []string{`field "nonPrimary.Agrees"`, `spelled "agrees"`}},
+		"an isolation in other letters": {general, noted(`"ISOLATED":true`), []string{`field "nonPrimary.ISOLATED"`, `spelled "isolated"`}},
+		"an agreement":                  {general, noted(`"agrees":"x"`), nil},
 		"two values":                    {general, node + node, []string{`key "node.a"`}},
 	} {
 		_, err := parseRecord(map[string]string{"cluster": c.cluster, "node.a": c.node})
