@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 const (
@@ -396,6 +399,9 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if err != nil {
 		return err
 	}
+	if len(pids) == 0 {
+		return fmt.Errorf("the server %s, and is not killed: no process of it is in sight, which runs in %q", fault, j.settings.DataDir)
+	}
 	j.Log.Warn("the server "+fault+", and is started anew by the record", "for", time.Since(j.lonely).Round(time.Second), "pids", pids)
 	for _, pid := range pids {
 		if err := j.dir.kill(pid); err != nil {
@@ -420,7 +426,7 @@ func serversIn(dir string) (pids []int, err error) {
 		if name := strings.TrimSpace(string(comm)); name != "mariadbd" && name != "mysqld" {
 			continue
 		}
-		cwd, err := os.Stat(link)
+		cwd, err := workingDir(filepath.Dir(link))
 		if err != nil || !os.SameFile(cwd, own) {
 			continue // it is another's, or has ended
 		}
@@ -428,4 +434,23 @@ func serversIn(dir string) (pids []int, err error) {
 		pids = append(pids, pid)
 	}
 	return pids, err
+}
+
+// workingDir is that of the process with this directory in /proc. Root without CAP_SYS_PTRACE, as in
+// most containers, may see it with the rights of the process's user only.
+func workingDir(process string) (dir fs.FileInfo, err error) {
+	link := filepath.Join(process, "cwd")
+	if dir, err = os.Stat(link); !errors.Is(err, fs.ErrPermission) || os.Geteuid() != 0 {
+		return dir, err
+	}
+	info, err := os.Stat(process)
+	if err != nil {
+		return nil, err
+	}
+	owner := info.Sys().(*syscall.Stat_t) // which Linux gives for all files
+	err = safefs.As(int(owner.Uid), int(owner.Gid), func() error {
+		dir, err = os.Stat(link)
+		return err
+	})
+	return dir, err
 }

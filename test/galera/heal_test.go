@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -295,5 +296,45 @@ func TestMajorityCrashed(t *testing.T) {
 			t.FailNow()
 		}
 	}
+	atOnce(s.members, func(m *member) { m.stop(t) })
+}
+
+// A server that was isolated to restore the majority is released when its monitor is killed and the API
+// server is away, so that Galera brings back the last primary component by itself.
+func TestIsolationWithoutMonitor(t *testing.T) {
+	t.Parallel()
+	c := galera.New(t)
+	c.DefaultTimers = true
+	s := newSceneOf(t, c, 3, "60s")
+	s.form()
+	all := nodes(s.members)
+	c.Part(t, all[:1], all[1:2], all[2:])
+	var leader *member
+	galera.Await(t, "a server is isolated", func() bool {
+		for _, m := range s.members {
+			if n := s.entry(m).NonPrimary; n != nil && n.Isolated {
+				leader = m
+			}
+		}
+		return leader != nil
+	})
+	for _, m := range s.members {
+		m.door.Shut()
+	}
+	w := s.watch()
+	if err := syscall.Kill(leader.Find(t, "kconfd galera joined").PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.Part(t, all)
+	whole := time.Now()
+	galera.Await(t, "rows are written", func() bool { return !w.firstWrite(whole).IsZero() })
+	t.Logf("first row after %v", w.firstWrite(whole).Sub(whole).Round(10*time.Millisecond))
+	galera.WantHealthy(t, all...)
+	for _, m := range s.members {
+		m.door.Open(t)
+	}
+	s.awaitAll()
+	w.end()
+	s.judge()
 	atOnce(s.members, func(m *member) { m.stop(t) })
 }
