@@ -98,7 +98,7 @@ func foreign(s situation) (decision, bool) {
 		return decision{action: refuse, reason: fmt.Sprintf(
 			"the data directory is that of the cluster %s, and the record is that of %s: neither joining nor founding is right",
 			own.UUID, s.record.UUID)}, true
-	case behind(s.record.Elections, own) && !behind(s.record.Forks, own) && !s.forced():
+	case s.record.isPassedOver(own) && !s.forced():
 		return decision{action: refuse, reason: fmt.Sprintf(
 			"the data go on to %d, and the cluster was begun anew before that without them, by an old record or past kconfd: "+
 				"nobody else has what is here; save it, and empty the data directory", own.Seqno)}, true
@@ -290,6 +290,8 @@ func (r *Record) objections(from string) []objection {
 			add(name, "%s", r.running(name))
 		case n.Lost != nil && (diverged || own.Data != Full || !n.Lost.within(own.Position)):
 			add(name, "%s", r.losing(name))
+		case r.isPassedOver(n):
+			add(name, "%s has rows up to %d, and an election before that did not know of them", name, n.Seqno)
 		case counts && (own.Data != Full || n.UUID != own.UUID):
 			add(name, "%s has other data: %s", name, n.Position)
 		case counts && diverged:
@@ -326,6 +328,12 @@ func (r *Record) branch(n Node) (seqno int64, diverged bool) {
 // behind says whether a node has, from before one of the forks, what is behind it.
 func behind(forks []Fork, n Node) bool {
 	return slices.ContainsFunc(forks, func(f Fork) bool { return n.Generation < f.Generation && n.Seqno > f.Seqno })
+}
+
+// isPassedOver says whether a node has rows that an election by a wrong record did not know of, and
+// that no operator has given up. Acknowledged ones may be among them.
+func (r *Record) isPassedOver(n Node) bool {
+	return n.Data == Full && !n.State.mayRun() && behind(r.Elections, n) && !behind(r.Forks, n)
 }
 
 // within says whether the data that were lost are known to be in a position's.
@@ -429,6 +437,9 @@ func elected(s situation) (decision, bool) {
 	for _, name := range r.Names() {
 		n := r.Nodes[name]
 		switch {
+		case r.isPassedOver(n):
+			return waits("%s has rows up to %d, and an election before that did not know of them: the record was wrong; "+
+				"decide with kconfd galera bootstrap -from NODE -force", name, n.Seqno)
 		case r.counts(n) && n.UUID != best.UUID:
 			return waits("the data are of two clusters: %s; decide with kconfd galera bootstrap -from NODE", r.uuids())
 		case n.Lost != nil && !n.Lost.within(best):

@@ -234,7 +234,7 @@ func TestDecide(t *testing.T) {
 
 		"one has what an election by an old record did not know of": {
 			record: nodes(map[string]Node{"a": {State: Offered, Data: Full, Position: Position{oneUUID, 8}, Generation: 2}, "b": at(Offered, 20)}).
-				but(func(r *Record) { r.Generation, r.Elections = 2, []Fork{{2, 7}} }), want: bootstrap,
+				but(func(r *Record) { r.Generation, r.Elections = 2, []Fork{{2, 7}} }), want: wait, reason: "did not know of them",
 		},
 
 		// decrees

@@ -62,7 +62,7 @@ func TestInspect(t *testing.T) {
 		"a power cut after the founding":     {oneUUID + ":1", map[string]string{"mysql/": "", generationName: "1"}, local{data: Full, position: Position{oneUUID, 1}, generation: 1}},
 		"a clean stop":                       {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, 9, 1), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}, safe: true}},
 		"a crash right after founding":       {noUUID + ":-1", map[string]string{"grastate.dat": saved(oneUUID, -1, 1), "mysql/": ""}, local{data: Partial, position: Position{"", -1}, safe: true}},
-		"a crash":                            {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0), "mysql/": "", "gvwstate.dat": view}, local{data: Full, position: Position{oneUUID, 9}, view: 2}},
+		"a crash":                            {oneUUID + ":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0), "mysql/": "", "gvwstate.dat": view}, local{data: Full, position: Position{oneUUID, 9}, view: 2, me: "1"}},
 		"tables behind the file":             {oneUUID + ":7", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
 		"tables of another cluster":          {otherUUID + ":20", map[string]string{"grastate.dat": saved(oneUUID, 9, 0), "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},
 		"a file that a power cut erased":     {oneUUID + ":9", map[string]string{"grastate.dat": "", "mysql/": ""}, local{data: Full, position: Position{oneUUID, 9}}},

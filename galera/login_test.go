@@ -95,12 +95,12 @@ func TestLoginRefused(t *testing.T) {
 	v := newVolume(t)
 	v.run()
 	v.serve()
-	for name, statement := range map[string]string{
-		"a password": "ALTER USER mysql@localhost IDENTIFIED BY 'secret'",
-		"none":       "DROP USER mysql@localhost",
+	for _, test := range []struct{ name, statement string }{
+		{"a password", "ALTER USER mysql@localhost IDENTIFIED BY 'secret'"},
+		{"none", "DROP USER mysql@localhost"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if got := v.ask(0, "root", "root's", statement); got != "" {
+		t.Run(test.name, func(t *testing.T) {
+			if got := v.ask(0, "root", "root's", test.statement); got != "" {
 				t.Fatal(got)
 			}
 			settings, err := ReadSettings(v.config())

@@ -34,7 +34,7 @@ var unfound = map[string]string{}
 
 var decideGuards = [][3]string{
 	{"data of another cluster are refused", "case own.UUID != s.record.UUID:", "case false:"},
-	{"data behind an election are refused", "case behind(s.record.Elections, own) && !behind(s.record.Forks, own) && !s.forced():", "case false:"},
+	{"data behind an election are refused", "case s.record.isPassedOver(own) && !s.forced():", "case false:"},
 	{"but for a forced decision", "&& !s.forced():", ":"},
 	{"a decision is void while a server listens", "if d.From == s.self && len(s.anyone) > 0 {", "if false {"},
 	{"a decision is void when things have changed", `if fault := s.record.faultOf(d); fault != "" {`, `if fault := s.record.faultOf(d); false && fault != "" {`},
@@ -91,6 +91,7 @@ var electionGuards = [][3]string{
 	{"no election by a record that was put back", "case r.PutBack:\n\t\treturn waits", "case false:\n\t\treturn waits"},
 	{"no election in a cluster older than its record", "case r.Adopted:", "case false:"},
 	{"no election beside an unknown server", "case len(s.listening) > 0:\n\t\treturn waits", "case false:\n\t\treturn waits"},
+	{"no election without rows that another one passed over", "case r.isPassedOver(n):\n\t\t\treturn", "case false:\n\t\t\treturn"},
 	{"no election between two clusters", "case r.counts(n) && n.UUID != best.UUID:", "case false:"},
 	{"no election when data were lost", "case n.Lost != nil && !n.Lost.within(best):", "case false:"},
 	{"the one with most is elected", "case !r.counts(own) || own.Position != best:", "case false:"},

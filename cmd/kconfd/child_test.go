@@ -549,6 +549,7 @@ func TestRestartPolicies(t *testing.T) {
 		d := newDir(t, map[string]string{"conf/conf.d/keep": "", "child": "echo >>$DIR/starts; date +%s%N >>$DIR/times"})
 		k := start(t, plain(d, append([]string{"-restart", "always", "-restart-wait", "200ms:10s"}, d.recorder()...)...)...)
 		d.awaitLines("times", 4)
+		k.awaitLog(`(?s)(child is started again.*){4}`) // the fourth has ended
 		times := strings.Fields(d.read("times"))
 		first, _ := strconv.ParseInt(times[0], 10, 64)
 		fourth, _ := strconv.ParseInt(times[3], 10, 64)
