@@ -90,7 +90,7 @@ func (s Settings) examine(ctx context.Context, login bool) (hang, string, error)
 // open finds the server, and what was seen of it.
 func (e *inspection) open() error {
 	content, err := readIn(e.path(), e.settings.File, maxStateFile)
-	if err == nil {
+	if err == nil && e.isOurs() {
 		_ = json.Unmarshal(content, &e.seen) // a damaged file is one of another server
 	}
 	boot := bootID()
@@ -104,6 +104,17 @@ func (e *inspection) open() error {
 		e.kept = e.save()
 	}
 	return nil
+}
+
+// isOurs says whether a probe has made the file. Where others may write beside the socket, as in /tmp,
+// one that another user has left there could name any process.
+func (e *inspection) isOurs() bool {
+	var file unix.Stat_t
+	a, err := accountIn(filepath.Dir(e.path()), e.settings.File)
+	if err != nil || unix.Lstat(e.path(), &file) != nil {
+		return false
+	}
+	return int(file.Uid) == cmp.Or(a.uid, os.Geteuid())
 }
 
 // noServer is that of a data directory without a server in sight, and without a socket.
