@@ -41,7 +41,7 @@ fuzz: ## each fuzz test for a minute; FUZZTIME=… for more
 	@tools/fuzz $(FUZZTIME)
 
 model: ## many games of the model of a Galera cluster; GAMES=… SEED=… for others
-	go test -count=1 -timeout 12h -v -run '^TestModel$$' ./galera -model.games=$(or $(GAMES),20000) -model.seed=$(or $(SEED),0)
+	go test -count=1 -timeout 12h -v -run '^TestModel(Majority)?$$' ./galera -model.games=$(or $(GAMES),20000) -model.seed=$(or $(SEED),0)
 
 model-mutations: ## games of the model without each guard of the code: an hour; MUTATION=regexp for some
 	go test -count=1 -timeout 6h -run '^TestMutations$$' ./galera -model.mutations -model.mutation='$(MUTATION)'
