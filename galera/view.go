@@ -25,7 +25,7 @@ func (n *viewNote) due(dir liveDir) bool {
 
 // noteView writes the server's view into the node's entry. Each membership change costs one write
 // for each node. The entry must say that the node is Synced, in this pod: everything else is for
-// recheck, which looks whether the server still runs.
+// recheck, which looks whether the server still runs and then puts the record right.
 //
 // The write has a token of its own. It is a sign of life, which voids a decision that was forced
 // against this node.
@@ -36,7 +36,10 @@ func (j *Joined) noteView(ctx context.Context) error {
 		case err == nil:
 			j.views.tried = time.Time{}
 			return nil
-		case errors.Is(err, errNotOurs), transient(err) && !outdated(err):
+		case errors.Is(err, errNotOurs):
+			j.views.tried = time.Now()
+			return j.recheck(ctx)
+		case transient(err) && !outdated(err):
 			j.views.tried = time.Now()
 			return nil
 		case !outdated(err):
