@@ -137,12 +137,10 @@ func (w *model) regroup() {
 		}
 	}
 	if rest = slices.DeleteFunc(rest, func(n *modelNode) bool { return n.server == nil }); len(rest) > 0 {
-		if w.seed&majorityGame != 0 {
-			// A row that only a node has on its disk which was cut off is lost when the others go on
-			// without it, and all crash before it is on theirs: that is not what these games are about.
-			for _, n := range rest {
-				n.flush()
-			}
+		// The survivors have received what the lost members acknowledged, and write it to their disks before
+		// they go on. That they all crash before that is a fault of its own: see TestNotProtected.
+		for _, n := range rest {
+			n.flush()
 		}
 		w.form(rest)
 	}

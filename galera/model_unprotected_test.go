@@ -106,6 +106,18 @@ func TestNotProtected(t *testing.T) {
 				w.bring(a, b, c)
 			},
 		},
+		"a row that only a lost member has on its disk, when the others crash as they go on without it": {
+			harm: "a view comes back with 0 rows and without row 1",
+			play: func(w *model, a, b, c *modelNode) {
+				w.bring(a, b, c)
+				c.write()
+				a.server.pending, b.server.pending = nil, nil // received, and not yet on their disks
+				c.killPod()
+				w.powerCut()
+				a.away, b.away = true, true // otherwise they wait for c, by the record
+				w.bring(a, b)
+			},
+		},
 		"an overruled node that returns while the API server is away": {
 			harm: "a joins b by number, and has other rows",
 			play: func(w *model, a, b, c *modelNode) {
