@@ -205,7 +205,7 @@ func (s *scene) judge() {
 // whileWriting writes to all nodes in turn until do has returned.
 func (s *scene) whileWriting(do func()) {
 	s.Helper()
-	done := make(chan struct{})
+	done, begun := make(chan struct{}), make(chan struct{})
 	before := len(s.written)
 	var writer sync.WaitGroup
 	writer.Go(func() { // until done is closed
@@ -215,6 +215,9 @@ func (s *scene) whileWriting(do func()) {
 			_, err := s.members[i%len(s.members)].Query(fmt.Sprintf("INSERT INTO test.t (text) VALUES ('%s')", text))
 			if err == nil {
 				s.written = append(s.written, text)
+				if len(s.written) == before+len(s.members) {
+					close(begun)
+				}
 			}
 			select {
 			case <-done:
@@ -230,7 +233,10 @@ func (s *scene) whileWriting(do func()) {
 			s.Error("nothing was written")
 		}
 	}()
-	time.Sleep(200 * time.Millisecond) // for some rows
+	select {
+	case <-begun:
+	case <-time.After(grace):
+	}
 	do()
 }
 
@@ -600,7 +606,7 @@ func TestOutages(t *testing.T) {
 			s.whileWriting(func() { c.kill(t) })
 			s.stopInRecord()
 			s.start(c)
-			c.process.AwaitLog(t, "and by the record none runs there")
+			c.process.AwaitLog(t, "and by the record none runs there|the record was put back|listening: ") // the monitors of a and b are at work
 		}},
 		{"all crash once more", func() {
 			s.whileWriting(func() { atOnce(s.members, func(m *member) { m.kill(t) }) })

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -260,7 +261,9 @@ func TestProbeWithoutAccount(t *testing.T) {
 		want(t, "afterwards", probe(t, n, "ready"), "ready: SYNCED: Operational")
 		want(t, "afterwards", probe(t, n, "alive"), "alive: SYNCED: Operational")
 	}
-	if got := strings.TrimPrefix(p.Log(), before); strings.Count(got, "\n") != 1 || !strings.Contains(got, "Access denied for user 'mysql'@'localhost'") {
+	// On a busy machine, Galera says that its timers are late.
+	late := regexp.MustCompile(`(?m)^.*WSREP: last inactive check.*\n`)
+	if got := late.ReplaceAllString(strings.TrimPrefix(p.Log(), before), ""); strings.Count(got, "\n") != 1 || !strings.Contains(got, "Access denied for user 'mysql'@'localhost'") {
 		t.Errorf("the log has more:\n%s", got)
 	}
 	since := time.Now()
