@@ -2,6 +2,7 @@ package galera
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -254,6 +255,8 @@ func (w *model) excuse() exemption {
 		return foreignData
 	case w.record.Adopted:
 		return adoptedAlone
+	case w.restored && slices.ContainsFunc(slices.Collect(maps.Values(w.record.Nodes)), w.record.isPassedOver):
+		return oldRecord
 	case w.restored && (w.record.PutBack || w.any(func(n *modelNode) bool { return n.isMissing() && n.distrusts() })):
 		return oldRecord
 	case w.rewritten:
