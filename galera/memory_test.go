@@ -57,7 +57,7 @@ func TestLossesOfVolume(t *testing.T) {
 		now    local
 		want   *Lost
 	}{
-		"its own, after a crash": {at(Synced, 7), 5, full(9, of(5, 5)), nil},
+		"its own, after a crash while it was noted as Synced":        {at(Synced, 7), 5, full(9, of(5, 5)), nil},
 		"its own, after a crash right before the record was written": {at(Stopped, 7), 5, full(7, of(5, 6)), nil},
 		"its own, after a crash right after the record was written":  {at(Joining, 7), 6, full(7, of(5, 6)), nil},
 		"its own, after a write that was carried out later":          {at(Joining, 7), 6, full(7, of(4, 7)), nil},

@@ -239,7 +239,7 @@ func runGaleraStopped(ctx context.Context, args []string, s streams) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	stopped := galera.StoppedCommand{NodeCommand: c.node(s)}
-	if os.Getenv("KCONFD_STOP_TURN") != "" { // else nobody waits for this node's end
+	if os.Getenv("KCONFD_STOP_TURN") != "" { // without a turn, no other node waits for this one
 		stopped.ViewTimeout = c.viewTimeout
 	}
 	return exitBySignal(ctx, stopped.Run(ctx))

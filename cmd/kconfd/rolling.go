@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
 
 	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/reload"
@@ -204,15 +205,7 @@ func (t *turnstile) fail(ctx context.Context, reason string) error {
 // groups of this kconfd share a Lease, their names tell them apart.
 func (e *engine) newTurnstile(g *group, shared bool) (*turnstile, error) {
 	c := g.rolling
-	config, namespace, err := e.flags.cluster.Config()
-	if err != nil {
-		return nil, err
-	}
-	client, err := gate.NewClient(config)
-	if err != nil {
-		return nil, err
-	}
-	member, err := identity()
+	client, namespace, member, err := e.gateClient()
 	if err != nil {
 		return nil, err
 	}
@@ -227,6 +220,19 @@ func (e *engine) newTurnstile(g *group, shared bool) (*turnstile, error) {
 		gate: gate.New(client, options), stopped: true,
 		key: strings.Join([]string{options.Namespace, options.Name, options.Identity}, " "),
 	}, nil
+}
+
+// gateClient returns a client for Leases, kconfd's own namespace, and the identity of this replica.
+func (e *engine) gateClient() (client rest.Interface, namespace, member string, err error) {
+	config, namespace, err := e.flags.cluster.Config()
+	if err != nil {
+		return nil, "", "", err
+	}
+	if client, err = gate.NewClient(config); err != nil {
+		return nil, "", "", err
+	}
+	member, err = identity()
+	return client, namespace, member, err
 }
 
 // follow is the turnstile of a group that comes after another: the old one, if

@@ -75,7 +75,7 @@ func (e *engine) stopTurn(c *processConfig, before *stopTurn) (*stopTurn, error)
 		e.log.Warn("stopping without a turn: there is no Lease in -manifests", "lease", c.turn.lease)
 		return nil, nil
 	}
-	config, own, err := e.flags.cluster.Config()
+	client, own, member, err := e.gateClient()
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +89,6 @@ func (e *engine) stopTurn(c *processConfig, before *stopTurn) (*stopTurn, error)
 	if before != nil && before.lease == turn.lease {
 		turn.gate = before.gate
 		return turn, nil
-	}
-	client, err := gate.NewClient(config)
-	if err != nil {
-		return nil, err
-	}
-	member, err := identity()
-	if err != nil {
-		return nil, err
 	}
 	turn.gate = gate.New(client, gate.Options{Namespace: namespace, Name: c.turn.lease, Identity: member})
 	return turn, nil

@@ -17,7 +17,7 @@ import (
 )
 
 // stopping is a resource file whose child is stopped in its turn. Before post_stop has ended, no other
-// child may have been told to end. The rest goes on in [process].
+// child may have got its stop signal. The rest goes on in [process].
 const stopping = `
 [process]
 stop_lease = "web-stops"
@@ -26,7 +26,7 @@ restart = "on-failure"
 restart_wait = "10ms"
 `
 
-// member is a child that notes when it is told to end.
+// member is a child that notes its stop signal.
 const member = `#!/bin/sh
 echo $$ >$DIR/pid
 exec onsignal "ready=echo start >>$DIR/starts" "TERM:0=mkdir $DIR/../ending || echo overlap >>$DIR/../overlaps; echo $(basename $DIR) >>$DIR/../order; sleep 0.1"
@@ -80,16 +80,16 @@ func (w world) wantInTurns(dirs []dir) {
 		w.t.Errorf("children were ended at the same time: %q", got)
 	}
 	if got := w.lines("order"); got != len(dirs) {
-		w.t.Errorf("%d were told to end, want %d", got, len(dirs))
+		w.t.Errorf("%d got a stop signal, want %d", got, len(dirs))
 	}
 	for _, d := range dirs {
 		if got := d.read("turns"); got != "1\n" {
-			w.t.Errorf("%s: post_stop was told of the turn: %q", d.path, got)
+			w.t.Errorf("%s: KCONFD_STOP_TURN of post_stop: %q", d.path, got)
 		}
 	}
 }
 
-// testStopTurns: of replicas that are told to end at the same moment, one ends after the other.
+// testStopTurns: of replicas that get SIGTERM at the same moment, one ends after the other.
 func testStopTurns(t *testing.T, w world) {
 	all, dirs := service(w, 4, stopping)
 	var ending sync.WaitGroup

@@ -217,8 +217,8 @@ func TestMajorityLost(t *testing.T) {
 	} {
 		t.Log(loss.name)
 		before, began := len(s.restorers()), time.Now()
-		w := s.watch()
-		time.Sleep(500 * time.Millisecond) // for some rows
+		w, watched := s.watch(), time.Now()
+		galera.Await(t, "rows are written", func() bool { return !w.firstWrite(watched).IsZero() })
 		healed := loss.do(w)
 		s.awaitAll()
 		w.end()
@@ -263,8 +263,8 @@ func TestMajorityCrashed(t *testing.T) {
 		}, []string{survivor.Name}},
 	} {
 		before := len(s.restorers())
-		w := s.watch()
-		time.Sleep(500 * time.Millisecond) // for some rows
+		w, watched := s.watch(), time.Now()
+		galera.Await(t, "rows are written", func() bool { return !w.firstWrite(watched).IsZero() })
 		for _, m := range dead {
 			delete(w.pids, m.Name)
 		}
