@@ -23,7 +23,10 @@ type reaching struct {
 
 func onMemory(t *testing.T, test func(*testing.T, *memory)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newMemory()) })
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Second) }) // after those of the gates: events on their way to a watch
+		test(t, newMemory())
+	})
 }
 
 // replicaOf is a gate that is closed with the test.
