@@ -4,10 +4,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mustParse is Parse for a template of which it is not the point of the test.
@@ -28,6 +31,24 @@ func mustRender(t *testing.T, text string, data any) string {
 		t.Fatal(err)
 	}
 	return string(got)
+}
+
+// stopwatch gives the processor time that the test's goroutine has used since, so
+// that a busy machine does not fail the test. The collector's own threads do not
+// count.
+func stopwatch(t *testing.T) func() time.Duration {
+	t.Helper()
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	used := func() time.Duration {
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+			t.Fatalf("reading the processor time of the thread: %v", err)
+		}
+		return time.Duration(now.Nano())
+	}
+	began := used()
+	return func() time.Duration { return used() - began }
 }
 
 // newFile wants content in dest and leaves mode and owner alone.

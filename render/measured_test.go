@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/Masterminds/sprig/v3"
 	"github.com/google/go-cmp/cmp"
@@ -159,8 +160,15 @@ func TestHundredThousandEndpoints(t *testing.T) {
 		`{{define "s"}}{{.Pod}}{{end}}{{range .}}{{template "s" .}}` + "\n{{end}}",
 		`{{range .}}{{$d := dict "a" .Address}}{{$d.a}}` + "\n{{end}}",
 	} {
-		if _, err := mustParse(t, Source{Name: "main", Text: text}).Execute(list); err != nil {
+		used := stopwatch(t)
+		patient := limits.Limits{Time: 10 * time.Minute} // the processor's time counts, not that of a busy machine
+		if _, err := mustParse(t, Source{Name: "main", Text: text, Limits: patient}).Execute(list); err != nil {
 			t.Errorf("%s: %v", text, err)
+		}
+		took, limit := used(), limits.Limits{}.OrDefaults().Time
+		t.Logf("%v of processor time", took)
+		if took > limit {
+			t.Errorf("%s: took %v of processor time, want less than %v", text, took, limit)
 		}
 	}
 }
