@@ -23,7 +23,7 @@ CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=100
 TOOL := go tool -modfile=tools/go.mod
 
 .DELETE_ON_ERROR:
-.PHONY: help build run test fuzz model model-mutations stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
+.PHONY: help build run test fuzz model model-mutations flaky stress chaos e2e e2e-long check bench packages mariadb kubernetes node clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ model: ## many games of the model of a Galera cluster; GAMES=… SEED=… for ot
 
 model-mutations: ## games of the model without each guard of the code: an hour; MUTATION=regexp for some
 	go test -count=1 -timeout 6h -run '^TestMutations$$' ./galera -model.mutations -model.mutation='$(MUTATION)'
+
+flaky: packages kubernetes build ## each package 10 times on a busy machine, lists tests that failed: hours; PKG=… COUNT=…
+	CGO_ENABLED=1 go run ./test/flaky -count $(or $(COUNT),10) $(or $(PKG),./...)
 
 stress: ## what is counted about the supervisor, hundreds of times: 25 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
