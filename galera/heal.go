@@ -88,7 +88,7 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 	case err != nil:
 	case old == nil || !old.runsIn(j.settings.Node, j.Pod):
 		err = errNotOurs
-	case !old.follows(j.known):
+	case !old.follows(j.known), old.older(j.settings.Node, j.remembers()) != "":
 		err = errors.New("the record was put back to an older version")
 	default:
 		j.known = old.Record
@@ -241,11 +241,13 @@ func (j *Joined) release(ctx context.Context) error {
 	return err
 }
 
-// runsIn says whether by the record the node's server may run in that pod, and has had a primary
-// component: it is Synced, or a monitor has claimed that it bootstraps and may have ended since.
+// runsIn says whether by the record the node's server may run in that pod. Whether it has had a
+// primary component since its start is for the server to say: one that has had none accepts no login,
+// so that nothing is noted of it. One that joins by the record may have become Synced while the API
+// server was away.
 func (r *Record) runsIn(name, pod string) bool {
 	n := r.Nodes[name]
-	return (n.State == Synced || n.State == Bootstrapping) && n.Pod == pod
+	return n.State.mayRun() && n.Pod == pod
 }
 
 // mayBeIsolated says whether an earlier monitor may have isolated the server, and ended. It does that

@@ -62,12 +62,14 @@ func keepHistory(dir disk, l *local, own Node) error {
 	return nil
 }
 
+// remembers is what the data directory remembers of the record, as the monitor has read or written it.
+func (j *Joined) remembers() local { return local{generation: j.generation, memory: j.memory} }
+
 // settled is the record, or what the data directory proves of a later version of it: that there was
 // one, and which generation it had at least. The monitor may never have read that version.
 func (j *Joined) settled(r *Record) *Record {
-	remembers := local{generation: j.generation, memory: j.memory}
 	switch {
-	case r.older(j.settings.Node, remembers) != "":
+	case r.older(j.settings.Node, j.remembers()) != "":
 		later := newRecord(r.Name)
 		later.ID, later.Writes, later.Generation = j.memory.Record, max(r.Writes, j.memory.Writes)+1, j.generation
 		return r.merged(later)

@@ -169,7 +169,8 @@ func (j *Joined) look(ctx context.Context) error {
 
 // measure takes the time for which the server is lonely. As long as the API server is away it
 // does not count: what cuts a node off from that cuts it off from the others, and they
-// find each other again by themselves when it is over.
+// find each other again by themselves when it is over. The record that is read for that is corrected
+// where it does not say that the server may run.
 func (j *Joined) measure(ctx context.Context, state serverState) error {
 	switch {
 	case !j.isLonely(ctx, state):
@@ -177,12 +178,13 @@ func (j *Joined) measure(ctx context.Context, state serverState) error {
 	case j.lonely.IsZero():
 		j.lonely, j.reached = time.Now(), time.Now()
 	case time.Since(j.reached) >= askEvery:
-		_, err := j.store.get(ctx)
+		old, err := j.store.get(ctx)
 		j.reached = time.Now()
 		if err != nil {
 			j.lonely = j.reached
 			return fmt.Errorf("the server has no primary component: %w", err)
 		}
+		return j.restate(ctx, old)
 	}
 	return nil
 }

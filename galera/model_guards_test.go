@@ -17,6 +17,7 @@ func mutations() (all []mutation) {
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
 	add("history.go", historyGuards...)
+	add("memory.go", [3]string{"rows remember an earlier name", "m.Node != node && l.data != Full", "m.Node != node"})
 	add("bootstrap.go", [][3]string{
 		{"what cannot be the first is refused", `if fatal := r.unfit(from); fatal != "" {`, `if fatal := r.unfit(from); false && fatal != "" {`},
 		{"objections need force", "if len(told) > 0 && !force {", "if false {"},
@@ -161,7 +162,7 @@ var entryGuards = [][3]string{
 }
 
 var historyGuards = [][3]string{
-	{"the first record that a monitor reads may be an older one", `case r.older(j.settings.Node, remembers) != "":`, "case false:"},
+	{"the first record that a monitor reads may be an older one", `case r.older(j.settings.Node, j.remembers()) != "":`, "case false:"},
 	{"a record has no lower generation than the data", "case r.Generation < j.generation: //", "case false: //"},
 	{"a start keeps the history that the entry has", "l.data != Full || l.generation > 0 ||", "true ||"},
 }

@@ -79,6 +79,26 @@ func TestNotProtected(t *testing.T) {
 				w.bring(b)
 			},
 		},
+		"a record that is put back to before a founder gave its role back": {
+			harm: "the cluster is not whole",
+			play: func(w *model, a, b, _ *modelNode) {
+				w.kconfd(a).round()
+				w.kconfd(b).round()
+				record := w.record
+				a.early = true // its first boot fails, and b takes the role
+				for range 10 {
+					w.kconfd(a).round()
+					for range 5 {
+						if !b.tables {
+							w.kconfd(b).step()
+						}
+					}
+					w.pass(time.Second)
+				}
+				w.store(record)
+				w.settle()
+			},
+		},
 		"an empty node beside data that are older than the record": {
 			harm: "founds anew",
 			play: func(w *model, _, _, c *modelNode) {
