@@ -19,7 +19,7 @@ func (j *Joined) recall(ctx context.Context) {
 	if err != nil || old == nil {
 		return
 	}
-	j.known = old.Record
+	j.seen.known = old.Record
 	if own := old.Nodes[j.settings.Node]; j.generation == 0 && own.Pod == j.Pod && own.State.mayRun() {
 		j.generation = own.Generation
 	}

@@ -222,7 +222,7 @@ func testPutBackCorrected(p *place) {
 	a.serve()
 	a.write("data/gvwstate.dat", "my_uuid: 11111111-0000\nmember: 11111111-0000\n")
 	j := a.monitor()
-	j.record.Generation = 1
+	j.seen.record.Generation = 1
 	for range 2 {
 		if err := j.recheck(p.Context()); err != nil {
 			p.Fatal(err)

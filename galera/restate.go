@@ -16,8 +16,8 @@ import (
 // forbidden as well. A conflicting write is no error, and is tried again soon.
 func (j *Joined) restate(ctx context.Context, old *stored) error {
 	switch {
-	case j.isIntact(old) && old.follows(j.known):
-		j.known = old.Record
+	case j.isIntact(old) && old.follows(j.seen.known):
+		j.seen.known = old.Record
 		return nil
 	case j.isIntact(old):
 		return nil
@@ -36,7 +36,7 @@ func (j *Joined) restate(ctx context.Context, old *stored) error {
 	}
 	written, err := j.store.put(ctx, old, r)
 	if outdated(err) {
-		j.reached = time.Time{}
+		j.alone.reached = time.Time{}
 		return nil
 	}
 	if err != nil {
@@ -45,9 +45,9 @@ func (j *Joined) restate(ctx context.Context, old *stored) error {
 	if written != nil {
 		r = written.Record
 	}
-	j.recorded = false // once the server is Synced, the entry says that
-	if r.follows(j.known) {
-		j.known = r
+	j.seen.recorded = false // once the server is Synced, the entry says that
+	if r.follows(j.seen.known) {
+		j.seen.known = r
 	}
 	j.Log.Warn("record corrected: this server may run", "node", j.settings.Node, "state", r.Nodes[j.settings.Node].State)
 	return nil
@@ -68,13 +68,13 @@ func (j *Joined) isIntact(old *stored) bool {
 	case j.isOutrun(old):
 		return true
 	}
-	return old.follows(j.known) && old.older(j.settings.Node, j.remembers()) == ""
+	return old.follows(j.seen.known) && old.older(j.settings.Node, j.remembers()) == ""
 }
 
 // isOutrun says whether another history of the record has gone on, and a node was made the first by
 // it. What this monitor remembers is not written over that.
 func (j *Joined) isOutrun(old *stored) bool {
-	return old != nil && j.known != nil && old.Generation > j.known.Generation && !old.follows(j.known)
+	return old != nil && j.seen.known != nil && old.Generation > j.seen.known.Generation && !old.follows(j.seen.known)
 }
 
 // restated is the record that says: the server, whose data are of the cluster of that UUID, may run.

@@ -193,10 +193,10 @@ func TestRestate(t *testing.T) {
 			n.uuid, n.rows, n.tables, n.server = oneUUID, []int{1}, true, &modelServer{}
 			j := &Joined{
 				NodeCommand: NodeCommand{Pod: "pod of a", Log: slog.New(slog.DiscardHandler)}, dir: n, store: n, settings: n.settings(),
-				generation: 3, memory: memory{Record: "id", Node: "a", Writes: 49, Starts: 4, Next: 4}, known: known,
+				generation: 3, memory: memory{Record: "id", Node: "a", Writes: 49, Starts: 4, Next: 4}, seen: seenRecord{known: known},
 			}
 			if c.forgot {
-				j.known = nil
+				j.seen.known = nil
 			}
 			w.record = c.record
 			old, err := n.get(t.Context())
@@ -215,7 +215,7 @@ func TestRestate(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := w.record
-			if got := r.Nodes["a"]; string(got.State) != c.want || got.Generation != 3 && r.Generation != 4 || got.Starts != 4 || got.Pod != "pod of a" || got.Data != Full || j.recorded {
+			if got := r.Nodes["a"]; string(got.State) != c.want || got.Generation != 3 && r.Generation != 4 || got.Starts != 4 || got.Pod != "pod of a" || got.Data != Full || j.seen.recorded {
 				t.Errorf("got %+v", got)
 			}
 			if err := r.check(); err != nil {
