@@ -50,9 +50,9 @@ func (j *Joined) keepHistory() error {
 
 // keepHistory writes beside the data of which history they are, if a full transfer has removed that
 // and the server ended before its monitor wrote it. The entry has it until it is replaced or deleted. An
-// entry at rest is not the one of the last start.
-func keepHistory(dir disk, l *local, own Node) error {
-	if l.data != Full || l.generation > 0 || own.Generation == 0 || own.State != "" && !own.State.mayRun() {
+// entry at rest is not the one of the last start, nor is one of a start that was not carried out.
+func keepHistory(dir disk, l *local, name string, own Node) error {
+	if l.data != Full || l.generation > 0 || own.Generation == 0 || own.State != "" && !own.State.mayRun() || l.outlived(name, own) {
 		return nil
 	}
 	if err := dir.setGeneration(own.Generation); err != nil {

@@ -168,6 +168,7 @@ var entryGuards = [][3]string{
 var historyGuards = [][3]string{
 	{"the first record that a monitor reads may be an older one", `case r.older(j.settings.Node, j.remembers()) != "":`, "case false:"},
 	{"a record has no lower generation than the data", "case r.Generation < j.generation: //", "case false: //"},
+	{"data that were not removed are of their own history", "own.State != \"\" && !own.State.mayRun() || l.outlived(name, own) {", "own.State != \"\" && !own.State.mayRun() {"},
 	{"a start keeps the history that the entry has", "l.data != Full || l.generation > 0 ||", "true ||"},
 }
 

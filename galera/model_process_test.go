@@ -194,7 +194,7 @@ func (n *modelNode) runStopped() {
 		_ = n.mark()
 	}
 	if own := old.Nodes[n.name]; own.Pod == n.podName() {
-		_ = keepHistory(n, &l, own)
+		_ = keepHistory(n, &l, n.name, own)
 	}
 	command := StoppedCommand{NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
 	err = command.publish(ctx, n, n.settings(), l)

@@ -361,7 +361,7 @@ func (s *Start) makeOffer(ctx context.Context, old *stored, own Node, known bool
 		return decision{}, err
 	}
 	entry, _ := old.before(s.settings.Node)
-	if err := keepHistory(s.dir, &s.local, entry); err != nil {
+	if err := keepHistory(s.dir, &s.local, s.settings.Node, entry); err != nil {
 		return decision{}, err
 	}
 	before := old.Record
