@@ -369,16 +369,16 @@ func (j *Joined) remember(r *Record) error {
 func (j *Joined) recheck(ctx context.Context) error {
 	j.seen.checked = time.Now()
 	old, err := j.store.get(ctx)
+	_, view := j.dir.lastView()
 	switch {
 	case transient(err):
 		return nil
 	case err != nil:
 		return err
-	case old != nil && old.Generation > j.seen.record.Generation:
+	case old != nil && old.Generation > j.seen.record.Generation && old.newestIn(view) < old.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
 	}
-	_, view := j.dir.lastView()
-	corrects := old != nil && old.PutBack && old.hasAll(view)
+	corrects := old != nil && (old.PutBack && old.hasAll(view) || old.newestIn(view) > old.Nodes[j.settings.Node].Generation)
 	if old != nil && old.follows(j.seen.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap) && !corrects {
 		j.seen.views.noted, j.seen.known, j.seen.view = old.Nodes[j.settings.Node].View, old.Record, view
 		return nil

@@ -173,7 +173,7 @@ var historyGuards = [][3]string{
 }
 
 var monitorGuards = [][3]string{
-	{"no note beside a newer cluster", "case old != nil && old.Generation > j.seen.record.Generation:", "case false:"},
+	{"no note beside a newer cluster", "case old != nil && old.Generation > j.seen.record.Generation && old", "case false && old"},
 	{"a record that says less is put right", "old.follows(j.seen.known) && old.says(j.settings.Node, j.Pod) && !j", "!j"},
 	{"an ended server is not noted", "pids, err := j.dir.processes(); err != nil || len(pids) == 0 {", "pids, err := j.dir.processes(); err != nil || len(pids) < 0 {"},
 	{"a server of another cluster is not noted", `if r.UUID != "" && r.UUID != uuid {`, "if false {"},

@@ -426,6 +426,9 @@ func (w *model) store(r *Record) {
 		w.past = append(w.past[max(0, len(w.past)-30):], w.record)
 	}
 	w.record = r
+	if r != nil {
+		w.generation, w.forks = max(w.generation, r.Generation), max(w.forks, len(r.Forks))
+	}
 	w.version++
 }
 

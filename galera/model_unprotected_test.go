@@ -48,6 +48,17 @@ func TestNotProtected(t *testing.T) {
 				w.bring(c)
 			},
 		},
+		"a record that is put back to before an election, by which a node joins": {
+			harm: "the record says that c is of generation 1, and its history began with 2",
+			play: func(w *model, a, _, c *modelNode) {
+				w.bring(a)
+				record := w.record
+				w.powerCut()
+				w.bring(a)
+				w.store(record)
+				w.bring(c)
+			},
+		},
 		"a record that is put back together with the volumes": {
 			harm: "without row 1",
 			play: func(w *model, a, b, c *modelNode) {

@@ -250,3 +250,37 @@ func TestRestate(t *testing.T) {
 		t.Error("what the monitor knows has changed")
 	}
 }
+
+// A node that has joined by a record that was put back gets the generation of its history, as soon as the
+// record says of another node in its view that it was made the first.
+func TestRecheckJoinsNewerHistory(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		member string // of the node that was made the first
+		want   int
+	}{
+		"in one view":         {memberID("b"), 2},
+		"in another one":      {memberID("c"), 1},
+		"before it has noted": {"", 1},
+	} {
+		w := newModel(0)
+		w.calm = true
+		n := w.node("a")
+		own := Node{State: Synced, Data: Full, Position: Position{oneUUID, 1}, Generation: 1, Pod: "pod of a", Member: memberID("a")}
+		first := Node{State: Synced, Data: Full, Position: Position{oneUUID, 1}, Generation: 2, Member: c.member}
+		w.record = nodes(map[string]Node{"a": own, "b": first})
+		w.record.UUID, w.record.Generation = oneUUID, 2
+		n.uuid, n.rows, n.tables, n.server = oneUUID, []int{1}, true, &modelServer{}
+		n.view = modelView{7, memberID("a"), []string{memberID("a"), memberID("b")}}
+		j := &Joined{
+			NodeCommand: NodeCommand{Pod: "pod of a", Log: slog.New(slog.DiscardHandler)}, dir: n, store: n, settings: n.settings(),
+			generation: 1, seen: seenRecord{recorded: true, record: General{Generation: 1}},
+		}
+		if err := j.recheck(t.Context()); (err == nil) != (c.want == 2) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := w.record.Nodes["a"].Generation; got != c.want {
+			t.Errorf("%s: got generation %d, want %d", name, got, c.want)
+		}
+	}
+}
