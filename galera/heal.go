@@ -246,8 +246,8 @@ func (j *Joined) release(ctx context.Context) error {
 // so that nothing is noted of it. One that joins by the record may have become Synced while the API
 // server was away.
 func (r *Record) runsIn(name, pod string) bool {
-	n := r.Nodes[name]
-	return n.State.mayRun() && n.Pod == pod
+	n, known := r.Nodes[name]
+	return known && n.State.mayRun() && n.Pod == pod
 }
 
 // mayBeIsolated says whether an earlier monitor may have isolated the server, and ended. It does that
