@@ -35,6 +35,9 @@ func (r *Record) before(name string) (n Node, known bool) {
 // this is what it has. What it had before and has no more is noted.
 func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 	old, known := r.before(name)
+	if l.outlived(name, old) {
+		old.Generation = 0
+	}
 	n := Node{State: state, Data: l.data, Position: l.position, SafeToBootstrap: l.safe, Generation: r.historyOf(l.generation, old), Starts: old.Starts, FailedBoots: old.FailedBoots}
 	n.Member = cmp.Or(l.me, old.Member)
 	if l.memory.Node == name && (!known || l.memory.Record != r.ID) { // another record has counted on
@@ -51,6 +54,13 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 		c.Adopted = true // these data are older than the record
 	}
 	return c
+}
+
+// outlived says whether the data are those that the node has given up by its entry: the start that
+// wrote this has ended before it removed them. They are not of the generation of that start.
+func (l local) outlived(name string, own Node) bool {
+	m := l.memory
+	return l.data == Full && own.State == Joining && own.Data == Partial && m.Record != "" && m.Node == name && m.Starts < own.Starts
 }
 
 // historyOf is the generation of a node's data: what is written beside them, as far as the record

@@ -50,7 +50,7 @@ func (j *Joined) heal(ctx context.Context, state serverState) {
 	switch {
 	case state == stateUnknown:
 		return
-	case state != stateConnected || time.Since(j.lonely) < noteAfter:
+	case state != stateConnected || time.Since(j.alone.since) < noteAfter:
 		j.endHealing(ctx)
 		return
 	}
@@ -88,10 +88,10 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 	case err != nil:
 	case old == nil || !old.runsIn(j.settings.Node, j.Pod):
 		err = errNotOurs
-	case !old.follows(j.known):
+	case !old.follows(j.seen.known), old.older(j.settings.Node, j.remembers()) != "":
 		err = errors.New("the record was put back to an older version")
 	default:
-		j.known = old.Record
+		j.seen.known = old.Record
 	}
 	if err != nil {
 		if h.session != nil && time.Since(h.reached) >= isolatedAlone {
@@ -157,8 +157,8 @@ func (j *Joined) takeStep(ctx context.Context, old *stored, now healing) error {
 // writeNote writes what the server says of itself.
 func (j *Joined) writeNote(ctx context.Context, old *stored, note NonPrimary) error {
 	note.ID, note.Agrees = token(), ""
-	j.healer.note = note // also when the write is carried out later
-	j.recorded = false   // once the server is Synced, the entry says that again
+	j.healer.note = note    // also when the write is carried out later
+	j.seen.recorded = false // once the server is Synced, the entry says that again
 	_, err := j.store.put(ctx, old, old.withNote(j.settings.Node, note))
 	if err == nil {
 		j.sayHealing("primary component lost", "position", note.Position, "view", note.View, "isolated", note.Isolated)
@@ -241,11 +241,13 @@ func (j *Joined) release(ctx context.Context) error {
 	return err
 }
 
-// runsIn says whether by the record the node's server may run in that pod, and has had a primary
-// component: it is Synced, or a monitor has claimed that it bootstraps and may have ended since.
+// runsIn says whether by the record the node's server may run in that pod. Whether it has had a
+// primary component since its start is for the server to say: one that has had none accepts no login,
+// so that nothing is noted of it. One that joins by the record may have become Synced while the API
+// server was away.
 func (r *Record) runsIn(name, pod string) bool {
-	n := r.Nodes[name]
-	return (n.State == Synced || n.State == Bootstrapping) && n.Pod == pod
+	n, known := r.Nodes[name]
+	return known && n.State.mayRun() && n.Pod == pod
 }
 
 // mayBeIsolated says whether an earlier monitor may have isolated the server, and ended. It does that

@@ -50,8 +50,8 @@ func (l *loneServer) watch(ctx context.Context, j *Joined, done func() bool) {
 		if l.primary {
 			state = stateSynced
 		}
-		if j.lonely.IsZero() {
-			j.lonely = time.Now()
+		if j.alone.since.IsZero() {
+			j.alone.since = time.Now()
 		}
 		j.heal(ctx, state)
 	}

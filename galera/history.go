@@ -19,7 +19,7 @@ func (j *Joined) recall(ctx context.Context) {
 	if err != nil || old == nil {
 		return
 	}
-	j.known = old.Record
+	j.seen.known = old.Record
 	if own := old.Nodes[j.settings.Node]; j.generation == 0 && own.Pod == j.Pod && own.State.mayRun() {
 		j.generation = own.Generation
 	}
@@ -50,9 +50,9 @@ func (j *Joined) keepHistory() error {
 
 // keepHistory writes beside the data of which history they are, if a full transfer has removed that
 // and the server ended before its monitor wrote it. The entry has it until it is replaced or deleted. An
-// entry at rest is not the one of the last start.
-func keepHistory(dir disk, l *local, own Node) error {
-	if l.data != Full || l.generation > 0 || own.Generation == 0 || own.State != "" && !own.State.mayRun() {
+// entry at rest is not the one of the last start, nor is one of a start that was not carried out.
+func keepHistory(dir disk, l *local, name string, own Node) error {
+	if l.data != Full || l.generation > 0 || own.Generation == 0 || own.State != "" && !own.State.mayRun() || l.outlived(name, own) {
 		return nil
 	}
 	if err := dir.setGeneration(own.Generation); err != nil {
@@ -62,12 +62,14 @@ func keepHistory(dir disk, l *local, own Node) error {
 	return nil
 }
 
+// remembers is what the data directory remembers of the record, as the monitor has read or written it.
+func (j *Joined) remembers() local { return local{generation: j.generation, memory: j.memory} }
+
 // settled is the record, or what the data directory proves of a later version of it: that there was
 // one, and which generation it had at least. The monitor may never have read that version.
 func (j *Joined) settled(r *Record) *Record {
-	remembers := local{generation: j.generation, memory: j.memory}
 	switch {
-	case r.older(j.settings.Node, remembers) != "":
+	case r.older(j.settings.Node, j.remembers()) != "":
 		later := newRecord(r.Name)
 		later.ID, later.Writes, later.Generation = j.memory.Record, max(r.Writes, j.memory.Writes)+1, j.generation
 		return r.merged(later)

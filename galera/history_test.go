@@ -63,19 +63,27 @@ func TestHistoryAfterTransfer(t *testing.T) {
 // overwritten.
 func TestHistoryOfEntry(t *testing.T) {
 	t.Parallel()
+	gaveUp := Node{State: Joining, Data: Partial, Generation: 2, Starts: 4}
+	started := func(starts int) local {
+		return local{data: Full, memory: memory{Record: "id", Node: "a", Starts: starts, Next: 4}}
+	}
 	for name, c := range map[string]struct {
-		l     local
-		own   int // generation of the entry
-		want  int
-		state State
+		l    local
+		own  Node
+		want int
 	}{
-		"removed by a transfer": {local{data: Full}, 2, 2, Joining},
-		"an overruled node":     {local{data: Full}, 2, 2, ""},
-		"an entry at rest":      {local{data: Full}, 2, 0, Stopped},
-		"there":                 {local{data: Full, generation: 1}, 2, 1, Joining},
-		"no entry":              {local{data: Full}, 0, 0, ""},
-		"no data":               {local{data: NoData}, 2, 0, Joining},
-		"a broken-off transfer": {local{data: Partial}, 2, 0, Joining},
+		"removed by a transfer":            {local{data: Full}, Node{State: Joining, Generation: 2}, 2},
+		"an overruled node":                {local{data: Full}, Node{Generation: 2}, 2},
+		"an entry at rest":                 {local{data: Full}, Node{State: Stopped, Generation: 2}, 0},
+		"there":                            {local{data: Full, generation: 1}, Node{State: Joining, Generation: 2}, 1},
+		"no entry":                         {local{data: Full}, Node{}, 0},
+		"no data":                          {local{data: NoData}, Node{State: Joining, Generation: 2}, 0},
+		"a broken-off transfer":            {local{data: Partial}, Node{State: Joining, Generation: 2}, 0},
+		"given up, and not removed":        {started(3), gaveUp, 0},
+		"given up, and got anew":           {started(4), gaveUp, 2},
+		"given up, and all was got anew":   {local{data: Full}, gaveUp, 2},
+		"not given up, and not started":    {started(3), Node{State: Joining, Data: Full, Generation: 2, Starts: 4}, 2},
+		"given up under a name of another": {local{data: Full, memory: memory{Record: "id", Node: "b", Next: 4}}, gaveUp, 2},
 	} {
 		d := dir(t, "", nil)
 		if c.l.generation > 0 {
@@ -83,11 +91,18 @@ func TestHistoryOfEntry(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := keepHistory(d, &c.l, Node{Generation: c.own, State: c.state}); err != nil {
+		if err := keepHistory(d, &c.l, "a", c.own); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got, err := d.generation(); err != nil || got != c.want || c.l.generation != c.want {
 			t.Errorf("%s: got generation %d, %v and %d, want %d", name, got, err, c.l.generation, c.want)
+		}
+		if c.own.State == Joining && c.l.data == Full {
+			r := nodes(map[string]Node{"a": c.own})
+			r.Generation = 2
+			if got := r.resting("a", Offered, c.l, stamp{}).Nodes["a"].Generation; got != c.want {
+				t.Errorf("%s: got generation %d in the next offer, want %d", name, got, c.want)
+			}
 		}
 	}
 }

@@ -72,26 +72,37 @@ type Joined struct {
 	settings Settings
 	dir      liveDir
 	store    records
-	recorded bool      // that it is synced
-	checked  time.Time // when the record was last seen to say so, or asked
-	record   General   // as it was written
-	views    viewNote
-	known    *Record  // the last whole one that was read or written; nil before
-	view     []string // the members of the cluster, when the record was last looked at
+	seen     seenRecord
+	alone    lonelyTime
 
 	generation int    // of the data, as it is or was written beside them; 0 when it is not known
 	memory     memory // likewise
 
-	lonely  time.Time // since when it has no primary component, or is stuck; zero when it is well
-	synced  time.Time // when it was last seen to be
-	reached time.Time // when the API server was last asked for while the server was lonely
-	donors  bool      // whether anybody listened who may give a transfer,
-	sought  time.Time // at that time
-	silent  bool      // whether the server says nothing of how it stands
-	failure string    // that was logged last
+	silent  bool   // whether the server says nothing of how it stands
+	failure string // that was logged last
 
 	healer healer
 	open   func(context.Context) (healSession, error)
+}
+
+// A seenRecord is what a monitor has seen of the record, or has written into it.
+type seenRecord struct {
+	recorded bool      // that the server is Synced
+	checked  time.Time // when the record was last seen to say so, or asked
+	record   General   // as it was written
+	known    *Record   // the last whole one that was read or written; nil before
+	views    viewNote
+	view     []string // the members of the cluster, when the record was last looked at
+}
+
+// A lonelyTime is how long a server has been without a primary component, and what was looked for
+// meanwhile.
+type lonelyTime struct {
+	since   time.Time // zero when it is well; it may also be stuck
+	synced  time.Time // when the server was last seen to be
+	reached time.Time // when the API server was last asked for
+	donors  bool      // whether anybody listened who may give a transfer,
+	sought  time.Time // at that time
 }
 
 // Run notes in the record that the server is Synced as soon as it is, and goes on
@@ -141,27 +152,27 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 func (j *Joined) look(ctx context.Context) error {
 	state := j.state(ctx)
 	if state == stateSynced {
-		j.synced = time.Now().Truncate(time.Second)
+		j.alone.synced = time.Now().Truncate(time.Second)
 	}
 	if err := j.measure(ctx, state); err != nil {
 		return err
 	}
 	j.heal(ctx, state)
 	switch {
-	case state == stateSynced && !j.recorded:
+	case state == stateSynced && !j.seen.recorded:
 		if err := j.keepHistory(); err != nil {
 			return err
 		}
 		return j.note(ctx)
-	case j.recorded && state.isPrimary() && j.views.due(j.dir):
+	case j.seen.recorded && state.isPrimary() && j.seen.views.due(j.dir):
 		return j.noteView(ctx)
-	case state == stateSynced && (time.Since(j.checked) >= recheckEvery || time.Since(j.checked) >= askEvery && j.hasNewView()):
+	case state == stateSynced && (time.Since(j.seen.checked) >= recheckEvery || time.Since(j.seen.checked) >= askEvery && j.hasNewView()):
 		return j.recheck(ctx)
 	case state == stateBroken:
 		return j.giveUp(ctx, "has broken off a transfer")
-	case state == stateStuck && time.Since(j.lonely) >= j.WithoutPrimary:
+	case state == stateStuck && time.Since(j.alone.since) >= j.WithoutPrimary:
 		return j.giveUp(ctx, "could not tell the end of a transfer that it gave")
-	case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:
+	case !j.alone.since.IsZero() && time.Since(j.alone.since) >= j.WithoutPrimary:
 		return j.giveUp(ctx, "has no primary component")
 	}
 	return nil
@@ -169,20 +180,22 @@ func (j *Joined) look(ctx context.Context) error {
 
 // measure takes the time for which the server is lonely. As long as the API server is away it
 // does not count: what cuts a node off from that cuts it off from the others, and they
-// find each other again by themselves when it is over.
+// find each other again by themselves when it is over. The record that is read for that is corrected
+// where it does not say that the server may run.
 func (j *Joined) measure(ctx context.Context, state serverState) error {
 	switch {
 	case !j.isLonely(ctx, state):
-		j.lonely = time.Time{}
-	case j.lonely.IsZero():
-		j.lonely, j.reached = time.Now(), time.Now()
-	case time.Since(j.reached) >= askEvery:
-		_, err := j.store.get(ctx)
-		j.reached = time.Now()
+		j.alone.since = time.Time{}
+	case j.alone.since.IsZero():
+		j.alone.since, j.alone.reached = time.Now(), time.Now()
+	case time.Since(j.alone.reached) >= askEvery:
+		old, err := j.store.get(ctx)
+		j.alone.reached = time.Now()
 		if err != nil {
-			j.lonely = j.reached
+			j.alone.since = j.alone.reached
 			return fmt.Errorf("the server has no primary component: %w", err)
 		}
+		return j.restate(ctx, old)
 	}
 	return nil
 }
@@ -206,15 +219,15 @@ func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
 // and at the server's start. The server itself may wait for minutes, or for ever, for a donor that
 // has died.
 func (j *Joined) hasDonor(ctx context.Context) bool {
-	if time.Since(j.sought) < askEvery {
-		return j.donors
+	if time.Since(j.alone.sought) < askEvery {
+		return j.alone.donors
 	}
 	all := j.settings
 	if live, err := ReadSettings(j.File); err == nil {
 		all.Peers = slices.Concat(all.Peers, live.Peers)
 	}
-	j.donors, j.sought = len(listening(ctx, all.peers(ctx))) > 0, time.Now()
-	return j.donors
+	j.alone.donors, j.alone.sought = len(listening(ctx, all.peers(ctx))) > 0, time.Now()
+	return j.alone.donors
 }
 
 // serves says whether the server's port is open. It is not connected to, since the server
@@ -233,7 +246,7 @@ func (j *Joined) state(ctx context.Context) serverState {
 		if err != nil {
 			return stateUnknown
 		}
-		if s.State == stateJoined && !s.unsaid.IsZero() && !s.unsaid.Before(j.synced) {
+		if s.State == stateJoined && !s.unsaid.IsZero() && !s.unsaid.Before(j.alone.synced) {
 			return stateStuck
 		}
 		if s.isReceiving() {
@@ -285,8 +298,8 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 	if written != nil {
 		r = written.Record
 	}
-	j.views.noted = now
-	j.recorded, j.checked, j.record, j.known, j.view = true, time.Now(), r.General, r, view
+	j.seen.views.noted = now
+	j.seen.recorded, j.seen.checked, j.seen.record, j.seen.known, j.seen.view = true, time.Now(), r.General, r, view
 	if err := j.remember(r); err != nil {
 		return err
 	}
@@ -298,14 +311,14 @@ func (j *Joined) write(ctx context.Context, old *stored) error {
 // to an older version.
 func (j *Joined) base(old *stored) *Record {
 	switch {
-	case old == nil && j.known == nil:
+	case old == nil && j.seen.known == nil:
 		r := newRecord(j.settings.Cluster)
 		r.Adopted, r.Since, r.Generation = true, time.Now().UTC(), j.generation
 		return r
 	case old == nil:
-		return j.settled(j.known.recalled())
-	case !old.follows(j.known):
-		return j.settled(old.merged(j.known))
+		return j.settled(j.seen.known.recalled())
+	case !old.follows(j.seen.known):
+		return j.settled(old.merged(j.seen.known))
 	}
 	return j.settled(old.Record)
 }
@@ -314,7 +327,7 @@ func (j *Joined) base(old *stored) *Record {
 // have written into it is read soon then: what is remembered stays whole.
 func (j *Joined) hasNewView() bool {
 	_, view := j.dir.lastView()
-	return !slices.Equal(view, j.view)
+	return !slices.Equal(view, j.seen.view)
 }
 
 // syncedIn is the record with the node Synced. The generation of its data is written beside them
@@ -354,20 +367,20 @@ func (j *Joined) remember(r *Record) error {
 // recheck looks whether the record still says that the server may run. An API server that is
 // away now is asked again later.
 func (j *Joined) recheck(ctx context.Context) error {
-	j.checked = time.Now()
+	j.seen.checked = time.Now()
 	old, err := j.store.get(ctx)
+	_, view := j.dir.lastView()
 	switch {
 	case transient(err):
 		return nil
 	case err != nil:
 		return err
-	case old != nil && old.Generation > j.record.Generation:
+	case old != nil && old.Generation > j.seen.record.Generation && old.newestIn(view) < old.Generation:
 		return errors.New("by the record another node was made the first of its cluster while this server ran: there may be two clusters")
 	}
-	_, view := j.dir.lastView()
-	corrects := old != nil && old.PutBack && old.hasAll(view)
-	if old != nil && old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap) && !corrects {
-		j.views.noted, j.known, j.view = old.Nodes[j.settings.Node].View, old.Record, view
+	corrects := old != nil && (old.PutBack && old.hasAll(view) || old.newestIn(view) > old.Nodes[j.settings.Node].Generation)
+	if old != nil && old.follows(j.seen.known) && old.says(j.settings.Node, j.Pod) && !j.outlives(old.Bootstrap) && !corrects {
+		j.seen.views.noted, j.seen.known, j.seen.view = old.Nodes[j.settings.Node].View, old.Record, view
 		return nil
 	}
 	// It was read before: who says now that the server has ended, says it in place of a newer one.
@@ -402,13 +415,13 @@ func (j *Joined) giveUp(ctx context.Context, fault string) error {
 	if len(pids) == 0 {
 		return fmt.Errorf("the server %s, and is not killed: no process of it is in sight, which runs in %q", fault, j.settings.DataDir)
 	}
-	j.Log.Warn("the server "+fault+", and is started anew by the record", "for", time.Since(j.lonely).Round(time.Second), "pids", pids)
+	j.Log.Warn("the server "+fault+", and is started anew by the record", "for", time.Since(j.alone.since).Round(time.Second), "pids", pids)
 	for _, pid := range pids {
 		if err := j.dir.kill(pid); err != nil {
 			return fmt.Errorf("killing the server, process %d: %w", pid, err)
 		}
 	}
-	j.lonely = time.Now()
+	j.alone.since = time.Now()
 	return nil
 }
 

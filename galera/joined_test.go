@@ -95,7 +95,7 @@ func TestJoinedEndsDecision(t *testing.T) {
 
 	j := &Joined{
 		NodeCommand: NodeCommand{Pod: "pod of a", Log: slog.New(slog.DiscardHandler)}, dir: d, store: w.node("a"),
-		settings: Settings{Cluster: "test", Node: "a", DataDir: d.path, StatusFile: "wsrep.json"}, record: w.record.General,
+		settings: Settings{Cluster: "test", Node: "a", DataDir: d.path, StatusFile: "wsrep.json"}, seen: seenRecord{record: w.record.General},
 	}
 	if err := j.recheck(t.Context()); err != nil || w.record.Bootstrap != nil {
 		t.Errorf("got %v, and the decision %+v", err, w.record.Bootstrap)

@@ -23,11 +23,6 @@ type memory struct {
 	Next   int `json:"next"`
 }
 
-// of says whether it is of that record and that node.
-func (m memory) of(r *Record, node string) bool {
-	return m.Record != "" && m.Record == r.ID && m.Node == node
-}
-
 // memory is what the file of that name says.
 func (d dataDir) memory() (m memory, err error) {
 	content, err := readIn(d.join(memoryName), d.file, maxStateFile)
@@ -53,16 +48,21 @@ func (d dataDir) remember(m memory) error {
 	return d.write(memoryName, append(content, '\n'))
 }
 
-// older says why the record is older than what the node's data directory remembers, or nothing.
+// older says why the record is older than what the node's data directory remembers, or nothing. Rows
+// keep what is remembered under an earlier name of the node. An entry of that name that says less
+// is of before their last start.
 func (r *Record) older(node string, l local) string {
-	m, own := l.memory, r.Nodes[node]
-	_, known := r.Nodes[node]
-	fault := ""
+	m := l.memory
+	own, known := r.Nodes[m.Node]
+	fault, who := "", "this node"
+	if m.Node != node {
+		who = "node " + m.Node
+	}
 	switch {
-	case !m.of(r, node):
+	case m.Record == "" || m.Record != r.ID || m.Node != node && l.data != Full:
 		return ""
 	case known && own.Starts < m.Starts:
-		fault = fmt.Sprintf("by it this node was started %d times, and by the data directory %d times", own.Starts, m.Starts)
+		fault = fmt.Sprintf("by it %s was started %d times, and by the data directory %d times", who, own.Starts, m.Starts)
 	case r.Writes < m.Writes:
 		fault = fmt.Sprintf("it was written %d times, and by the data directory %d times", r.Writes, m.Writes)
 	case r.Generation < l.generation:

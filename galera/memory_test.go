@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What a data directory remembers is not believed by another record or of another node.
+// What a data directory remembers holds for its record, and of another node only for the rows.
 func TestOlder(t *testing.T) {
 	t.Parallel()
 	m := memory{Record: "id", Node: "a", Writes: 40, Starts: 5, Next: 6}
@@ -28,7 +28,9 @@ func TestOlder(t *testing.T) {
 		"the key of the node was removed":   {func(r *Record, _ *local) { delete(r.Nodes, "a") }, ""},
 		"another record":                    {func(r *Record, _ *local) { r.ID, r.Writes, r.Generation = "new", 1, 0 }, ""},
 		"a record of an older kconfd":       {func(r *Record, _ *local) { r.ID, r.Writes = "", 0 }, ""},
-		"the data of another node":          {func(r *Record, l *local) { l.memory.Node = "b"; r.Writes = 1 }, ""},
+		"the rows of another node":          {func(_ *Record, l *local) { l.memory.Node = "b" }, "node b was started 0 times, and by the data directory 5"},
+		"the rows of a node that is gone":   {func(_ *Record, l *local) { l.memory.Node = "gone" }, ""},
+		"no rows, and another node":         {func(r *Record, l *local) { l.data, l.memory.Node, r.Writes = Partial, "b", 1 }, ""},
 		"data from before there was memory": {func(r *Record, l *local) { l.memory = memory{}; r.Writes = 1 }, ""},
 	} {
 		r := remembered()
@@ -220,7 +222,7 @@ func testPutBackCorrected(p *place) {
 	a.serve()
 	a.write("data/gvwstate.dat", "my_uuid: 11111111-0000\nmember: 11111111-0000\n")
 	j := a.monitor()
-	j.record.Generation = 1
+	j.seen.record.Generation = 1
 	for range 2 {
 		if err := j.recheck(p.Context()); err != nil {
 			p.Fatal(err)

@@ -212,7 +212,7 @@ func (w *model) restore(arg int) bool {
 	}
 	old := w.past[len(w.past)-1-(arg*arg)%len(w.past)]
 	runs := slices.ContainsFunc(old.Names(), func(name string) bool { return old.Nodes[name].State.mayRun() })
-	if len(old.Forks) < len(w.record.Forks) || old.Generation < w.record.Generation && runs {
+	if len(old.Forks) < w.forks || old.Generation < w.generation && runs {
 		return false // see the tests of what is not protected
 	}
 	w.tell("  the record is put back to generation %d, of %d writes", old.Generation, old.Writes)

@@ -8,15 +8,17 @@ func mutations() (all []mutation) {
 		}
 	}
 	add("decide.go", decideGuards...)
-	add("decide.go", objectionGuards...)
+	add("objections.go", objectionGuards...)
 	add("decide.go", electionGuards...)
 	add("found.go", foundGuards...)
 	add("start.go", startGuards...)
+	add("carryout.go", carryOutGuards...)
 	add("confirm.go", [3]string{"rows wait for a record that has their last start", "s.local.data != Full && s.local.data != Fresh && own", "own"})
 	add("confirm.go", [3]string{"a start reads the record once more", "own.Token == d.token && own.State.mayRun() {", "own.Token != \"\" || own.Token == \"\" {"})
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
 	add("history.go", historyGuards...)
+	add("memory.go", [3]string{"rows remember an earlier name", "m.Node != node && l.data != Full", "m.Node != node"})
 	add("bootstrap.go", [][3]string{
 		{"what cannot be the first is refused", `if fatal := r.unfit(from); fatal != "" {`, `if fatal := r.unfit(from); false && fatal != "" {`},
 		{"objections need force", "if len(told) > 0 && !force {", "if false {"},
@@ -51,14 +53,18 @@ var decideGuards = [][3]string{
 	{"a decision is void when its own node has lost something", "noted && !r.Nodes[d.From].isAsAt(then) {", "false && noted && then != \"\" {"},
 	{"a new first node begins a generation", "r.Generation++\n", "\n"},
 	{"the first node is of the new generation", "own.Generation, own.Lost, own.Member = r.Generation, nil, \"\"", "own.Lost, own.Member = nil, \"\""},
+	{"a start has the generation of now", "own.State, own.Generation, own.NonPrimary, own.Waits = state, r.Generation, nil, \"\"", "own.State, own.NonPrimary, own.Waits = state, nil, \"\""},
+	{"diverged data do not count", "return n.Data == Full && !r.diverged(n)", "return n.Data == Full"},
+	{"elections are forks as well", "range slices.Concat(r.Forks, r.Elections)", "range r.Forks"},
+	{"forks apply to older generations", "return n.Generation < f.Generation && n.Seqno > f.Seqno", "return n.Seqno > f.Seqno"},
+	{"forks apply behind them", "return n.Generation < f.Generation && n.Seqno > f.Seqno", "return n.Generation < f.Generation"},
+}
+
+var objectionGuards = [][3]string{
 	{"a sign of life is any write", `return "write " + n.Token`, `return "write"`},
 	{"a node without data is not the first", "case n.Data == NoData || n.Data == Partial:", "case false:"},
 	{"data that never were in the cluster are not the first", `case n.Data == Fresh && r.UUID != "":`, "case false:"},
 	{"data of another cluster are not the first", `case n.Data == Full && r.UUID != "" && n.UUID != r.UUID:`, "case false:"},
-	{"a start has the generation of now", "own.State, own.Generation, own.NonPrimary, own.Waits = state, r.Generation, nil, \"\"", "own.State, own.NonPrimary, own.Waits = state, nil, \"\""},
-}
-
-var objectionGuards = [][3]string{
 	{"objection: another may be running", "case n.State.mayRun():\n\t\t\tadd(", "case false:\n\t\t\tadd("},
 	{"objection: the node may be running", "case own.State.mayRun():\n\t\tall", "case false:\n\t\tall"},
 	{"objection: the node has lost data", "if own.Lost != nil {", "if false {"},
@@ -68,10 +74,6 @@ var objectionGuards = [][3]string{
 	{"objection: another has other data", "case counts && (own.Data != Full || n.UUID != own.UUID):", "case false:"},
 	{"objection: another has the cluster's rows", "case counts && diverged:", "case false:"},
 	{"objection: another has more", "case counts && n.Seqno > own.Seqno:", "case false:"},
-	{"diverged data do not count", "return n.Data == Full && !r.diverged(n)", "return n.Data == Full"},
-	{"elections are forks as well", "range slices.Concat(r.Forks, r.Elections)", "range r.Forks"},
-	{"forks apply to older generations", "return n.Generation < f.Generation && n.Seqno > f.Seqno", "return n.Seqno > f.Seqno"},
-	{"forks apply behind them", "return n.Generation < f.Generation && n.Seqno > f.Seqno", "return n.Generation < f.Generation"},
 	{"nobody knows how much was lost", "return !l.Unknown && l.UUID == p.UUID", "return l.UUID == p.UUID"},
 	{"what was lost is of the same cluster", "l.UUID == p.UUID && l.Seqno <= p.Seqno", "l.Seqno <= p.Seqno"},
 }
@@ -122,13 +124,16 @@ var startGuards = [][3]string{
 	{"the offer has the right data", "own.Data != s.local.data ||", ""},
 	{"the offer has the right position", "|| own.Position != s.local.position {", "{"},
 	{"the addresses of the record are looked at", "return slices.Concat(open, s.dial(ctx, unseen))", "_ = unseen\n\treturn open"},
-	{"an empty volume is marked before a join", "if d.action != join || s.local.data != NoData {", "if true {"},
 	{"a record beside data is an adopted one", "s.local.data != NoData || len(there) > 0", "len(there) > 0"},
 	{"a record beside a server is an adopted one", "s.local.data != NoData || len(there) > 0", "s.local.data != NoData"},
 	{"the marker comes before the write", "if s.local.data != Full || s.local.marked {", "if true {"},
 	{"one that was overtaken gives up", "if known && !ours && !s.since.IsZero() {", "if false {"},
 	{"another pod is waited for", "s.twin = known && !ours", "s.twin = false && known && !ours"},
 	{"an address of another node is not another pod", "if r.Nodes[name].Address == own.Address {", "if false {"},
+}
+
+var carryOutGuards = [][3]string{
+	{"an empty volume is marked before a join", "if d.action != join || s.local.data != NoData {", "if true {"},
 	{"the view is removed", "if !d.keepView {", "if false {"},
 	{"the generation is kept beside the data", "if d.record == nil {\n\t\treturn nil", "if true {\n\t\treturn nil"},
 	{"what has diverged is given up", "if !d.discard {\n\t\treturn nil", "if true {\n\t\treturn nil"},
@@ -161,19 +166,20 @@ var entryGuards = [][3]string{
 }
 
 var historyGuards = [][3]string{
-	{"the first record that a monitor reads may be an older one", `case r.older(j.settings.Node, remembers) != "":`, "case false:"},
+	{"the first record that a monitor reads may be an older one", `case r.older(j.settings.Node, j.remembers()) != "":`, "case false:"},
 	{"a record has no lower generation than the data", "case r.Generation < j.generation: //", "case false: //"},
+	{"data that were not removed are of their own history", "own.State != \"\" && !own.State.mayRun() || l.outlived(name, own) {", "own.State != \"\" && !own.State.mayRun() {"},
 	{"a start keeps the history that the entry has", "l.data != Full || l.generation > 0 ||", "true ||"},
 }
 
 var monitorGuards = [][3]string{
-	{"no note beside a newer cluster", "case old != nil && old.Generation > j.record.Generation:", "case false:"},
-	{"a record that says less is put right", "old.follows(j.known) && old.says(j.settings.Node, j.Pod) && !j", "!j"},
+	{"no note beside a newer cluster", "case old != nil && old.Generation > j.seen.record.Generation && old", "case false && old"},
+	{"a record that says less is put right", "old.follows(j.seen.known) && old.says(j.settings.Node, j.Pod) && !j", "!j"},
 	{"an ended server is not noted", "pids, err := j.dir.processes(); err != nil || len(pids) == 0 {", "pids, err := j.dir.processes(); err != nil || len(pids) < 0 {"},
 	{"a server of another cluster is not noted", `if r.UUID != "" && r.UUID != uuid {`, "if false {"},
 	{"no kill without the API server", "if _, err := j.store.get(ctx); err != nil {\n\t\treturn err", "if false {\n\t\treturn nil"},
 	{"no kill of a server that is back", "if !j.isLonely(ctx, j.state(ctx)) {", "if false {"},
-	{"a server without a component is killed", "case !j.lonely.IsZero() && time.Since(j.lonely) >= j.WithoutPrimary:", "case false:"},
+	{"a server without a component is killed", "case !j.alone.since.IsZero() && time.Since(j.alone.since) >= j.WithoutPrimary:", "case false:"},
 	{"the generation is written beside the data", "return r, j.dir.setGeneration(j.generation)", "return r, nil"},
 	{"a decision about a cluster that is there ends", "return d != nil && !j.silent", "return false"},
 }

@@ -225,7 +225,7 @@ func (n *modelNode) isMissing() bool {
 
 // distrusts says whether the data of the node remember a later record.
 func (n *modelNode) distrusts() bool {
-	return n.tables && !n.partial && n.w.record.older(n.name, local{generation: n.modelVolume.generation, memory: n.memo}) != ""
+	return n.tables && !n.partial && n.w.record.older(n.name, local{data: Full, generation: n.modelVolume.generation, memory: n.memo}) != ""
 }
 
 // excuse says why the cluster need not be whole.
@@ -257,6 +257,8 @@ func (w *model) excuse() exemption {
 		return adoptedAlone
 	case w.restored && slices.ContainsFunc(slices.Collect(maps.Values(w.record.Nodes)), w.record.isPassedOver):
 		return oldRecord
+	case w.restored && w.any(func(n *modelNode) bool { return n.isMissing() && n.tables && n.uuid == "" }):
+		return oldRecord // another founder's
 	case w.restored && (w.record.PutBack || w.any(func(n *modelNode) bool { return n.isMissing() && n.distrusts() })):
 		return oldRecord
 	case w.rewritten:

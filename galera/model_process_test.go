@@ -194,7 +194,7 @@ func (n *modelNode) runStopped() {
 		_ = n.mark()
 	}
 	if own := old.Nodes[n.name]; own.Pod == n.podName() {
-		_ = keepHistory(n, &l, own)
+		_ = keepHistory(n, &l, n.name, own)
 	}
 	command := StoppedCommand{NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}}
 	err = command.publish(ctx, n, n.settings(), l)
@@ -426,6 +426,9 @@ func (w *model) store(r *Record) {
 		w.past = append(w.past[max(0, len(w.past)-30):], w.record)
 	}
 	w.record = r
+	if r != nil {
+		w.generation, w.forks = max(w.generation, r.Generation), max(w.forks, len(r.Forks))
+	}
 	w.version++
 }
 

@@ -48,6 +48,17 @@ func TestNotProtected(t *testing.T) {
 				w.bring(c)
 			},
 		},
+		"a record that is put back to before an election, by which a node joins": {
+			harm: "the record says that c is of generation 1, and its history began with 2",
+			play: func(w *model, a, _, c *modelNode) {
+				w.bring(a)
+				record := w.record
+				w.powerCut()
+				w.bring(a)
+				w.store(record)
+				w.bring(c)
+			},
+		},
 		"a record that is put back together with the volumes": {
 			harm: "without row 1",
 			play: func(w *model, a, b, c *modelNode) {
@@ -77,6 +88,26 @@ func TestNotProtected(t *testing.T) {
 				a.killPod()
 				w.store(record)
 				w.bring(b)
+			},
+		},
+		"a record that is put back to before a founder gave its role back": {
+			harm: "the cluster is not whole",
+			play: func(w *model, a, b, _ *modelNode) {
+				w.kconfd(a).round()
+				w.kconfd(b).round()
+				record := w.record
+				a.early = true // its first boot fails, and b takes the role
+				for range 10 {
+					w.kconfd(a).round()
+					for range 5 {
+						if !b.tables {
+							w.kconfd(b).step()
+						}
+					}
+					w.pass(time.Second)
+				}
+				w.store(record)
+				w.settle()
 			},
 		},
 		"an empty node beside data that are older than the record": {

@@ -22,7 +22,10 @@ type model struct {
 	record  *Record
 	version int
 	past    []*Record // earlier versions
-	late    []lateWrite
+
+	generation, forks int // the most that the record ever had
+
+	late []lateWrite
 
 	installs []*modelInstall // views on their way
 

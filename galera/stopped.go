@@ -46,7 +46,7 @@ func (c StoppedCommand) Run(ctx context.Context) error {
 		}
 	}
 	if own := old.Nodes[settings.Node]; own.Pod == c.Pod {
-		if err := keepHistory(dir, &local, own); err != nil {
+		if err := keepHistory(dir, &local, settings.Node, own); err != nil {
 			return err
 		}
 	}

@@ -466,7 +466,7 @@ func testForgotten(p *place) {
 		}
 		return &Joined{
 			NodeCommand: b.command(p.config), settings: settings, store: store, dir: dataDir{path: settings.DataDir},
-			recorded: true, record: General{Generation: 1},
+			seen: seenRecord{recorded: true, record: General{Generation: 1}},
 		}
 	}
 	p.put(nodes(map[string]Node{"a": at(Stopped, 3), "b": at(Stopped, 3)}))
@@ -488,7 +488,7 @@ func testForgotten(p *place) {
 		p.Errorf("once more: got %v, %+v, want that nothing is written", err, p.record().Nodes["a"])
 	}
 	before := joined(a)
-	before.record.Generation = 0
+	before.seen.record.Generation = 0
 	if err := before.look(p.Context()); err == nil || !strings.Contains(err.Error(), "there may be two clusters") {
 		p.Errorf("another was made the first: got %v", err)
 	}
@@ -534,10 +534,10 @@ func testBackInTime(p *place) {
 	if err != nil {
 		p.Fatal(err)
 	}
-	j := &Joined{NodeCommand: a.command(config), settings: settings, store: store, dir: dataDir{path: settings.DataDir}, recorded: true, checked: time.Now()}
+	j := &Joined{NodeCommand: a.command(config), settings: settings, store: store, dir: dataDir{path: settings.DataDir}, seen: seenRecord{recorded: true, checked: time.Now()}}
 	lookLonely := func() {
 		a.write("wsrep.json", `{"status": {"state": "CONNECTED"}}`)
-		j.lonely = time.Now().Add(-time.Hour)
+		j.alone.since = time.Now().Add(-time.Hour)
 		if err := j.look(p.Context()); err != nil {
 			p.Error(err)
 		}

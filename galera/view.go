@@ -34,13 +34,13 @@ func (j *Joined) noteView(ctx context.Context) error {
 		err := j.tryView(ctx)
 		switch {
 		case err == nil:
-			j.views.tried = time.Time{}
+			j.seen.views.tried = time.Time{}
 			return nil
 		case errors.Is(err, errNotOurs):
-			j.views.tried = time.Now()
+			j.seen.views.tried = time.Now()
 			return j.recheck(ctx)
 		case transient(err) && !outdated(err):
-			j.views.tried = time.Now()
+			j.seen.views.tried = time.Now()
 			return nil
 		case !outdated(err):
 			return err
@@ -65,7 +65,7 @@ func (j *Joined) tryView(ctx context.Context) error {
 	n := old.Nodes[j.settings.Node]
 	now := j.dir.primaryView() // it may have changed since
 	if now == nil || n.View != nil && *n.View == *now {
-		j.views.noted = n.View
+		j.seen.views.noted = n.View
 		return nil
 	}
 	n.View, n.Token = now, token()
@@ -74,12 +74,12 @@ func (j *Joined) tryView(ctx context.Context) error {
 	if _, err := j.store.put(ctx, old, r); err != nil {
 		return err
 	}
-	j.views.noted = now
+	j.seen.views.noted = now
 	j.Log.Debug("view noted", "id", now.ID, "seqno", now.Seqno, "members", now.Members)
 	return nil
 }
 
 // ownSynced says whether the record's entry of this node is one that this process has written.
 func (j *Joined) ownSynced(old *stored) bool {
-	return old.says(j.settings.Node, j.Pod) && old.follows(j.known) && old.Generation <= j.record.Generation
+	return old.says(j.settings.Node, j.Pod) && old.follows(j.seen.known) && old.Generation <= j.seen.record.Generation
 }

@@ -107,14 +107,14 @@ func testViews(p *place) {
 		r.Nodes["a"] = other
 	})
 	look("another pod's entry", own.View, false)
-	j.views.tried = time.Time{}
+	j.seen.views.tried = time.Time{}
 	p.replace(func(r *Record) {
 		stopped := own
 		stopped.State = Stopped
 		r.Nodes["a"] = stopped
 	})
 	look("a stopped node's entry", own.View, false)
-	j.views.tried = time.Time{}
+	j.seen.views.tried = time.Time{}
 	p.replace(func(r *Record) { r.Nodes["a"] = own })
 	look("its own again", &View{oneUUID, 5, 2}, true)
 }
