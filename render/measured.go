@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -56,6 +57,15 @@ type maker struct {
 	*limits.Meter
 	sprig   map[string]any
 	regexps map[string]*expression
+	printer map[string]any // see builtins
+}
+
+// builtins are those of the meter.
+func (m *maker) builtins() map[string]any {
+	if m.printer == nil {
+		m.printer = m.Builtins()
+	}
+	return m.printer
 }
 
 // replaced are the functions that a maker has.
@@ -72,11 +82,10 @@ func (m *maker) replaced() map[string]any {
 	}
 	maps.Copy(funcs, m.regexpFuncs())
 	maps.Copy(funcs, m.codecs())
+	maps.Copy(funcs, m.numberFuncs())
+	maps.Copy(funcs, m.strictFuncs())
 	for _, name := range []string{"merge", "mustMerge", "mergeOverwrite", "mustMergeOverwrite"} {
 		funcs[name] = m.merger(name)
-	}
-	for _, name := range []string{"addf", "subf", "mulf", "divf"} {
-		funcs[name] = m.decimals(name)
 	}
 	return funcs
 }
@@ -209,6 +218,9 @@ func (m *maker) wrapWith(width int, separator, s string) (string, error) {
 
 func (m *maker) join(separator string, list any) (string, error) {
 	w, err := m.Weigh(list)
+	if err == nil {
+		err = m.texts(list)
+	}
 	if err == nil {
 		err = m.Text(limits.Plus(w.Bytes, limits.Times(lengthOf(list), len(separator))))
 	}
@@ -353,8 +365,8 @@ func (m *maker) merger(name string) any {
 			}
 			switch merge := m.sprig[name].(type) {
 			case func(map[string]any, ...map[string]any) any:
-				if merged := merge(into, d); merged == "" {
-					return merged, nil // as sprig has it
+				if merge(into, d) == "" {
+					return nil, errors.New("the maps cannot be merged: they have different kinds of values for a key")
 				}
 			case func(map[string]any, ...map[string]any) (any, error):
 				if _, err := merge(into, d); err != nil {
@@ -389,7 +401,7 @@ func (m *maker) elements(list any) ([]any, error) {
 // are compared with lists by it.
 func (m *maker) among(list []any, value any) (bool, error) {
 	for i, other := range list {
-		if reflect.DeepEqual(value, other) {
+		if limits.SameNumber(value, other) || reflect.DeepEqual(value, other) {
 			return true, nil
 		}
 		if i%256 == 255 {
@@ -472,12 +484,28 @@ func (m *maker) short(name string, most int) any {
 		if err != nil {
 			panic(err) // text/template makes an error of it
 		}
-		return f.Call(args)
+		results := f.Call(args)
+		if err, failed := results[1].Interface().(error); failed {
+			panic(fmt.Errorf("%s: %w", quotedAll(args), err))
+		}
+		return results
 	}).Interface()
+}
+
+// quotedAll are texts in quotes.
+func quotedAll(texts []reflect.Value) string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, shortQuote(text.String()))
+	}
+	return strings.Join(all, " ")
 }
 
 // derivePassword takes a tenth of a second, and 32 MiB meanwhile.
 func (m *maker) derivePassword(counter uint32, kind, password, user, site string) (string, error) {
+	if !slices.Contains(passwordKinds(), kind) {
+		return "", fmt.Errorf("want a kind of password, one of %s, not %s", strings.Join(passwordKinds(), ", "), shortQuote(kind))
+	}
 	if err := m.Need(32 << 20); err != nil {
 		return "", err
 	}
@@ -485,39 +513,4 @@ func (m *maker) derivePassword(counter uint32, kind, password, user, site string
 		return "", err
 	}
 	return m.sprig["derivePassword"].(func(uint32, string, string, string, string) string)(counter, kind, password, user, site), nil
-}
-
-// maxDecimals is how many numbers one call calculates with: these have all
-// digits, of which each number may add three hundred.
-const maxDecimals = 1000
-
-func (m *maker) decimals(name string) any {
-	check := func(args []any) error {
-		if len(args) > maxDecimals {
-			return fmt.Errorf("want %d numbers at most, not %d", maxDecimals, len(args))
-		}
-		for _, a := range args {
-			if err := m.Printable(a); err != nil {
-				return err
-			}
-		}
-		return m.Spend(len(args) * 1 << 12)
-	}
-	switch f := m.sprig[name].(type) {
-	case func(...any) float64:
-		return func(args ...any) (float64, error) {
-			if err := check(args); err != nil {
-				return 0, err
-			}
-			return f(args...), nil
-		}
-	case func(any, ...any) float64:
-		return func(a any, args ...any) (float64, error) {
-			if err := errors.Join(m.Printable(a), check(args)); err != nil {
-				return 0, err
-			}
-			return f(a, args...), nil
-		}
-	}
-	return m.sprig[name]
 }
