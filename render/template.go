@@ -91,6 +91,7 @@ func (t *Template) functions() []map[string]any {
 
 // parseInto parses a text as the body of a template.
 func (t *Template) parseInto(into *template.Template, text string) error {
+	text = withoutBOM(text)
 	if err := t.meter.Nesting(into.Name(), text, t.source.Left, t.source.Right); err != nil {
 		return fmt.Errorf("parsing template: %w", err)
 	}

@@ -77,9 +77,9 @@ func TestNumbersOfYAML(t *testing.T) {
 func TestYAMLRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"a: [":                         "did not find",
-		"a: .nan":                      ".nan is not a number that JSON has",
-		"- [-.inf]":                    "-.inf is not a number that JSON has",
-		"a: 0777777777777777777777777": "octal number 0777777777777777777777777 does not fit into 64 bits",
+		"a: .nan":                      "\".nan\" is not a number that JSON has",
+		"- [-.inf]":                    "\"-.inf\" is not a number that JSON has",
+		"a: 0777777777777777777777777": "octal number \"0777777777777777777777777\" does not fit into 64 bits",
 		"- {~: a}":                     "a key of a map is null",
 		"[{[a]: b}]":                   "a key of a map is a map or a list",
 		"a: &a [*a]":                   "contains itself",
@@ -197,5 +197,34 @@ func TestRoundTrip(t *testing.T) {
 		if got, err := ToYAML(map[string]any{"a": []any{n}}); !strings.Contains(fmt.Sprint(err), "the number "+string(n)+" does not fit") {
 			t.Errorf("%s became %q, %v", n, got, err)
 		}
+	}
+}
+
+func TestText(t *testing.T) {
+	for content, want := range map[string]string{"": "", "a": "a", "\xef\xbb\xbfa": "a", "\xef\xbb\xbf": "", "a\xef\xbb\xbf": "a\xef\xbb\xbf"} {
+		if got, err := Text([]byte(content)); err != nil || string(got) != want {
+			t.Errorf("%q: got %q, %v, want %q", content, got, err, want)
+		}
+	}
+	for _, content := range []string{"\xff\xfea\x00", "\xfe\xff\x00a"} {
+		if got, err := Text([]byte(content)); !strings.Contains(fmt.Sprint(err), "UTF-16") {
+			t.Errorf("%q: got %q, %v", content, got, err)
+		}
+	}
+}
+
+// What is encoded as JSON and read again is of the same type.
+func TestLossless(t *testing.T) {
+	v := map[string]any{
+		"int": int64(16777216), "float": float64(16777216), "large": 1e20, "fraction": 0.1, "zero": 0.0, "number": json.Number("18446744073709551616"),
+		"list": []any{float64(1), int64(1), "1", nil, true},
+	}
+	encoded, err := json.Marshal(Lossless(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := FromJSON(encoded)
+	if diff := cmp.Diff(any(v), got); err != nil || diff != "" {
+		t.Errorf("%s: error %v, -want +got:\n%s", encoded, err, diff)
 	}
 }

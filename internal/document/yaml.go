@@ -121,7 +121,7 @@ func scalar(text string, decode func(any) error) (any, error) {
 			return decimal(digits, v)
 		}
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("%s is not a number that JSON has", text)
+			return nil, fmt.Errorf("%q is not a number that JSON has", text)
 		}
 	}
 	return v, nil
@@ -136,7 +136,7 @@ func decimal(digits string, f float64) (any, error) {
 	case err == nil:
 		return f, nil
 	case bare[0] == '0' && !strings.ContainsAny(bare, "89"):
-		return nil, fmt.Errorf("the octal number %s does not fit into 64 bits", digits)
+		return nil, fmt.Errorf("the octal number %q does not fit into 64 bits", digits)
 	}
 	return wholeNumber(digits), nil
 }
