@@ -185,6 +185,9 @@ func (m *maker) encoder(perNode int, more overhead, encode func(any) (string, er
 			return "", m.Text(most)
 		}
 		text, err := encode(v)
+		if err == nil {
+			err = encodable(v, text)
+		}
 		if err != nil {
 			return "", err
 		}

@@ -3,9 +3,11 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	helmtoml "github.com/BurntSushi/toml"
 	"github.com/pelletier/go-toml/v2"
@@ -34,6 +36,9 @@ func toJSON(v any) (string, error) {
 
 // fromJSON is the value of a JSON text, which must be of type T or null.
 func fromJSON[T any](s string) (v T, err error) {
+	if !utf8.ValidString(s) { // the decoder would replace what is not
+		return v, errNotUTF8
+	}
 	value, err := document.FromJSON([]byte(withoutBOM(s)))
 	if err != nil {
 		return v, err
@@ -148,4 +153,53 @@ func shortQuote(s string) string {
 		return fmt.Sprintf("%q", s)
 	}
 	return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:most], ""))
+}
+
+// errNotUTF8 is a text of other bytes, from a Secret or binaryData of a ConfigMap. They can
+// be printed, but not be part of a document.
+var errNotUTF8 = errors.New("the text is not UTF-8: b64enc makes it so")
+
+// encodable is an error when there is a text in v that is not UTF-8. The encoders have
+// written something else in its place.
+func encodable(v any, encoded string) error {
+	if utf8.ValidString(encoded) && !strings.Contains(encoded, "\ufffd") && !strings.Contains(encoded, `\ufffd`) {
+		return nil
+	}
+	if where, found := notUTF8(reflect.ValueOf(v)); found && where != "" {
+		return fmt.Errorf("at %s: %w", where, errNotUTF8)
+	} else if found {
+		return errNotUTF8
+	}
+	return nil
+}
+
+// notUTF8 is the path to a text that is not UTF-8.
+func notUTF8(v reflect.Value) (path string, found bool) {
+	switch v.Kind() {
+	case reflect.String:
+		return "", !utf8.ValidString(v.String())
+	case reflect.Interface, reflect.Pointer:
+		return notUTF8(v.Elem())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if path, found := notUTF8(v.Index(i)); found {
+				return fmt.Sprintf("[%d]%s", i, path), true
+			}
+		}
+	case reflect.Map:
+		first := ""
+		for keys := v.MapRange(); keys.Next(); {
+			if path, found := notUTF8(keys.Value()); found && (first == "" || "."+keys.Key().String()+path < first) {
+				first = "." + keys.Key().String() + path
+			}
+		}
+		return first, first != ""
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if path, found := notUTF8(v.Field(i)); found {
+				return "." + v.Type().Field(i).Name + path, true
+			}
+		}
+	}
+	return "", false
 }

@@ -146,9 +146,6 @@ func wholeFloat(f float64) (int64, error) {
 	return int64(f), nil
 }
 
-// exactly is up to where all whole numbers are floats.
-const exactly = 1 << 53
-
 // parseWhole reads a whole number: decimal, perhaps with a fraction of zeros or an
 // exponent; or with 0x, 0o or 0b in front. One that begins with 0 is octal for some and
 // decimal for others, and must be the same for both.
@@ -175,8 +172,8 @@ func parsed(text, digits string, base int) (int64, error) {
 	if errors.Is(err, strconv.ErrRange) {
 		return 0, tooLarge(text)
 	}
-	if f, err := parseFloat(digits); err == nil && f == math.Trunc(f) && math.Abs(f) <= exactly {
-		return int64(f), nil
+	if written, ok := withoutExponent(digits); ok {
+		return parsed(text, written, 10)
 	}
 	return 0, fmt.Errorf("want a whole number, not %s", shortQuote(text))
 }
@@ -188,6 +185,22 @@ func withoutZeros(digits string) string {
 		return number
 	}
 	return digits
+}
+
+// withoutExponent is the whole number 1.5e3 as 1500. It is false for another text.
+func withoutExponent(text string) (string, bool) {
+	e := strings.IndexAny(text, "eE")
+	if _, err := parseFloat(text); err != nil || e < 0 {
+		return "", false
+	}
+	exponent, err := strconv.Atoi(text[e+1:])
+	number, fraction, _ := strings.Cut(text[:e], ".")
+	fraction = strings.TrimRight(fraction, "0")
+	zeros := exponent - len(fraction)
+	if err != nil || zeros < 0 || zeros > 20 {
+		return "", false
+	}
+	return number + fraction + strings.Repeat("0", zeros), true
 }
 
 // float is the number that a value is. A whole number that a float would round is an

@@ -43,12 +43,23 @@ func largeNumbers(args []any) (with []any, found bool) {
 	for _, a := range args {
 		if n, ok := a.(json.Number); ok && len(n) <= maxDigits && document.IsWhole(string(n)) {
 			if large, ok := new(big.Int).SetString(string(n), 10); ok {
-				a, found = large, true
+				a, found = largeNumber{large}, true
 			}
 		}
 		with = append(with, a)
 	}
 	return with, found
+}
+
+// A largeNumber is printed as the text that it was with %q, and else as a number.
+type largeNumber struct{ *big.Int }
+
+func (n largeNumber) Format(s fmt.State, verb rune) {
+	if verb == 'q' {
+		fmt.Fprintf(s, "%q", n.String())
+		return
+	}
+	n.Int.Format(s, verb)
 }
 
 // misfit is what fmt writes in the place of what it cannot format, or empty when the

@@ -25,6 +25,7 @@ func (m *maker) strictFuncs() map[string]any {
 		"trunc":    m.trunc,
 		"slice":    m.slice, "mustSlice": m.slice,
 		"toString": m.toString, "toStrings": m.toStrings, "sortAlpha": m.sortAlpha,
+		"quote": m.quote, "upper": m.letters("upper"), "lower": m.letters("lower"), "title": m.letters("title"),
 		"print": m.printed("print"), "println": m.printed("println"), "printf": m.printf,
 	}
 }
@@ -200,6 +201,35 @@ func (m *maker) toString(v any) (string, error) {
 	}
 	s := m.sprig["toString"].(func(any) string)(v)
 	return s, m.Text(len(s))
+}
+
+// quote is an error for bytes that are not UTF-8: they would be written as \xff.
+func (m *maker) quote(values ...any) (string, error) {
+	for _, v := range values {
+		if s, ok := v.(string); ok && !utf8.ValidString(s) {
+			return "", errNotUTF8
+		}
+		if err := m.Printable(v); err != nil {
+			return "", err
+		}
+	}
+	s := m.sprig["quote"].(func(...any) string)(values...)
+	return s, m.Text(len(s))
+}
+
+// letters is a function that replaces bytes that are not UTF-8 by other ones.
+func (m *maker) letters(name string) func(string) (string, error) {
+	f := m.sprig[name].(func(string) string)
+	return func(s string) (string, error) {
+		if !utf8.ValidString(s) {
+			return "", errNotUTF8
+		}
+		if err := m.Text(len(s)); err != nil {
+			return "", err
+		}
+		s = f(s)
+		return s, m.Text(len(s))
+	}
 }
 
 // texts is an error for what has no elements that are texts: a map, or a list with maps
