@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -385,7 +384,7 @@ func (m *maker) elements(list any) ([]any, error) {
 	}
 	v := reflect.ValueOf(list)
 	if v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
-		return nil, fmt.Errorf("want a list, not %T", list)
+		return nil, fmt.Errorf("want a list, not %s", describe(list))
 	}
 	if err := m.List(v.Len(), 16); err != nil {
 		return nil, err
@@ -466,51 +465,4 @@ func (m *maker) without(list any, omitted ...any) ([]any, error) {
 		}
 	}
 	return rest, nil
-}
-
-// maxVersion is how long a version or a constraint of versions may be.
-const maxVersion = 4096
-
-// short is a function of sprig whose texts may have so many bytes at most.
-func (m *maker) short(name string, most int) any {
-	f := reflect.ValueOf(m.sprig[name])
-	return reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value {
-		err := m.Spend(1 << 16)
-		for _, a := range args {
-			if a.Len() > most {
-				err = fmt.Errorf("want a text of %d bytes at most, not of %d", most, a.Len())
-			}
-		}
-		if err != nil {
-			panic(err) // text/template makes an error of it
-		}
-		results := f.Call(args)
-		if err, failed := results[1].Interface().(error); failed {
-			panic(fmt.Errorf("%s: %w", quotedAll(args), err))
-		}
-		return results
-	}).Interface()
-}
-
-// quotedAll are texts in quotes.
-func quotedAll(texts []reflect.Value) string {
-	var all []string
-	for _, text := range texts {
-		all = append(all, shortQuote(text.String()))
-	}
-	return strings.Join(all, " ")
-}
-
-// derivePassword takes a tenth of a second, and 32 MiB meanwhile.
-func (m *maker) derivePassword(counter uint32, kind, password, user, site string) (string, error) {
-	if !slices.Contains(passwordKinds(), kind) {
-		return "", fmt.Errorf("want a kind of password, one of %s, not %s", strings.Join(passwordKinds(), ", "), shortQuote(kind))
-	}
-	if err := m.Need(32 << 20); err != nil {
-		return "", err
-	}
-	if err := m.Clock(); err != nil {
-		return "", err
-	}
-	return m.sprig["derivePassword"].(func(uint32, string, string, string, string) string)(counter, kind, password, user, site), nil
 }
