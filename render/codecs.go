@@ -14,14 +14,14 @@ import (
 const (
 	jsonDecoded, jsonEncoded = 100, 40
 	yamlDecoded, yamlEncoded = 400, 800
-	tomlDecoded, tomlEncoded = 200, 60
+	tomlDecoded, tomlEncoded = 200, 200
 )
 
 // codecs are the functions to and from JSON, YAML and TOML.
 func (m *maker) codecs() map[string]any {
 	funcs := map[string]any{
 		"fromJson": decoder(m, m.jsonText, fromJSON[map[string]any]), "fromJsonArray": decoder(m, m.jsonText, fromJSON[[]any]),
-		"mustFromJson": decoder(m, m.jsonText, m.sprig["mustFromJson"].(func(string) (any, error))),
+		"mustFromJson": decoder(m, m.jsonText, fromJSON[any]),
 		"fromYaml":     decoder(m, m.yamlText, fromYAML[map[string]any]), "fromYamlArray": decoder(m, m.yamlText, fromYAML[[]any]),
 		"fromToml": decoder(m, m.tomlText, fromTOML),
 		"toJson":   m.encoder(jsonEncoded, flat, toJSON),
@@ -167,8 +167,9 @@ func flat(limits.Weight) int { return 8 }
 // indented is for formats with each element on a line of its own.
 func indented(w limits.Weight) int { return 8 + 2*w.Depth }
 
-// withPaths is for TOML, where a table's heading has the keys of all around it.
-func withPaths(w limits.Weight) int { return 8 + w.Path }
+// withPaths is for TOML, where a table's heading has the keys of all around it, and a
+// line is indented by how deep its table is.
+func withPaths(w limits.Weight) int { return 8 + w.Path + 2*w.Depth }
 
 // encoder makes a text, when neither that nor what it takes can be too large.
 func (m *maker) encoder(perNode int, more overhead, encode func(any) (string, error)) func(any) (string, error) {
@@ -184,6 +185,9 @@ func (m *maker) encoder(perNode int, more overhead, encode func(any) (string, er
 			return "", m.Text(most)
 		}
 		text, err := encode(v)
+		if err == nil {
+			err = encodable(v, text)
+		}
 		if err != nil {
 			return "", err
 		}

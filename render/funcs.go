@@ -1,7 +1,7 @@
 package render
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -12,8 +12,6 @@ import (
 	"text/template"
 
 	"github.com/Masterminds/sprig/v3"
-	"github.com/pelletier/go-toml/v2"
-	"sigs.k8s.io/yaml"
 )
 
 // pure is sprig without what is not a function of its arguments.
@@ -26,19 +24,8 @@ func pure() template.FuncMap {
 	funcs["keys"], funcs["values"] = keys, values
 	// sprig's take maps of any only; configMap and secret give maps of strings.
 	funcs["get"], funcs["hasKey"], funcs["pick"], funcs["omit"] = get, hasKey, pick, omit
-	funcs["sortAlpha"] = sortAlpha(funcs["sortAlpha"].(func(any) []string))
+	wantLists(funcs)
 	return funcs
-}
-
-// sortAlpha is sprig's, which sorts strings where they lie, on a copy: the
-// list may be one that others read.
-func sortAlpha(inPlace func(any) []string) func(any) []string {
-	return func(list any) []string {
-		if s, ok := list.([]string); ok {
-			list = slices.Clone(s)
-		}
-		return inPlace(list)
-	}
 }
 
 // impure are the functions of sprig that read the clock or the network, or
@@ -113,38 +100,16 @@ func atLeast(n int, list any) (any, error) {
 }
 
 // hostPort joins an address and a port, with brackets around IPv6.
-func hostPort(host string, port any) string {
-	return net.JoinHostPort(host, fmt.Sprint(port))
-}
-
-func toYAML(v any) (string, error) {
-	b, err := yaml.Marshal(v)
-	return strings.TrimSuffix(string(b), "\n"), err
-}
-
-func fromYAML[T any](s string) (v T, err error) {
-	err = yaml.Unmarshal([]byte(s), &v)
-	return v, err
-}
-
-func toJSON(v any) (string, error) {
-	b, err := json.Marshal(v)
-	return string(b), err
-}
-
-func fromJSON[T any](s string) (v T, err error) {
-	err = json.Unmarshal([]byte(s), &v)
-	return v, err
-}
-
-func toTOML(v any) (string, error) {
-	b, err := toml.Marshal(v)
-	return string(b), err
-}
-
-func fromTOML(s string) (v map[string]any, err error) {
-	err = toml.Unmarshal([]byte(s), &v)
-	return v, err
+func hostPort(host string, port any) (string, error) {
+	switch v := reflect.ValueOf(port); v.Kind() {
+	case reflect.Invalid, reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Pointer:
+		return "", fmt.Errorf("want a port, not %s", describe(port))
+	}
+	text := strings.TrimSpace(fmt.Sprint(port))
+	if text == "" {
+		return "", errors.New("want a port, not an empty text")
+	}
+	return net.JoinHostPort(host, text), nil
 }
 
 // dict is any map with string keys as a map of any.

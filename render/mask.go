@@ -241,10 +241,10 @@ func longestStart(line string, starts map[string]bool) string {
 
 // RedactError masks the words of an error of [Template.Execute] that it does not
 // share with the error for other secrets. When that is nil, no more is shown than
-// the place. What kind of error it is stays.
+// the place and the function. What kind of error it is stays.
 func (t *Template) RedactError(err, other error) error {
 	if other == nil {
-		return &placed{placeOf(err, t.name) + Redacted, err}
+		return &placed{placeOf(err, t.name) + t.functionOf(err) + Redacted, err}
 	}
 	return &placed{sharedText(err.Error(), other.Error()), err}
 }

@@ -182,13 +182,24 @@ func TestMask(t *testing.T) {
 // of error it is stays.
 func TestRedactError(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"urlParse":  {`{{ urlParse (printf "pg://%s" .signs) }}`, `rendering "t": t:1:20: [redacted]`},
+		"urlParse":  {`{{ urlParse (printf "pg://%s" .signs) }}`, `rendering "t": t:1:20: error calling urlParse: [redacted]`},
 		"fromYaml":  {`{{ fromYaml .password }}`, `error calling fromYaml: `},
 		"toDate":    {`{{ mustToDate "2006-01-02" .password }}`, `error calling mustToDate: parsing time [redacted] as "2006-01-02": cannot parse [redacted] as "2006"`},
 		"regexp":    {`{{ mustRegexFind (printf "(%s" .phrase) "x" }}`, `error calling mustRegexFind: error parsing regexp: missing closing ): [redacted]`},
+		"int":       {`{{ .password | int }}`, `error calling int: want a whole number, not [redacted]`},
+		"atoi":      {`{{ atoi .password }}`, `error calling atoi: want a whole number, not [redacted]`},
+		"float64":   {`{{ .phrase | float64 }}`, `error calling float64: want a number, not [redacted]`},
+		"add":       {`{{ add 1 .password }}`, `error calling add: want a whole number, not [redacted]`},
+		"b64dec":    {`{{ b64dec .password }}`, `error calling b64dec: want base64, not [redacted] illegal base64 data at input byte`},
+		"b32dec":    {`{{ b32dec .phrase }}`, `error calling b32dec: want base32, not [redacted]`},
+		"a pattern": {`{{ regexMatch (printf "[%s" .password) "x" }}`, `error calling regexMatch: error parsing regexp: missing closing ]: [redacted]`},
+		"semver":    {`{{ semverCompare ">1" .password }}`, `error calling semverCompare: ">1" [redacted] Invalid Semantic Version`},
+		"printf":    {`{{ printf "%d" .password }}`, `error calling printf: the format "%d" gives [redacted]`},
+		"fromJson":  {`{{ fromJson .password }}`, `error calling fromJson: `},
+		"join":      {`{{ join "," (dict "a" .password) }}`, `error calling join: want a list, not a map`},
 		"fail":      {`{{ fail (printf "the password %s is bad" .password) }}`, `t:1:20: the password [redacted] is bad`},
 		"required":  {`{{ required (printf "no %s" .password) "" }}`, `t:1:20: no [redacted]`},
-		"a branch":  {`{{ if eq .flag "true" }}{{ fail "flag is true" }}{{ end }}`, `rendering "t": t:1:44: [redacted]`},
+		"a branch":  {`{{ if eq .flag "true" }}{{ fail "flag is true" }}{{ end }}`, `rendering "t": t:1:44: error calling fail: [redacted]`},
 		"public":    {`{{ fail "no such thing" }}`, `rendering "t": t:1:20: no such thing`},
 		"a range":   {`{{ range .password }}{{ break }}{{ end }}{{ index . "x" | fromJson }}{{ range $i := tpl "x" . }}{{ end }}`, ``},
 		"a field":   {`{{ .password.field }}`, `can't evaluate field field in type string`},
@@ -211,6 +222,19 @@ func TestRedactError(t *testing.T) {
 				wantNoWindow(t, f.err.Error(), secret)
 			}
 		})
+	}
+}
+
+// What base64 holds need not be a text: the file is proved all the same.
+func TestStandInOfBase64(t *testing.T) {
+	for _, secret := range []string{"/+7dAA==", "cGFzcw==", "c2h1dA==\n", "3q2+7w==", "AAECAwQFBgcICQ=="} {
+		f := proved(t, "user = app\nkey = {{ b64dec secret.key | b64enc }}\n", map[string]string{"key": secret})
+		if f.err != nil {
+			t.Fatal(f.err)
+		}
+		if got := f.lines(); !strings.Contains(got, "user = app") || strings.Contains(got, strings.TrimSpace(secret)) {
+			t.Errorf("%q: got\n%s", secret, got)
+		}
 	}
 }
 

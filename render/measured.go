@@ -56,6 +56,15 @@ type maker struct {
 	*limits.Meter
 	sprig   map[string]any
 	regexps map[string]*expression
+	printer map[string]any // see builtins
+}
+
+// builtins are those of the meter.
+func (m *maker) builtins() map[string]any {
+	if m.printer == nil {
+		m.printer = m.Builtins()
+	}
+	return m.printer
 }
 
 // replaced are the functions that a maker has.
@@ -72,11 +81,10 @@ func (m *maker) replaced() map[string]any {
 	}
 	maps.Copy(funcs, m.regexpFuncs())
 	maps.Copy(funcs, m.codecs())
+	maps.Copy(funcs, m.numberFuncs())
+	maps.Copy(funcs, m.strictFuncs())
 	for _, name := range []string{"merge", "mustMerge", "mergeOverwrite", "mustMergeOverwrite"} {
 		funcs[name] = m.merger(name)
-	}
-	for _, name := range []string{"addf", "subf", "mulf", "divf"} {
-		funcs[name] = m.decimals(name)
 	}
 	return funcs
 }
@@ -209,6 +217,9 @@ func (m *maker) wrapWith(width int, separator, s string) (string, error) {
 
 func (m *maker) join(separator string, list any) (string, error) {
 	w, err := m.Weigh(list)
+	if err == nil {
+		err = m.texts(list)
+	}
 	if err == nil {
 		err = m.Text(limits.Plus(w.Bytes, limits.Times(lengthOf(list), len(separator))))
 	}
@@ -353,8 +364,8 @@ func (m *maker) merger(name string) any {
 			}
 			switch merge := m.sprig[name].(type) {
 			case func(map[string]any, ...map[string]any) any:
-				if merged := merge(into, d); merged == "" {
-					return merged, nil // as sprig has it
+				if merge(into, d) == "" {
+					return nil, errors.New("the maps cannot be merged: they have different kinds of values for a key")
 				}
 			case func(map[string]any, ...map[string]any) (any, error):
 				if _, err := merge(into, d); err != nil {
@@ -373,7 +384,7 @@ func (m *maker) elements(list any) ([]any, error) {
 	}
 	v := reflect.ValueOf(list)
 	if v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
-		return nil, fmt.Errorf("want a list, not %T", list)
+		return nil, fmt.Errorf("want a list, not %s", describe(list))
 	}
 	if err := m.List(v.Len(), 16); err != nil {
 		return nil, err
@@ -389,7 +400,7 @@ func (m *maker) elements(list any) ([]any, error) {
 // are compared with lists by it.
 func (m *maker) among(list []any, value any) (bool, error) {
 	for i, other := range list {
-		if reflect.DeepEqual(value, other) {
+		if limits.SameNumber(value, other) || reflect.DeepEqual(value, other) {
 			return true, nil
 		}
 		if i%256 == 255 {
@@ -454,70 +465,4 @@ func (m *maker) without(list any, omitted ...any) ([]any, error) {
 		}
 	}
 	return rest, nil
-}
-
-// maxVersion is how long a version or a constraint of versions may be.
-const maxVersion = 4096
-
-// short is a function of sprig whose texts may have so many bytes at most.
-func (m *maker) short(name string, most int) any {
-	f := reflect.ValueOf(m.sprig[name])
-	return reflect.MakeFunc(f.Type(), func(args []reflect.Value) []reflect.Value {
-		err := m.Spend(1 << 16)
-		for _, a := range args {
-			if a.Len() > most {
-				err = fmt.Errorf("want a text of %d bytes at most, not of %d", most, a.Len())
-			}
-		}
-		if err != nil {
-			panic(err) // text/template makes an error of it
-		}
-		return f.Call(args)
-	}).Interface()
-}
-
-// derivePassword takes a tenth of a second, and 32 MiB meanwhile.
-func (m *maker) derivePassword(counter uint32, kind, password, user, site string) (string, error) {
-	if err := m.Need(32 << 20); err != nil {
-		return "", err
-	}
-	if err := m.Clock(); err != nil {
-		return "", err
-	}
-	return m.sprig["derivePassword"].(func(uint32, string, string, string, string) string)(counter, kind, password, user, site), nil
-}
-
-// maxDecimals is how many numbers one call calculates with: these have all
-// digits, of which each number may add three hundred.
-const maxDecimals = 1000
-
-func (m *maker) decimals(name string) any {
-	check := func(args []any) error {
-		if len(args) > maxDecimals {
-			return fmt.Errorf("want %d numbers at most, not %d", maxDecimals, len(args))
-		}
-		for _, a := range args {
-			if err := m.Printable(a); err != nil {
-				return err
-			}
-		}
-		return m.Spend(len(args) * 1 << 12)
-	}
-	switch f := m.sprig[name].(type) {
-	case func(...any) float64:
-		return func(args ...any) (float64, error) {
-			if err := check(args); err != nil {
-				return 0, err
-			}
-			return f(args...), nil
-		}
-	case func(any, ...any) float64:
-		return func(a any, args ...any) (float64, error) {
-			if err := errors.Join(m.Printable(a), check(args)); err != nil {
-				return 0, err
-			}
-			return f(a, args...), nil
-		}
-	}
-	return m.sprig[name]
 }

@@ -33,10 +33,10 @@ const (
 )
 
 // regexpFuncs are sprig's. Those that it has in two forms differ in what they
-// make of a bad expression: here all report it.
+// make of a bad expression: here it is an error of all.
 func (m *maker) regexpFuncs() map[string]any {
 	return map[string]any{
-		"regexMatch": m.regexMatch, "mustRegexMatch": m.mustRegexMatch,
+		"regexMatch": m.regexMatch, "mustRegexMatch": m.regexMatch,
 		"regexFind": m.regexFind, "mustRegexFind": m.regexFind,
 		"regexFindAll": m.regexFindAll, "mustRegexFindAll": m.regexFindAll,
 		"regexSplit": m.regexSplit, "mustRegexSplit": m.regexSplit,
@@ -129,13 +129,6 @@ func (m *maker) matches(e *expression, text string) (count, bytes int, err error
 }
 
 func (m *maker) regexMatch(pattern, text string) (bool, error) {
-	if _, err := syntax.Parse(pattern, syntax.Perl); err != nil && len(pattern) <= surely {
-		return false, nil // as sprig has it
-	}
-	return m.mustRegexMatch(pattern, text)
-}
-
-func (m *maker) mustRegexMatch(pattern, text string) (bool, error) {
 	e, err := m.expression(pattern, text)
 	if err != nil {
 		return false, err

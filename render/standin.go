@@ -65,6 +65,9 @@ func (s *shaper) value(v string, depth int) string {
 	if plain, ok := decoded(trimmed); ok && len(plain) >= window {
 		return strings.Replace(v, trimmed, reencode(trimmed, s.value(plain, depth-1)), 1)
 	}
+	if isPadded(trimmed) {
+		return alphanumeric(v)
+	}
 	if m := s.url.FindStringSubmatch(trimmed); m != nil {
 		return strings.Replace(v, trimmed, s.otherURL(m), 1)
 	}
@@ -88,6 +91,13 @@ func otherBool(s string) string {
 		return strings.ToUpper(other[:1]) + other[1:]
 	}
 	return other
+}
+
+// isPadded says whether a text is base64 with signs of that in it. With other letters and
+// digits it stays so.
+func isPadded(s string) bool {
+	_, err := base64.StdEncoding.DecodeString(s)
+	return err == nil && strings.ContainsAny(s, "+/=")
 }
 
 // reencode is plain in base64 as encoded has it.

@@ -84,13 +84,14 @@ func Parse(src Source) (t *Template, err error) {
 func (t *Template) functions() []map[string]any {
 	m := &maker{Meter: t.meter, sprig: pure(), regexps: map[string]*expression{}}
 	return []map[string]any{
-		measured(t.meter, m.sprig), t.meter.Builtins(), m.replaced(), measured(t.meter, guards()), t.source.Funcs,
+		measured(t.meter, m.sprig), m.builtins(), m.replaced(), measured(t.meter, guards()), t.source.Funcs,
 		{"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop},
 	}
 }
 
 // parseInto parses a text as the body of a template.
 func (t *Template) parseInto(into *template.Template, text string) error {
+	text = withoutBOM(text)
 	if err := t.meter.Nesting(into.Name(), text, t.source.Left, t.source.Right); err != nil {
 		return fmt.Errorf("parsing template: %w", err)
 	}

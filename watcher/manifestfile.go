@@ -2,7 +2,6 @@ package watcher
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +10,8 @@ import (
 	"slices"
 
 	goyaml "go.yaml.in/yaml/v3"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
-	"sigs.k8s.io/yaml"
 
+	"github.com/kconfd/kconfd/internal/document"
 	"github.com/kconfd/kconfd/internal/safefs"
 )
 
@@ -97,18 +95,15 @@ func decodeFields(doc []byte) (map[string]any, error) {
 	if err := checkAliases(doc); err != nil {
 		return nil, err
 	}
-	var fields map[string]any
-	if err := yaml.Unmarshal(doc, &fields, exactNumbers); err != nil {
+	v, err := document.FromYAML(doc)
+	if v == nil || err != nil {
 		return nil, err
 	}
-	return fields, utiljson.ConvertMapNumbers(fields, 0)
-}
-
-// exactNumbers leaves it to ConvertMapNumbers what a number is: a whole one, as
-// on a server, if it looks like that.
-func exactNumbers(d *json.Decoder) *json.Decoder {
-	d.UseNumber()
-	return d
+	fields, ok := document.AsOnServer(v).(map[string]any)
+	if !ok {
+		return nil, errors.New("not a map of fields")
+	}
+	return fields, nil
 }
 
 // checkAliases is an error when the document would be too large with its aliases

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kconfd/kconfd/internal/document"
 )
 
 // NewManifests returns a watcher of Kubernetes manifests: files and
@@ -184,6 +186,10 @@ func (m *manifests) readPath(path string, left *int64, objects map[manifestKey]*
 
 // decode adds the objects in content, which has one document or several.
 func (m *manifests) decode(file string, content []byte, objects map[manifestKey]*unstructured.Unstructured) error {
+	content, err := document.Text(content)
+	if err != nil {
+		return fmt.Errorf("reading manifests: %s: %w", file, err)
+	}
 	first := 1
 	docs := splitDocuments(content)
 	if len(docs) > maxDocuments {

@@ -113,10 +113,10 @@ func TestBadManifests(t *testing.T) {
 		want  []string
 	}{
 		"no YAML":                    {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {\nname: [\n"}, want: []string{"DIR/a.yaml: ", "yaml: line 4"}},
-		"no YAML further down":       {files: map[string]string{"a.yaml": mapA + "---\n" + mapB + "---\nkind: [\n"}, want: []string{"DIR/a.yaml: document from line 10: ", "yaml: line 11"}},
+		"no YAML further down":       {files: map[string]string{"a.yaml": mapA + "---\n" + mapB + "---\nkind: [\n"}, want: []string{"DIR/a.yaml: document from line 10: ", ": line 11: "}},
 		"no JSON":                    {files: map[string]string{"a.json": `{"apiVersion": }`}, want: []string{"DIR/a.json: "}},
 		"bytes":                      {files: map[string]string{"a.yaml": "\x00\x01\x02"}, want: []string{"DIR/a.yaml: ", "control characters"}},
-		"a text":                     {files: map[string]string{"a.yaml": "hello\n"}, want: []string{"DIR/a.yaml: ", "cannot unmarshal string"}},
+		"a text":                     {files: map[string]string{"a.yaml": "hello\n"}, want: []string{"DIR/a.yaml: ", "not a map of fields"}},
 		"no object":                  {files: map[string]string{"a.yaml": mapA, "b.yaml": "level: debug\n"}, want: []string{"DIR/b.yaml: not a Kubernetes object: no apiVersion or kind"}},
 		"items of nothing":           {files: map[string]string{"a.yaml": "items: []\n"}, want: []string{"DIR/a.yaml: not a Kubernetes object: no apiVersion or kind"}},
 		"no name":                    {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\n"}, want: []string{"DIR/a.yaml: ConfigMap without a name"}},

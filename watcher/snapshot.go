@@ -12,7 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/kconfd/kconfd/internal/document"
 )
 
 // A snapshot is a stream of JSON values: its format, then each watch with its
@@ -126,7 +127,7 @@ func encodable(view any) any {
 		}
 		return data
 	case *unstructured.Unstructured:
-		return v.Object
+		return document.Lossless(v.Object)
 	}
 	return view
 }
@@ -243,8 +244,12 @@ func readFeed(decoder *json.Decoder) (*feed, error) {
 
 func (k watchKey) decodeView(content []byte, f *faults) (any, error) {
 	if k.untyped {
-		u := &unstructured.Unstructured{}
-		return u, utiljson.Unmarshal(content, &u.Object) // whole numbers stay whole
+		v, err := document.FromJSON(content)
+		fields, ok := v.(map[string]any)
+		if err == nil && !ok {
+			err = errors.New("an object without fields")
+		}
+		return &unstructured.Unstructured{Object: fields}, err
 	}
 	known, ok := kinds()[k.gvk.Kind]
 	if !ok {

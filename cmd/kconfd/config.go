@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/document"
 	"github.com/kconfd/kconfd/internal/limits"
 	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
@@ -164,8 +164,21 @@ func resourceFiles(f *flags) ([]string, error) {
 	return names, nil
 }
 
+// readText reads a file of at most limit bytes, without a byte order mark.
+func readText(name string, limit int64) ([]byte, error) {
+	content, err := safefs.ReadFile(name, limit)
+	if err != nil {
+		return nil, err
+	}
+	text, err := document.Text(content)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", name, err)
+	}
+	return text, nil
+}
+
 func loadResource(name, templateDir string) (groupConfig, error) {
-	content, err := safefs.ReadFile(name, maxResource)
+	content, err := readText(name, maxResource)
 	if err != nil {
 		return groupConfig{}, err
 	}
@@ -219,7 +232,7 @@ func (t *templateConfig) readSource(dir string) error {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(dir, path)
 		}
-		text, err := safefs.ReadFile(path, maxTemplate)
+		text, err := readText(path, maxTemplate)
 		if err != nil {
 			return err
 		}
@@ -243,7 +256,7 @@ func (t *templateConfig) readPartials(dir string) error {
 	}
 	t.source.Partials = map[string]string{}
 	for _, p := range paths {
-		text, err := safefs.ReadFile(p, maxTemplate)
+		text, err := readText(p, maxTemplate)
 		if err != nil {
 			return err
 		}
@@ -251,26 +264,6 @@ func (t *templateConfig) readPartials(dir string) error {
 	}
 	t.reads = append(t.reads, paths...)
 	return nil
-}
-
-// cloneValues protects the values of a resource file from sprig's set, unset
-// and merge, which change what they are given.
-func cloneValues(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		c := maps.Clone(v)
-		for k := range c {
-			c[k] = cloneValues(c[k])
-		}
-		return c
-	case []any:
-		c := slices.Clone(v)
-		for i := range c {
-			c[i] = cloneValues(c[i])
-		}
-		return c
-	}
-	return v
 }
 
 // commandData is what {{ }} in a template's check_cmd may name.

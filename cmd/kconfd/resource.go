@@ -27,16 +27,16 @@ import (
 // rawFile is a resource file as it is written. [[template]] and confd's
 // [template] are two Go types for the one key, hence the parameter.
 type rawFile[T any] struct {
-	Wait         string         `toml:"wait" yaml:"wait"`
-	CheckCmd     any            `toml:"check_cmd" yaml:"check_cmd"`
-	CheckTimeout string         `toml:"check_timeout" yaml:"check_timeout"`
-	Drift        string         `toml:"drift" yaml:"drift"`
-	Values       map[string]any `toml:"values" yaml:"values"`
-	Templates    T              `toml:"template" yaml:"template"`
-	Guards       []rawGuard     `toml:"guard" yaml:"guard"`
-	Reload       *rawReload     `toml:"reload" yaml:"reload"`
-	Process      *rawProcess    `toml:"process" yaml:"process"`
-	Limits       *rawLimits     `toml:"limits" yaml:"limits"`
+	Wait         string      `toml:"wait" yaml:"wait"`
+	CheckCmd     any         `toml:"check_cmd" yaml:"check_cmd"`
+	CheckTimeout string      `toml:"check_timeout" yaml:"check_timeout"`
+	Drift        string      `toml:"drift" yaml:"drift"`
+	Values       fileValues  `toml:"values" yaml:"values"`
+	Templates    T           `toml:"template" yaml:"template"`
+	Guards       []rawGuard  `toml:"guard" yaml:"guard"`
+	Reload       *rawReload  `toml:"reload" yaml:"reload"`
+	Process      *rawProcess `toml:"process" yaml:"process"`
+	Limits       *rawLimits  `toml:"limits" yaml:"limits"`
 }
 
 type rawResource rawFile[[]rawTemplate]

@@ -29,6 +29,16 @@ func (m *Meter) Builtins() map[string]any {
 			same, err := m.eq(a, b)
 			return !same, err
 		},
+		"lt": func(a, b reflect.Value) (bool, error) { return m.less(a, b) },
+		"gt": func(a, b reflect.Value) (bool, error) { return m.less(b, a) },
+		"le": func(a, b reflect.Value) (bool, error) {
+			greater, err := m.less(b, a)
+			return !greater && err == nil, err
+		},
+		"ge": func(a, b reflect.Value) (bool, error) {
+			less, err := m.less(a, b)
+			return !less && err == nil, err
+		},
 		PrintFunc: m.print,
 		ValueFunc: m.result,
 	}
@@ -72,8 +82,8 @@ func (m *Meter) result(v reflect.Value) (reflect.Value, error) {
 	return v, nil
 }
 
-// eq is text/template's, but for its errors: these print what cannot be
-// compared, which may contain itself.
+// eq is text/template's, but for numbers of different types, and for its errors: these
+// print what cannot be compared, which may contain itself.
 func (m *Meter) eq(a reflect.Value, others ...reflect.Value) (bool, error) {
 	if len(others) == 0 {
 		return false, errors.New("missing argument for comparison")
@@ -101,10 +111,9 @@ func inside(v reflect.Value) reflect.Value {
 func equal(a, b reflect.Value) (bool, error) {
 	x, y := basic(a), basic(b)
 	switch {
-	case x == reflect.Int && y == reflect.Uint:
-		return a.Int() >= 0 && uint64(a.Int()) == b.Uint(), nil
-	case x == reflect.Uint && y == reflect.Int:
-		return b.Int() >= 0 && uint64(b.Int()) == a.Uint(), nil
+	case x != y && isNumber(a) && isNumber(b):
+		order, comparable := compareNumbers(a, b)
+		return comparable && order == 0, nil
 	case x != y && a.IsValid() && b.IsValid():
 		return false, fmt.Errorf("incompatible types for comparison: %v and %v", a.Type(), b.Type())
 	case x != y:

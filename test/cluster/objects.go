@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -206,7 +207,11 @@ func decode(documents string) ([]*unstructured.Unstructured, error) {
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(documents), 4096)
 	for {
 		u := &unstructured.Unstructured{}
-		err := decoder.Decode(&u.Object)
+		var raw runtime.RawExtension
+		err := decoder.Decode(&raw)
+		if err == nil && len(raw.Raw) > 0 {
+			err = utiljson.Unmarshal(raw.Raw, &u.Object) // whole numbers stay whole
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return decoded, nil

@@ -1,0 +1,21 @@
+package render
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"text/template"
+)
+
+// functionOf is "error calling NAME: " when that is what an error of a run says.
+func (t *Template) functionOf(err error) string {
+	var exec template.ExecError
+	if !errors.As(err, &exec) {
+		return ""
+	}
+	parts := regexp.MustCompile(`>: (error calling (\w+): )`).FindStringSubmatch(exec.Error())
+	if parts == nil || !slices.Contains(t.known(), parts[2]) {
+		return ""
+	}
+	return parts[1]
+}
