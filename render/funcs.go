@@ -26,6 +26,7 @@ func pure() template.FuncMap {
 	funcs["keys"], funcs["values"] = keys, values
 	// sprig's take maps of any only; configMap and secret give maps of strings.
 	funcs["get"], funcs["hasKey"], funcs["pick"], funcs["omit"] = get, hasKey, pick, omit
+	maps.Copy(funcs, asking())
 	funcs["sortAlpha"] = sortAlpha(funcs["sortAlpha"].(func(any) []string))
 	return funcs
 }
@@ -147,9 +148,11 @@ func fromTOML(s string) (v map[string]any, err error) {
 	return v, err
 }
 
-// dict is any map with string keys as a map of any.
+// dict is any map with string keys as a map of any. Nil is an empty one.
 func dict(v any) (map[string]any, error) {
 	switch m := v.(type) {
+	case nil, missing:
+		return nil, nil
 	case map[string]any:
 		return m, nil
 	case map[string]string:

@@ -34,11 +34,14 @@ type Template struct {
 	fields    map[string]bool
 	loops     []*plainLoop
 	meter     *limits.Meter
+	asking    bool    // rewritten by an asker
 	shaper    *shaper // nil until a secret needs a stand-in
+	rerun     *rerun  // nil when it asks about no key
 
 	// Of the run.
 	out     *limits.Writer
 	current *limits.Writer // out, or that of an include
+	missed  bool           // whether a key that it asks about was missing
 }
 
 // A HeldError is a render that a guard in the template withholds (required,
@@ -52,8 +55,17 @@ func (e *HeldError) Error() string { return e.Reason }
 // Parse parses a template with its partials. Errors name the template, the
 // line and, where it is known, the column.
 func Parse(src Source) (t *Template, err error) {
+	t, err = parseAs(src, false)
+	if err == nil && (slices.ContainsFunc(t.template.Templates(), asksAnything) || t.Calls("tpl")) {
+		t.rerun = &rerun{always: t.mutates()}
+	}
+	return t, err
+}
+
+// parseAs is Parse. With asking, keys that are asked about may be missing.
+func parseAs(src Source, asking bool) (t *Template, err error) {
 	defer limits.Recover(&err)
-	t = &Template{name: src.Name, source: src, meter: limits.NewMeter(src.Limits)}
+	t = &Template{name: src.Name, source: src, meter: limits.NewMeter(src.Limits), asking: asking}
 	t.out = t.meter.Output()
 	t.funcs = t.functions()
 	t.template = t.empty(src.Name)
@@ -72,6 +84,7 @@ func Parse(src Source) (t *Template, err error) {
 	if err := t.checkIncludes(); err != nil {
 		return nil, err
 	}
+	t.askAbout(t.template.Templates())
 	if err := t.unroll(); err != nil {
 		return nil, err
 	}
@@ -85,7 +98,10 @@ func (t *Template) functions() []map[string]any {
 	m := &maker{Meter: t.meter, sprig: pure(), regexps: map[string]*expression{}}
 	return []map[string]any{
 		measured(t.meter, m.sprig), t.meter.Builtins(), m.replaced(), measured(t.meter, guards()), t.source.Funcs,
-		{"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop},
+		{
+			"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop,
+			askFunc: t.lookInto, indexFunc: t.indexInto, sureFunc: sure,
+		},
 	}
 }
 
@@ -116,8 +132,16 @@ func (t *Template) Keep() { t.out = t.meter.Output() }
 //
 // A [*HeldError] in the error's chain is a guard's doing, a [*limits.Error] says
 // that the run was ended; all other errors are the template's or its data's.
-func (t *Template) Execute(data any) (_ []byte, err error) {
+func (t *Template) Execute(data any) ([]byte, error) {
+	if t.rerun == nil {
+		return t.run(data)
+	}
+	return t.runAsking(data)
+}
+
+func (t *Template) run(data any) (_ []byte, err error) {
 	defer limits.Recover(&err)
+	t.missed = false
 	t.out.Reset()
 	t.current = t.out
 	t.meter.Start()
@@ -170,6 +194,7 @@ func (t *Template) tpl(text string, data any) (string, error) {
 		known := t.template.Lookup(d.Name())
 		return known != nil && known.Tree == d.Tree
 	})
+	t.askAbout(own)
 	t.watchValues(own)
 	defer t.meter.Mount(own...)()
 	return t.nested(parsed, data)
