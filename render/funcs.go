@@ -66,6 +66,9 @@ func helm() map[string]any {
 		"fromJsonArray": fromJSON[[]any],
 		"toToml":        toTOML,
 		"fromToml":      fromTOML,
+		"mustToYaml":    toYAML,
+		"toYamlPretty":  toYAMLPretty,
+		"mustToToml":    toTOML,
 	}
 }
 

@@ -330,7 +330,7 @@ func (t *Template) runAsking(data any) ([]byte, error) {
 		failed = err
 	}
 	if t.rerun.rewritten == nil {
-		rewritten, err := parseAs(t.source, true)
+		rewritten, err := parseAs(t.source, t.meter, true) // with one meter, which knows the marks of both
 		if err != nil {
 			return nil, err
 		}
