@@ -47,9 +47,9 @@ const (
 // argument that must be a text is not asked about.
 func asks(function string, i, n int) bool {
 	switch function {
-	case "default", "coalesce", "empty", "and", "or", "not", "ternary":
+	case "default", "coalesce", "empty", "all", "any", "and", "or", "not", "ternary", "kindOf", "typeOf":
 		return true
-	case "required", "kindIs", "typeIs":
+	case "required", "kindIs", "typeIs", "typeIsLike":
 		return i == 1
 	case "hasKey", "get":
 		return i == 0

@@ -19,9 +19,7 @@ func confds() map[string]any {
 // synonyms are names of confd and consul-template for functions of sprig and Helm.
 func synonyms(functions []map[string]any) map[string]any {
 	all := map[string]any{}
-	for name, same := range map[string]string{
-		"toUpper": "upper", "toLower": "lower", "base64Encode": "b64enc", "json": "fromJson", "jsonArray": "fromJsonArray",
-	} {
+	for name, same := range sameAs() {
 		for _, funcs := range functions { // the last counts
 			if f, there := funcs[same]; there {
 				all[name] = f
@@ -29,6 +27,12 @@ func synonyms(functions []map[string]any) map[string]any {
 		}
 	}
 	return all
+}
+
+func sameAs() map[string]string {
+	return map[string]string{
+		"toUpper": "upper", "toLower": "lower", "base64Encode": "b64enc", "json": "fromJson", "jsonArray": "fromJsonArray",
+	}
 }
 
 // getenv is an environment variable, or the default where that is empty or not set.
@@ -64,7 +68,7 @@ func toYAMLPretty(v any) (string, error) {
 		return "", err
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+	if err := yaml.Unmarshal([]byte(text+"\n"), &document); err != nil {
 		return "", err
 	}
 	var pretty bytes.Buffer

@@ -224,8 +224,17 @@ func element(of, key reflect.Value) (reflect.Value, error) {
 
 // asking are the functions that know a missing.
 func asking() map[string]any {
-	return map[string]any{"coalesce": coalesce, "ternary": ternary, "kindIs": kindIs, "typeIs": typeIs, "dig": dig}
+	return map[string]any{
+		"coalesce": coalesce, "ternary": ternary, "dig": dig,
+		"kindOf": kindName, "kindIs": func(kind string, v any) bool { return kind == kindName(v) },
+		"typeOf": typeName, "typeIs": func(name string, v any) bool { return name == typeName(v) },
+		"typeIsLike": func(name string, v any) bool { return name == typeName(v) || "*"+name == typeName(v) },
+	}
 }
+
+func kindName(v any) string { return reflect.ValueOf(present(v)).Kind().String() }
+
+func typeName(v any) string { return fmt.Sprintf("%T", present(v)) }
 
 // coalesce is sprig's. When there is nothing, it is a missing if one was given.
 func coalesce(values ...any) any {
@@ -257,12 +266,6 @@ func ternary(yes, no, condition any) (any, error) {
 	}
 	return nil, fmt.Errorf("want true or false, not %T", condition)
 }
-
-func kindIs(kind string, v any) bool {
-	return kind == reflect.ValueOf(present(v)).Kind().String()
-}
-
-func typeIs(name string, v any) bool { return name == fmt.Sprintf("%T", present(v)) }
 
 // dig is sprig's. Nil on the way is as a key that is not there.
 func dig(args ...any) (any, error) {
