@@ -24,9 +24,9 @@ func pure() template.FuncMap {
 	}
 	// sprig's give the keys in Go's random order.
 	funcs["keys"], funcs["values"] = keys, values
+	maps.Copy(funcs, asking())
 	// sprig's take maps of any only; configMap and secret give maps of strings.
 	funcs["get"], funcs["hasKey"], funcs["pick"], funcs["omit"] = get, hasKey, pick, omit
-	maps.Copy(funcs, asking())
 	funcs["sortAlpha"] = sortAlpha(funcs["sortAlpha"].(func(any) []string))
 	return funcs
 }

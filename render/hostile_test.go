@@ -371,11 +371,11 @@ func hostileCases() map[string]hostileCase {
 	for _, call := range []string{
 		"print $d", "printf `%v` $d", "printf `%#v` $d", "printf `%s` $d", "printf `%d` 1 $d", "printf `x` $d", "println $d", "html $d", "js $d", "urlquery $d",
 		"toString $d", "quote $d", "squote $d", "cat $d", "toStrings (list $d)", "sortAlpha (list $d)", "join `,` $d", "toJson $d", "toPrettyJson $d", "toRawJson $d",
-		"mustToJson $d", "mustToPrettyJson $d", "mustToRawJson $d", "toYaml $d", "toToml (dict `a` $d)", "mustToYaml $d", "toYamlPretty $d", "mustToToml (dict `a` $d)",
-		"mustToDuration $d", "durationSeconds $d", "durationMilliseconds $d", "durationRoundTo $d 1", "durationTruncateTo 1 $d", "deepCopy $d", "mustDeepCopy $d", "deepEqual $d $d", "has $d (list $d)",
+		"mustToJson $d", "mustToPrettyJson $d", "mustToRawJson $d", "toYaml $d", "toToml (dict `a` $d)", "deepCopy $d", "mustDeepCopy $d", "deepEqual $d $d", "has $d (list $d)",
 		"mustHas 1 (list $d)", "uniq (list $d)", "without (list $d) 1", "int $d", "int64 $d", "float64 $d", "toDecimal $d", "add $d 1", "add1 $d", "sub 1 $d", "mul $d 1", "mul 1 $d", "div $d 1",
 		"max 1 $d", "min $d 1", "maxf 1 $d", "minf $d 1", "biggest $d", "addf $d 1", "add1f $d", "subf 1 $d", "mulf $d 1", "divf $d 1", "floor $d", "ceil $d", "round $d 1", "duration $d", "slice (list 1) $d",
 		"merge (dict) (dict `a` $d)", "mergeOverwrite (dict `a` $d) (dict)", "mustMerge (dict `a` $d) (dict)", "mustMergeOverwrite (dict) (dict `a` $d)",
+		"mustToYaml $d", "toYamlPretty $d", "mustToToml (dict `a` $d)", "mustToDuration $d", "durationSeconds $d", "durationMilliseconds $d", "durationRoundTo $d 1", "durationTruncateTo 1 $d",
 	} {
 		cases["a cycle: "+call] = hostileCase{cyclic + "{{ $_ := " + call + " }}", limits.Depth}
 		cases["deep: "+call] = hostileCase{`{{ $d := list }}{{ range until 250 }}{{ $d = list $d }}{{ end }}{{ $_ := ` + call + " }}", limits.Depth}
