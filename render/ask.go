@@ -414,6 +414,12 @@ func closingParenthesis(text string) int {
 	return -1
 }
 
+// asksAnything says whether the template, a partial of it, or a text that it runs as a
+// template may have a key that is asked about.
+func (t *Template) asksAnything() bool {
+	return t.Calls("tpl") || slices.ContainsFunc(t.template.Templates(), asksAnything)
+}
+
 // mutates says whether running the template twice may differ from running it once:
 // it changes maps, or it may.
 func (t *Template) mutates() bool {

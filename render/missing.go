@@ -315,36 +315,35 @@ func isTemplates(err error) (own bool) {
 // it runs as it was written, which is faster. When a run fails, it is run again as an
 // asker has rewritten it, and from then on it runs so until no key is missing.
 //
-// Both give the same for the same data: where no key is missing, and where one is
-// missing that is not asked about.
+// Both give the same for the same data: they differ only where a key is missing that is
+// asked about, and there the template as it was written fails.
 type rerun struct {
 	rewritten *Template // nil until it is needed
-	always    bool      // a run is not to be repeated, as it may change its data
-	prefer    bool      // a key was missing in the last run
+	missed    bool      // a key, in the last run
 }
 
-func (t *Template) runAsking(data any) ([]byte, error) {
+func (t *Template) runAsking(data any) (content []byte, err error) {
 	var failed error
-	if !t.rerun.always && !t.rerun.prefer {
-		content, err := t.run(data)
-		if !isTemplates(err) {
+	if !t.rerun.missed {
+		if content, err = t.run(data); !isTemplates(err) {
 			return content, err
 		}
 		failed = err
 	}
-	if t.rerun.rewritten == nil {
-		rewritten, err := parseAs(t.source, t.meter, true) // with one meter, which knows the marks of both
-		if err != nil {
+	r := t.rerun.rewritten
+	if r == nil {
+		if r, err = parseAs(t.source, t.meter, true); err != nil { // one meter, which knows the marks of both
 			return nil, err
 		}
-		t.rerun.rewritten = rewritten
+		t.rerun.rewritten = r
 	}
-	r := t.rerun.rewritten
 	r.out = t.out
-	content, err := r.run(data)
-	t.out, t.rerun.prefer = r.out, r.missed && err == nil
-	if failed != nil && !r.missed {
-		return nil, failed
+	content, err = r.run(data)
+	t.out, t.rerun.missed = r.out, r.missed && err == nil
+	missed := r.missed
+	r.running = running{} // the output is large
+	if failed != nil && !missed {
+		return nil, failed // as it is written
 	}
 	return content, writtenError(err)
 }

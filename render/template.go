@@ -60,11 +60,16 @@ func (e *HeldError) Error() string { return e.Reason }
 // Parse parses a template with its partials. Errors name the template, the
 // line and, where it is known, the column.
 func Parse(src Source) (t *Template, err error) {
-	t, err = parseAs(src, limits.NewMeter(src.Limits), false)
-	if err == nil && (slices.ContainsFunc(t.template.Templates(), asksAnything) || t.Calls("tpl")) {
-		t.rerun = &rerun{always: t.mutates()}
+	meter := limits.NewMeter(src.Limits)
+	t, err = parseAs(src, meter, false)
+	switch {
+	case err != nil || !t.asksAnything():
+		return t, err
+	case t.mutates(): // a run cannot be repeated
+		return parseAs(src, meter, true)
 	}
-	return t, err
+	t.rerun = &rerun{}
+	return t, nil
 }
 
 // parseAs is Parse. With asking, keys that are asked about may be missing.
@@ -140,7 +145,8 @@ func (t *Template) Keep() { t.out = t.meter.Output() }
 // that the run was ended; all other errors are the template's or its data's.
 func (t *Template) Execute(data any) ([]byte, error) {
 	if t.rerun == nil {
-		return t.run(data)
+		content, err := t.run(data)
+		return content, writtenError(err)
 	}
 	return t.runAsking(data)
 }
