@@ -28,6 +28,8 @@ func (m *maker) codecs() map[string]any {
 		"toYaml":   m.encoder(yamlEncoded, indented, toYAML),
 		"toToml":   m.encoder(tomlEncoded, withPaths, toTOML),
 	}
+	funcs["mustToYaml"], funcs["mustToToml"] = funcs["toYaml"], funcs["toToml"]
+	funcs["toYamlPretty"] = m.encoder(yamlEncoded+yamlDecoded, indented, toYAMLPretty)
 	for _, name := range []string{"mustToJson", "mustToPrettyJson", "mustToRawJson"} {
 		encode := m.sprig[name].(func(any) (string, error))
 		funcs[name] = m.encoder(jsonEncoded, indented, encode)

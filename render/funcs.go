@@ -22,6 +22,7 @@ func pure() template.FuncMap {
 	}
 	// sprig's give the keys in Go's random order.
 	funcs["keys"], funcs["values"] = keys, values
+	maps.Copy(funcs, asking())
 	// sprig's take maps of any only; configMap and secret give maps of strings.
 	funcs["get"], funcs["hasKey"], funcs["pick"], funcs["omit"] = get, hasKey, pick, omit
 	wantLists(funcs)
@@ -52,6 +53,9 @@ func helm() map[string]any {
 		"fromJsonArray": fromJSON[[]any],
 		"toToml":        toTOML,
 		"fromToml":      fromTOML,
+		"mustToYaml":    toYAML,
+		"toYamlPretty":  toYAMLPretty,
+		"mustToToml":    toTOML,
 	}
 }
 
@@ -112,9 +116,11 @@ func hostPort(host string, port any) (string, error) {
 	return net.JoinHostPort(host, text), nil
 }
 
-// dict is any map with string keys as a map of any.
+// dict is any map with string keys as a map of any. Nil is an empty one.
 func dict(v any) (map[string]any, error) {
 	switch m := v.(type) {
+	case nil, missing:
+		return nil, nil
 	case map[string]any:
 		return m, nil
 	case map[string]string:

@@ -30,7 +30,7 @@ func shallow(name string) bool {
 		"first", "mustFirst", "last", "mustLast", "rest", "mustRest", "initial", "mustInitial",
 		"reverse", "mustReverse", "compact", "mustCompact", "chunk", "mustChunk",
 		"default", "coalesce", "ternary", "empty", "any", "all", "typeOf", "typeIs", "typeIsLike", "kindOf", "kindIs",
-		"required", "keys", "values", "get", "hasKey":
+		"dig", "required", "keys", "values", "get", "hasKey":
 		return true
 	}
 	return false

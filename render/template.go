@@ -34,11 +34,19 @@ type Template struct {
 	fields    map[string]bool
 	loops     []*plainLoop
 	meter     *limits.Meter
+	asking    bool    // rewritten by an asker
 	shaper    *shaper // nil until a secret needs a stand-in
+	rerun     *rerun  // nil when it asks about no key
 
-	// Of the run.
+	running
+}
+
+// running is what a template needs while it runs.
+type running struct {
 	out     *limits.Writer
-	current *limits.Writer // out, or that of an include
+	current *limits.Writer     // out, or that of an include
+	set     *template.Template // with those that include can name
+	missed  bool               // whether a key that it asks about was missing
 }
 
 // A HeldError is a render that a guard in the template withholds (required,
@@ -52,8 +60,22 @@ func (e *HeldError) Error() string { return e.Reason }
 // Parse parses a template with its partials. Errors name the template, the
 // line and, where it is known, the column.
 func Parse(src Source) (t *Template, err error) {
+	meter := limits.NewMeter(src.Limits)
+	t, err = parseAs(src, meter, false)
+	switch {
+	case err != nil || !t.asksAnything():
+		return t, err
+	case t.mutates(): // a run cannot be repeated
+		return parseAs(src, meter, true)
+	}
+	t.rerun = &rerun{}
+	return t, nil
+}
+
+// parseAs is Parse. With asking, keys that are asked about may be missing.
+func parseAs(src Source, meter *limits.Meter, asking bool) (t *Template, err error) {
 	defer limits.Recover(&err)
-	t = &Template{name: src.Name, source: src, meter: limits.NewMeter(src.Limits)}
+	t = &Template{name: src.Name, source: src, meter: meter, asking: asking}
 	t.out = t.meter.Output()
 	t.funcs = t.functions()
 	t.template = t.empty(src.Name)
@@ -72,6 +94,7 @@ func Parse(src Source) (t *Template, err error) {
 	if err := t.checkIncludes(); err != nil {
 		return nil, err
 	}
+	t.askAbout(t.template.Templates())
 	if err := t.unroll(); err != nil {
 		return nil, err
 	}
@@ -83,10 +106,14 @@ func Parse(src Source) (t *Template, err error) {
 // functions are all that there are, the last of a name counts.
 func (t *Template) functions() []map[string]any {
 	m := &maker{Meter: t.meter, sprig: pure(), regexps: map[string]*expression{}}
-	return []map[string]any{
-		measured(t.meter, m.sprig), m.builtins(), m.replaced(), measured(t.meter, guards()), t.source.Funcs,
-		{"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop},
+	all := []map[string]any{
+		measured(t.meter, m.sprig), m.builtins(), m.replaced(),
+		measured(t.meter, durations()), measured(t.meter, guards()), measured(t.meter, confds()),
 	}
+	return append(all, synonyms(all), t.source.Funcs, map[string]any{
+		"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop,
+		askFunc: t.lookInto, indexFunc: t.indexInto, sureFunc: sure,
+	})
 }
 
 // parseInto parses a text as the body of a template.
@@ -117,10 +144,19 @@ func (t *Template) Keep() { t.out = t.meter.Output() }
 //
 // A [*HeldError] in the error's chain is a guard's doing, a [*limits.Error] says
 // that the run was ended; all other errors are the template's or its data's.
-func (t *Template) Execute(data any) (_ []byte, err error) {
+func (t *Template) Execute(data any) ([]byte, error) {
+	if t.rerun == nil {
+		content, err := t.run(data)
+		return content, writtenError(err)
+	}
+	return t.runAsking(data)
+}
+
+func (t *Template) run(data any) (_ []byte, err error) {
 	defer limits.Recover(&err)
+	t.missed = false
 	t.out.Reset()
-	t.current = t.out
+	t.current, t.set = t.out, t.template
 	t.meter.Start()
 	if err := t.template.Execute(t.out, data); err != nil {
 		t.Keep() // it may have grown large
@@ -135,7 +171,7 @@ func (t *Template) Execute(data any) (_ []byte, err error) {
 
 // include is Helm's: the text that the named template gives.
 func (t *Template) include(name string, data any) (string, error) {
-	defined := t.template.Lookup(name)
+	defined := t.set.Lookup(name)
 	if defined == nil {
 		return "", fmt.Errorf("there is no template %q", name)
 	}
@@ -146,7 +182,8 @@ func (t *Template) include(name string, data any) (string, error) {
 // hundred times that.
 const maxTpl = 1 << 20
 
-// tpl is Helm's: the text is a template itself.
+// tpl is Helm's: the text is a template itself. What it defines is there for include
+// and template while it runs, also in those that it includes, and not afterwards.
 func (t *Template) tpl(text string, data any) (string, error) {
 	if len(text) > maxTpl {
 		return "", &limits.Error{Limit: limits.Value, Of: limits.Size(maxTpl), What: fmt.Sprintf("a template of %d bytes", len(text))}
@@ -158,7 +195,7 @@ func (t *Template) tpl(text string, data any) (string, error) {
 		return "", err
 	}
 	parsed := t.empty("tpl")
-	for _, d := range t.template.Templates() {
+	for _, d := range t.set.Templates() {
 		if _, err := parsed.AddParseTree(d.Name(), d.Tree); err != nil {
 			return "", err
 		}
@@ -168,11 +205,15 @@ func (t *Template) tpl(text string, data any) (string, error) {
 		return "", err
 	}
 	own := slices.DeleteFunc(parsed.Templates(), func(d *template.Template) bool {
-		known := t.template.Lookup(d.Name())
+		known := t.set.Lookup(d.Name())
 		return known != nil && known.Tree == d.Tree
 	})
+	t.askAbout(own)
 	t.watchValues(own)
 	defer t.meter.Mount(own...)()
+	outer := t.set
+	t.set = parsed
+	defer func() { t.set = outer }()
 	return t.nested(parsed, data)
 }
 

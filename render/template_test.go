@@ -286,6 +286,50 @@ func TestPartials(t *testing.T) {
 	}
 }
 
+// Protects what authors know of Helm: a template that is a text may define others. They
+// are there while it runs, before those of the same name, and not afterwards.
+func TestTplWithDefinitions(t *testing.T) {
+	partials := map[string]string{
+		"_d": `{{ define "d" }}outer{{ end }}`,
+		"_i": `{{ include "d" . }}{{ template "d" . }}`,
+	}
+	for name, test := range map[string]struct{ text, inner, want string }{
+		"include":                 {`{{ tpl .t . }}`, `{{ define "x" }}inner{{ end }}{{ include "x" . }}`, "inner"},
+		"include, piped":          {`{{ tpl .t . }}`, `{{ define "x" }}inner{{ end }}{{ include "x" . | upper }}`, "INNER"},
+		"template":                {`{{ tpl .t . }}`, `{{ define "x" }}inner{{ end }}{{ template "x" . }}`, "inner"},
+		"of an outer one's name":  {`{{ tpl .t . }} {{ include "d" . }}`, `{{ define "d" }}inner{{ end }}{{ include "d" . }}`, "inner outer"},
+		"by an outer one":         {`{{ tpl .t . }} {{ include "_i" . }}`, `{{ define "d" }}inner{{ end }}{{ include "_i" . }}`, "innerinner outerouter"},
+		"in tpl in tpl":           {`{{ tpl .t . }}`, "{{ define `x` }}inner{{ end }}{{ tpl `{{ include \"x\" . }}` . }}", "inner"},
+		"in both":                 {`{{ tpl .t . }}`, "{{ define `x` }}1{{ end }}{{ tpl `{{ define \"x\" }}2{{ end }}{{ include \"x\" . }}` . }}{{ include `x` . }}", "21"},
+		"in an include":           {`{{ define "y" }}{{ tpl .t . }}{{ end }}{{ include "y" . }}`, `{{ define "x" }}inner{{ end }}{{ include "x" . }}`, "inner"},
+		"of the text's own name":  {`{{ tpl .t . }}`, `{{ define "main" }}inner{{ end }}{{ include "main" . }}`, "inner"},
+		"twice, one for each":     {"{{ tpl .t . }}{{ tpl `{{ define \"x\" }}2{{ end }}{{ include \"x\" . }}` . }}", `{{ define "x" }}1{{ end }}{{ include "x" . }}`, "12"},
+		"with nothing else in it": {`[{{ tpl .t . }}]`, `{{ define "x" }}inner{{ end }}`, "[]"},
+		"block":                   {`{{ tpl .t . }}`, `{{ block "x" . }}inner{{ end }}{{ include "x" . }}`, "innerinner"},
+		"not afterwards":          {`{{ tpl .t . }}{{ include (print "x") . }}`, `{{ define "x" }}inner{{ end }}`, ""},
+		"not after an error":      {`{{ include (print "x") . }}{{ tpl .t . }}`, `{{ define "x" }}inner{{ end }}{{ fail "y" }}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parsed := mustParse(t, Source{Name: "main", Text: test.text, Partials: partials})
+			for range 2 {
+				got, err := parsed.Execute(map[string]any{"t": test.inner})
+				if test.want == "" {
+					if err == nil || !strings.Contains(err.Error(), `there is no template "x"`) {
+						t.Fatalf("got %q and error %v, want one that there is no template", got, err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if string(got) != test.want {
+					t.Errorf("got %q, want %q", got, test.want)
+				}
+			}
+		})
+	}
+}
+
 // Protects against reloads for nothing: the same data give the same bytes, from
 // one run to the next and from one start to the next.
 func TestRenderingTwiceGivesEqualBytes(t *testing.T) {

@@ -75,7 +75,7 @@ func readsSecret(t *render.Template) bool {
 func secretLooking(t *render.Template) []string {
 	var names []string
 	for _, c := range t.UsedCalls() {
-		if c.Function == "env" && len(c.Args) > 0 && c.Args[0] != nil && soundsSecret(*c.Args[0]) {
+		if (c.Function == "env" || c.Function == "getenv") && len(c.Args) > 0 && c.Args[0] != nil && soundsSecret(*c.Args[0]) {
 			names = append(names, *c.Args[0])
 		}
 	}

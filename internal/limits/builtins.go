@@ -40,7 +40,7 @@ func (m *Meter) Builtins() map[string]any {
 			return !less && err == nil, err
 		},
 		PrintFunc: m.print,
-		ValueFunc: m.result,
+		ValueFunc: m.Result,
 	}
 }
 
@@ -71,8 +71,8 @@ func (m *Meter) print(v reflect.Value) (reflect.Value, error) {
 	return v, nil
 }
 
-// result looks at what a method gave.
-func (m *Meter) result(v reflect.Value) (reflect.Value, error) {
+// Result fails when what a method gave is too large.
+func (m *Meter) Result(v reflect.Value) (reflect.Value, error) {
 	switch v.Kind() {
 	case reflect.String:
 		return v, m.Text(v.Len())

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"fmt"
+	"time"
 )
 
 // Wrap is the function f, measured: each call counts as work, with its texts;
@@ -36,6 +37,18 @@ func wrapTexts(g guard, f any) any {
 		return one(g, f)
 	case func(string) (string, error):
 		return oneErr(g, f)
+	case func(string) (bool, error):
+		return oneErr(g, f)
+	case func(string, ...string) string:
+		return func(s string, more ...string) (r string, err error) {
+			for _, text := range append([]string{s}, more...) {
+				if err = before(g, text); err != nil {
+					return r, err
+				}
+			}
+			r = f(s, more...)
+			return r, after(g, r)
+		}
 	case func(string, string) string:
 		return two(g, f)
 	case func(string, string) bool:
@@ -75,6 +88,12 @@ func wrapValues(g guard, f any) any {
 	case func(any) (any, error):
 		return oneErr(g, f)
 	case func(any) (string, error):
+		return oneErr(g, f)
+	case func(any) (int64, error):
+		return oneErr(g, f)
+	case func(any) (float64, error):
+		return oneErr(g, f)
+	case func(any) (time.Duration, error):
 		return oneErr(g, f)
 	case func(map[string]any) string:
 		return one(g, f)
@@ -132,6 +151,8 @@ func wrapPairs(g guard, f any) any {
 		return two(g, f)
 	case func(string, any) (any, error):
 		return twoErr(g, f)
+	case func(any, any) (time.Duration, error):
+		return twoErr(g, f)
 	case func(any, string) (any, error):
 		return twoErr(g, f)
 	case func(any, string) (bool, error):
@@ -144,8 +165,8 @@ func wrapTriples(g guard, f any) any {
 	switch f := f.(type) {
 	case func(string, string, int) string:
 		return three(g, f)
-	case func(any, any, bool) any:
-		return three(g, f)
+	case func(any, any, any) (any, error):
+		return threeErr(g, f)
 	case func(any, int, ...float64) float64:
 		return func(v any, n int, more ...float64) (r float64, err error) {
 			if err = before(g, v); err != nil {
@@ -199,6 +220,10 @@ func twoErr[A, B, R any](g guard, f func(A, B) (R, error)) func(A, B) (R, error)
 }
 
 func three[A, B, C, R any](g guard, f func(A, B, C) R) func(A, B, C) (R, error) {
+	return threeErr(g, func(a A, b B, c C) (R, error) { return f(a, b, c), nil })
+}
+
+func threeErr[A, B, C, R any](g guard, f func(A, B, C) (R, error)) func(A, B, C) (R, error) {
 	return func(a A, b B, c C) (r R, err error) {
 		if err = before(g, a); err != nil {
 			return r, err
@@ -209,7 +234,9 @@ func three[A, B, C, R any](g guard, f func(A, B, C) R) func(A, B, C) (R, error) 
 		if err = before(g, c); err != nil {
 			return r, err
 		}
-		r = f(a, b, c)
+		if r, err = f(a, b, c); err != nil {
+			return r, err
+		}
 		return r, after(g, r)
 	}
 }
