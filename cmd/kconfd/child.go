@@ -97,7 +97,7 @@ func (c *child) takeOver(command []string, hide func(string) string) {
 		return
 	}
 	c.started = true
-	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment()}, hide), c.adopt, c.link.Restart)
+	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment(c.config.Load().child.User)}, hide), c.adopt, c.link.Restart)
 }
 
 // instance is the child as the configuration has it now, with a command line.

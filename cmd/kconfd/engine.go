@@ -49,6 +49,9 @@ type engine struct {
 	still  bool              // the data will not change: what is held now stays held
 	enough func(*group) bool // when set, says that -onetime need not wait for a group
 	child  *child            // nil when there is no command to supervise
+
+	successor *successor // nil unless a command takes kconfd's place after -onetime
+
 	herald herald
 	state  *state.Dir // nil without one
 
@@ -373,6 +376,8 @@ func (e *engine) finished() (bool, error) {
 		}
 	}
 	switch {
+	case len(missing)+len(failed) == 0:
+		return e.renderSuccessor()
 	case len(missing) == 0:
 		return true, errors.Join(failed...)
 	case e.late:
@@ -409,6 +414,9 @@ func (e *engine) readers() []*watcher.Reader {
 	}
 	if e.child != nil {
 		readers = append(readers, e.child.line.reader)
+	}
+	if e.successor != nil {
+		readers = append(readers, e.successor.line.reader)
 	}
 	return readers
 }
