@@ -28,6 +28,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	f.daemon = true
+	drain()
 	if f.hasChild() {
 		return runChild(ctx, f, s)
 	}
