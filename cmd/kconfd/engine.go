@@ -88,7 +88,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
 	defer e.closeGates()
-	e.child.takeOver(e.flags.args, e.redactor.Redact)
+	e.child.takeOver(e.flags.args, e)
 	deadline := time.After(e.flags.timeout)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
