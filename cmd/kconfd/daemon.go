@@ -16,6 +16,7 @@ import (
 
 	rungroup "github.com/oklog/run"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -32,7 +33,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	if f.hasChild() {
 		return runChild(ctx, f, s)
 	}
-	e, err := unlessSignalled(func() (*engine, error) { return f.begin(ctx, s) })
+	e, err := f.unlessSignalled(func() (*engine, error) { return f.begin(ctx, s) })
 	var by *signalled
 	if errors.As(err, &by) {
 		return by.exit(f.onetime)
@@ -44,6 +45,7 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	if e.successor != nil {
+		apiclient.EndPlugins()
 		return e.successor.become()
 	}
 	return nil

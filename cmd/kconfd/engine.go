@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/reload"
@@ -327,6 +328,9 @@ func (e *engine) explain(g *group) error {
 	}
 	if problems := errors.Join(e.watcher.Problems()...); problems != nil {
 		return fmt.Errorf("%w: %w", g.err, problems)
+	}
+	if pending := apiclient.Pending(); pending != "" {
+		return fmt.Errorf("%w: the API server: waiting for %s", g.err, pending)
 	}
 	return g.err
 }

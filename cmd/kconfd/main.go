@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/reload"
 )
 
@@ -53,6 +54,7 @@ func run(ctx context.Context, args []string, s streams) error {
 	if !ok {
 		return &usageError{fmt.Errorf("there is no command %q", name)}
 	}
+	defer apiclient.EndPlugins()
 	return command(ctx, args, s)
 }
 
