@@ -1,17 +1,10 @@
 package reload
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,68 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/test/certs"
 )
 
-// A ca signs certificates.
-type ca struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string
-}
-
-func newCA(t *testing.T) *ca {
+// serveTLS serves with a certificate of c, and wants a client's certificate when there is a CA for them.
+func serveTLS(t *testing.T, c, clients *certs.CA, change func(*x509.Certificate)) string {
 	t.Helper()
-	c := &ca{}
-	c.cert, c.key = sign(t, nil, nil)
-	c.file = writePEM(t, "CERTIFICATE", c.cert.Raw)
-	return c
-}
-
-// sign makes a certificate for localhost, or a CA when there is none to sign it.
-func sign(t *testing.T, by *ca, change func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	fatal(t, err)
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := c, key
-	if by == nil {
-		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
-	} else {
-		parent, signer = by.cert, by.key
-	}
-	if change != nil {
-		change(c)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	fatal(t, err)
-	made, err := x509.ParseCertificate(der)
-	fatal(t, err)
-	return made, key
-}
-
-func writePEM(t *testing.T, kind string, der []byte) string {
-	t.Helper()
-	return writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
-}
-
-// pair writes a certificate and its key.
-func (c *ca) pair(t *testing.T, change func(*x509.Certificate)) (cert, key string) {
-	t.Helper()
-	made, private := sign(t, c, change)
-	der, err := x509.MarshalECPrivateKey(private)
-	fatal(t, err)
-	return writePEM(t, "CERTIFICATE", made.Raw), writePEM(t, "EC PRIVATE KEY", der)
-}
-
-// serve serves over TLS, and wants a client's certificate when there is a CA for them.
-func (c *ca) serve(t *testing.T, clients *ca, change func(*x509.Certificate)) string {
-	t.Helper()
-	cert, key := c.pair(t, change)
+	cert, key := c.Pair(t, change)
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	fatal(t, err)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -89,7 +28,7 @@ func (c *ca) serve(t *testing.T, clients *ca, change func(*x509.Certificate)) st
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if clients != nil {
 		s.TLS.ClientAuth, s.TLS.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-		s.TLS.ClientCAs.AddCert(clients.cert)
+		s.TLS.ClientCAs.AddCert(clients.Cert)
 	}
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -105,33 +44,33 @@ func otherName(c *x509.Certificate) {
 // What a server is verified by, and what is said when it does not fit. The file of each key is wrong
 // in its own ways.
 func TestTLS(t *testing.T) {
-	ours, others := newCA(t), newCA(t)
-	good, named, old := ours.serve(t, nil, nil), ours.serve(t, nil, otherName), ours.serve(t, nil, expired)
-	mutual := ours.serve(t, ours, nil)
-	cert, key := ours.pair(t, nil)
-	_, otherKey := ours.pair(t, nil)
-	foreign, foreignKey := others.pair(t, nil)
-	oldCert, oldKey := ours.pair(t, expired)
+	ours, others := certs.New(t), certs.New(t)
+	good, named, old := serveTLS(t, ours, nil, nil), serveTLS(t, ours, nil, otherName), serveTLS(t, ours, nil, expired)
+	mutual := serveTLS(t, ours, ours, nil)
+	cert, key := ours.Pair(t, nil)
+	_, otherKey := ours.Pair(t, nil)
+	foreign, foreignKey := others.Pair(t, nil)
+	oldCert, oldKey := ours.Pair(t, expired)
 	garbage, none := writeFile(t, "garbage"), filepath.Join(t.TempDir(), "none")
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	fatal(t, syscall.Mkfifo(fifo, 0o600))
-	broken := writePEM(t, "CERTIFICATE", []byte("no certificate"))
-	encrypted := writePEM(t, "ENCRYPTED PRIVATE KEY", []byte("secret"))
+	broken := certs.WritePEM(t, "CERTIFICATE", []byte("no certificate"))
+	encrypted := certs.WritePEM(t, "ENCRYPTED PRIVATE KEY", []byte("secret"))
 	large := writeFile(t, strings.Repeat("x", maxPEM+1))
 	for what, tt := range map[string]struct {
 		url  string
 		tls  TLS
 		want string // in the error; empty for success
 	}{
-		"a CA":                       {good, TLS{CAFile: ours.file}, ""},
+		"a CA":                       {good, TLS{CAFile: ours.File}, ""},
 		"the system's":               {good, TLS{}, `field "ca_file": no CA of the system`},
-		"another CA":                 {good, TLS{CAFile: others.file}, `field "ca_file": no certificate of `},
+		"another CA":                 {good, TLS{CAFile: others.File}, `field "ca_file": no certificate of `},
 		"not verified":               {good, TLS{Insecure: true}, ""},
-		"an expired one":             {old, TLS{CAFile: ours.file}, "the server's certificate is not valid now"},
+		"an expired one":             {old, TLS{CAFile: ours.File}, "the server's certificate is not valid now"},
 		"an expired one, unverified": {old, TLS{Insecure: true}, ""},
-		"another name":               {named, TLS{CAFile: ours.file}, `field "server_name": give the name`},
-		"that name":                  {named, TLS{CAFile: ours.file, ServerName: "prometheus.example"}, ""},
-		"a wrong name":               {good, TLS{CAFile: ours.file, ServerName: "example"}, `field "server_name": the server's certificate is not for "example"`},
+		"another name":               {named, TLS{CAFile: ours.File}, `field "server_name": give the name`},
+		"that name":                  {named, TLS{CAFile: ours.File, ServerName: "prometheus.example"}, ""},
+		"a wrong name":               {good, TLS{CAFile: ours.File, ServerName: "example"}, `field "server_name": the server's certificate is not for "example"`},
 		"no CA file":                 {good, TLS{CAFile: none}, `field "ca_file": open `},
 		"a bad CA file":              {good, TLS{CAFile: garbage}, `field "ca_file": "` + garbage + `" has no certificate in PEM format`},
 		"an empty CA file":           {good, TLS{CAFile: writeFile(t, "")}, `field "ca_file": `},
@@ -140,16 +79,16 @@ func TestTLS(t *testing.T) {
 		"a FIFO":                     {good, TLS{CAFile: fifo}, `field "ca_file": "` + fifo + `" is not a regular file`},
 		"a directory":                {good, TLS{CAFile: t.TempDir()}, `field "ca_file": `},
 		"a large CA file":            {good, TLS{CAFile: large}, `field "ca_file": `},
-		"a client":                   {mutual, TLS{CAFile: ours.file, Cert: cert, Key: key}, ""},
-		"no client":                  {mutual, TLS{CAFile: ours.file}, `field "cert": the server may want one`},
-		"a foreign client":           {mutual, TLS{CAFile: ours.file, Cert: foreign, Key: foreignKey}, `field "cert": the server does not take `},
-		"an expired client":          {mutual, TLS{CAFile: ours.file, Cert: oldCert, Key: oldKey}, `field "cert": the certificate of "` + oldCert + `" has expired at `},
-		"a key that does not fit":    {mutual, TLS{CAFile: ours.file, Cert: cert, Key: otherKey}, `field "key": "` + otherKey + `" for cert "` + cert + `": tls: private key does not match`},
-		"no key":                     {mutual, TLS{CAFile: ours.file, Cert: cert, Key: none}, `field "key": open `},
-		"a bad key":                  {mutual, TLS{CAFile: ours.file, Cert: cert, Key: garbage}, `field "key": `},
-		"a key for a certificate":    {mutual, TLS{CAFile: ours.file, Cert: key, Key: key}, `field "cert": "` + key + `" has no certificate`},
-		"a certificate for a key":    {mutual, TLS{CAFile: ours.file, Cert: cert, Key: cert}, `field "key": `},
-		"an encrypted key":           {mutual, TLS{CAFile: ours.file, Cert: cert, Key: encrypted}, `field "key": "` + encrypted + `" is encrypted`},
+		"a client":                   {mutual, TLS{CAFile: ours.File, Cert: cert, Key: key}, ""},
+		"no client":                  {mutual, TLS{CAFile: ours.File}, `field "cert": the server may want one`},
+		"a foreign client":           {mutual, TLS{CAFile: ours.File, Cert: foreign, Key: foreignKey}, `field "cert": the server does not take `},
+		"an expired client":          {mutual, TLS{CAFile: ours.File, Cert: oldCert, Key: oldKey}, `field "cert": the certificate of "` + oldCert + `" has expired at `},
+		"a key that does not fit":    {mutual, TLS{CAFile: ours.File, Cert: cert, Key: otherKey}, `field "key": "` + otherKey + `" for cert "` + cert + `": tls: private key does not match`},
+		"no key":                     {mutual, TLS{CAFile: ours.File, Cert: cert, Key: none}, `field "key": open `},
+		"a bad key":                  {mutual, TLS{CAFile: ours.File, Cert: cert, Key: garbage}, `field "key": `},
+		"a key for a certificate":    {mutual, TLS{CAFile: ours.File, Cert: key, Key: key}, `field "cert": "` + key + `" has no certificate`},
+		"a certificate for a key":    {mutual, TLS{CAFile: ours.File, Cert: cert, Key: cert}, `field "key": `},
+		"an encrypted key":           {mutual, TLS{CAFile: ours.File, Cert: cert, Key: encrypted}, `field "key": "` + encrypted + `" is encrypted`},
 	} {
 		t.Run(what, func(t *testing.T) {
 			err := Action{Kind: HTTP, URL: tt.url, TLS: tt.tls, Timeout: 30 * time.Second}.Do(t.Context())
@@ -165,12 +104,12 @@ func TestTLS(t *testing.T) {
 
 // Files are read at each request: certificates may be replaced.
 func TestRotatedCertificates(t *testing.T) {
-	old, now := newCA(t), newCA(t)
-	before, after := old.serve(t, old, nil), now.serve(t, now, nil)
-	oldCert, oldKey := old.pair(t, nil)
-	newCert, newKey := now.pair(t, nil)
+	old, now := certs.New(t), certs.New(t)
+	before, after := serveTLS(t, old, old, nil), serveTLS(t, now, now, nil)
+	oldCert, oldKey := old.Pair(t, nil)
+	newCert, newKey := now.Pair(t, nil)
 	config := TLS{CAFile: writeFile(t, ""), Cert: writeFile(t, ""), Key: writeFile(t, "")}
-	for url, from := range map[string]TLS{before: {CAFile: old.file, Cert: oldCert, Key: oldKey}, after: {CAFile: now.file, Cert: newCert, Key: newKey}} {
+	for url, from := range map[string]TLS{before: {CAFile: old.File, Cert: oldCert, Key: oldKey}, after: {CAFile: now.File, Cert: newCert, Key: newKey}} {
 		for to, path := range map[string]string{config.CAFile: from.CAFile, config.Cert: from.Cert, config.Key: from.Key} {
 			content, err := os.ReadFile(path)
 			fatal(t, err)
