@@ -3,6 +3,7 @@ package apiclient
 
 import (
 	"fmt"
+	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,7 +30,15 @@ func New(config *rest.Config, gv schema.GroupVersion, objects ...runtime.Object)
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	client, err := rest.RESTClientFor(config)
+	shared, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
+	}
+	transport := shared.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	client, err := rest.RESTClientForConfigAndClient(config, &http.Client{Transport: Bound(transport, config.Host), Timeout: shared.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}

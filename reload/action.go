@@ -73,6 +73,7 @@ type Action struct {
 	Body    string
 	Status  []int         // what counts as success; empty means 200 to 299
 	Timeout time.Duration // for the whole request; 0 means 30 s
+	TLS     TLS           // for https
 
 	// Hide takes secrets out of what an HTTP server answers, before it is shown; nil leaves it.
 	Hide func(string) string
@@ -128,6 +129,11 @@ func (a Action) validateUnused() error {
 		{"body", HTTP, a.Body != ""},
 		{"status", HTTP, len(a.Status) > 0},
 		{"timeout", HTTP, a.Timeout != 0},
+		{"ca_file", HTTP, a.TLS.CAFile != ""},
+		{"server_name", HTTP, a.TLS.ServerName != ""},
+		{"cert", HTTP, a.TLS.Cert != ""},
+		{"key", HTTP, a.TLS.Key != ""},
+		{"insecure_skip_verify", HTTP, a.TLS.Insecure},
 	}
 	for _, f := range fields {
 		if f.set && f.kind != a.Kind {

@@ -47,12 +47,6 @@ type Child struct {
 // hasCompanion says whether PostStart stays beside the child for as long as that runs.
 func (c Child) hasCompanion() bool { return c.PostStart != nil && c.PostStart.Timeout < 0 }
 
-// An Account is whom a process runs as.
-type Account struct {
-	UID, GID int
-	Groups   []int // supplementary
-}
-
 // BeforeReady is what a stop does to a child that is not ready yet.
 type BeforeReady string
 

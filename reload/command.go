@@ -28,6 +28,10 @@ type Command struct {
 
 	// Hide takes secrets out of the output, before anything of it is cut or shown; nil leaves it.
 	Hide func(string) string `json:"-"`
+
+	// Ran is called when the command has ended, with the end of its output, without secrets, and with
+	// the error of Run; nil leaves it.
+	Ran func(output string, err error) `json:"-"`
 }
 
 const (
@@ -111,10 +115,25 @@ func (c Command) Run(ctx context.Context) error {
 	}
 	err = waitOrStop(ctx, process, c.Grace)
 	out.wait(outputWait)
-	if err != nil {
-		return c.failed(err, out.tail(c.Hide != nil)) // the end of a secret would not be known for one
+	return c.ended(err, out)
+}
+
+// ended is what Run gives for a command that has ended with err.
+func (c Command) ended(err error, out *output) error {
+	if err == nil && c.Ran == nil {
+		return nil
 	}
-	return nil
+	text := out.tail(c.Hide != nil) // the end of a secret would not be known for one
+	if c.Hide != nil {
+		text = c.Hide(text)
+	}
+	if err != nil {
+		err = c.failed(err, text)
+	}
+	if c.Ran != nil {
+		c.Ran(text, err)
+	}
+	return err
 }
 
 // Await repeats the command until it succeeds or ctx ends. The error is then
@@ -213,10 +232,8 @@ type CommandError struct {
 	Err      error          // why it could not run or was stopped; an *exec.ExitError when it exited
 }
 
+// failed makes the error of the command, of which the output has no secrets any more.
 func (c Command) failed(err error, output string) *CommandError {
-	if c.Hide != nil {
-		output = c.Hide(output)
-	}
 	e := &CommandError{Command: c, ExitCode: -1, TimedOut: errors.Is(err, errTimedOut), Output: output, Err: err}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {

@@ -24,8 +24,9 @@
 //   - A command runs in its own process group with /dev/null as standard input. At its deadline, or
 //     when the context ends, the whole group gets SIGTERM, and after a grace SIGKILL.
 //   - Only the last 8 KiB of its output are kept, however much it writes.
-//   - A background process that keeps the command's output open does not hold up Run, is not killed
-//     when the command ended by itself, and is not hurt by a closed pipe as long as the caller lives.
+//   - A background process that keeps the command's output open does not hold up Run, and is not killed
+//     when the command ended by itself. With [DrainWith], it is not hurt by a closed pipe either: a
+//     process that outlives the caller reads what it writes.
 //
 // HTTP requests end too: the timeout covers everything from the connection to the last byte that is
 // read, a redirect is an error, little of the body is read, no connection is kept, and no proxy is used.

@@ -3,6 +3,7 @@ package reload
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,9 @@ func (a Action) method() string { return cmp.Or(a.Method, http.MethodPost) }
 func (a Action) validateHTTP() error {
 	if err := validateURL(a.URL); err != nil {
 		return fmt.Errorf("field %q: %w", "url", err)
+	}
+	if err := a.TLS.validate(a.URL); err != nil {
+		return err
 	}
 	if !isToken(a.method()) {
 		return fmt.Errorf("field %q: %q is no HTTP method", "method", a.Method)
@@ -94,12 +98,16 @@ func (a Action) exchange(ctx context.Context) error {
 	if err != nil {
 		return withoutURL(err)
 	}
-	resp, err := oneRequestClient().Do(req)
+	config, err := a.TLS.config()
+	if err != nil {
+		return err
+	}
+	resp, err := oneRequestClient(config).Do(req)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errTimedOut) {
 			return fmt.Errorf("%w after %v", errTimedOut, timeout)
 		}
-		return a.unanswered(withoutURL(err))
+		return a.unanswered(a.TLS.explain(withoutURL(err)))
 	}
 	defer resp.Body.Close()
 	if a.accepts(resp.StatusCode) {
@@ -126,9 +134,9 @@ func (a Action) newRequest(ctx context.Context) (*http.Request, error) {
 
 // oneRequestClient keeps no connection, follows no redirect and asks no proxy: what is told to reload is
 // a neighbour.
-func oneRequestClient() *http.Client {
+func oneRequestClient(config *tls.Config) *http.Client {
 	return &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
+		Transport:     &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

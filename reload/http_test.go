@@ -101,7 +101,7 @@ func TestStatus(t *testing.T) {
 // A neighbour in another pod is not asked through the proxy that the environment names. (For loopback
 // addresses, all that a test may use, net/http would ask none anyway.)
 func TestNoProxy(t *testing.T) {
-	if transport := oneRequestClient().Transport.(*http.Transport); transport.Proxy != nil {
+	if transport := oneRequestClient(nil).Transport.(*http.Transport); transport.Proxy != nil {
 		t.Error("requests may go through a proxy")
 	}
 }

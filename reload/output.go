@@ -1,7 +1,9 @@
 package reload
 
 import (
+	"errors"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +17,9 @@ const (
 
 // An output reads what a command writes and keeps the end of it.
 type output struct {
-	ended chan struct{} // closed when the last writer is gone
+	r     *os.File
+	ended chan struct{} // closed when the last writer is gone, or another process reads
+	tried chan struct{} // closed when it is known whether another process does
 
 	mu      sync.Mutex
 	buf     []byte
@@ -23,16 +27,36 @@ type output struct {
 }
 
 // collect reads r until its last writer is gone, and closes it then.
-func collect(r io.ReadCloser) *output {
-	o := &output{ended: make(chan struct{})}
-	// Stops when the last process that holds the other end closes it. That may be long after the
-	// command: closing our end earlier would kill what it left in the background with SIGPIPE.
+func collect(r *os.File) *output {
+	o := &output{r: r, ended: make(chan struct{}), tried: make(chan struct{})}
+	// Stops when the last process that holds the other end closes it, or at handOver. That may be long
+	// after the command: closing our end earlier would kill what it left in the background with SIGPIPE.
 	go func() {
 		defer close(o.ended)
 		defer r.Close()
-		_, _ = io.Copy(o, r)
+		for {
+			_, err := io.Copy(o, r)
+			if !errors.Is(err, os.ErrDeadlineExceeded) || startDrain(r) {
+				return
+			}
+			_ = r.SetReadDeadline(time.Time{}) // it is a pipe, which has deadlines
+			close(o.tried)
+		}
 	}()
 	return o
+}
+
+// handOver has another process read what is still to come, if there can be one: a process that the
+// command left in the background then outlives this one.
+func (o *output) handOver() {
+	if drainCommand.Load() == nil {
+		return
+	}
+	_ = o.r.SetReadDeadline(time.Now()) // fails when it is closed, which is as good
+	select {
+	case <-o.ended:
+	case <-o.tried:
+	}
 }
 
 // Write keeps the end of all that was written. It never fails.
@@ -50,13 +74,15 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// wait waits until all output has been read, or the limit has passed.
+// wait waits until all output has been read, or the limit has passed. Then a process that is left in
+// the background holds the pipe, and this one reads no more.
 func (o *output) wait(limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-o.ended:
 	case <-timer.C:
+		o.handOver()
 	}
 }
 

@@ -22,10 +22,11 @@ type pidFile struct {
 	trusted bool
 }
 
-// maxPIDFile is how much of a pid file is read, in bytes.
+// maxPIDFile is how much of a pid file is read, in bytes: its first line is shorter.
 const maxPIDFile = 64
 
-// readPIDFile reads a file that holds one decimal process id, with white space around it. Links, FIFOs
+// readPIDFile reads a file whose first line is a decimal process id, with white space around it. What
+// follows is the program's own, such as the data directory in PostgreSQL's postmaster.pid. Links, FIFOs
 // and devices are not opened, and neither is a file that others than its owner may write to. On the way
 // there, links of other users lead only into their own directories.
 func readPIDFile(path string) (pidFile, error) {
@@ -90,8 +91,14 @@ func originOf(dir *safefs.Dir, file *safefs.File) (pidFile, error) {
 // isOurs says whether a user could signal on its own whatever kconfd can.
 func isOurs(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
+// parsePID reads the first line of a pid file, of which content is the first maxPIDFile bytes. Blank
+// lines before it are skipped.
 func parsePID(content string) (int, error) {
-	text := strings.TrimSpace(content)
+	line, _, ended := strings.Cut(strings.TrimLeft(content, " \t\r\n"), "\n")
+	text := strings.TrimSpace(line)
+	if !ended && len(content) == maxPIDFile { // a number that is cut would be another process
+		return 0, fmt.Errorf("its first line has more than %d bytes: %q", maxPIDFile-1, shorten(text))
+	}
 	if text == "" {
 		return 0, errors.New("it is empty")
 	}

@@ -1,9 +1,9 @@
 package reload
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,15 +25,11 @@ type process struct {
 	tty     int    // number of the terminal that controls it, or 0
 	stopped bool   // by a signal
 	start   string // in clock ticks since boot; together with pid it identifies a process
-	comm    string // what it calls itself, at most 15 bytes
+	comm    string // what it calls itself, at most commSize bytes
 	argv0   string // base name of its first argument
 	exe     string // base name of its program; empty when that may not be read
+	script  string // base name of the script that its program runs
 	uid     int    // the real one: whose process it is, whatever its program may do
-}
-
-// named tells whether the process goes by that name.
-func (p process) named(name string) bool {
-	return name == p.comm || name == p.argv0 || name == p.exe
 }
 
 // readProcess reads a process with all its names. One that does not exist, or is a zombie, is
@@ -44,13 +40,28 @@ func readProcess(pid int) (process, error) {
 		return process{}, err
 	}
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-	argv0, _, _ := bytes.Cut(cmdline, []byte{0})
-	p.argv0 = baseName(string(argv0))
+	argv := readArguments(filepath.Join(dir, "cmdline"))
+	p.argv0 = baseName(argv[0])
 	exe, _ := os.Readlink(filepath.Join(dir, "exe"))
 	p.exe = baseName(strings.TrimSuffix(exe, " (deleted)")) // replaced on disk, still running
+	p.script = scriptOf(p.comm, p.exe, argv)
 	p.uid, err = realUID(pid)
 	return p, err
+}
+
+// maxArguments is how much is read of the arguments of a process, in bytes.
+const maxArguments = 64 << 10
+
+// readArguments reads the arguments of a process. There is at least one; it is empty when there is
+// nothing to read.
+func readArguments(path string) []string {
+	file, err := os.Open(path)
+	if err != nil {
+		return []string{""}
+	}
+	defer file.Close()
+	content, _ := io.ReadAll(io.LimitReader(file, maxArguments)) // the process may end meanwhile
+	return strings.Split(strings.TrimSuffix(string(content), "\x00"), "\x00")
 }
 
 // realUID is the user to whom a process belongs. A program that is set-user-ID runs with the rights of
@@ -125,11 +136,11 @@ func findProcess(name string, user *int) (process, error) {
 	own := os.Geteuid()
 	switch {
 	case user != nil && len(byUser[*user]) == 0:
-		return process{}, fmt.Errorf("%w of user %d in this PID namespace", ErrNoProcess, *user)
+		return process{}, notFound(name, user)
 	case user != nil:
 		return onlyOne(byUser[*user], name)
 	case len(byUser) == 0:
-		return process{}, fmt.Errorf("%w in this PID namespace", ErrNoProcess)
+		return process{}, notFound(name, nil)
 	case len(byUser[own]) > 0:
 		return onlyOne(byUser[own], name)
 	case len(byUser) > 1:
@@ -168,21 +179,36 @@ func severalUsers(byUser map[int][]process) error {
 
 // processesNamed gives the processes of that name by their ids, without the caller and its init.
 func processesNamed(name string) (map[int]process, error) {
-	pids, err := processIDs()
+	all, err := allProcesses()
 	if err != nil {
 		return nil, err
 	}
 	found := make(map[int]process)
+	for _, p := range all {
+		if p.named(name) {
+			found[p.pid] = p
+		}
+	}
+	return found, nil
+}
+
+// allProcesses are those of this PID namespace, without the caller and its init.
+func allProcesses() ([]process, error) {
+	pids, err := processIDs()
+	if err != nil {
+		return nil, err
+	}
+	var all []process
 	for _, pid := range pids {
 		p, err := readProcess(pid)
 		if err != nil && !errors.Is(err, ErrNoProcess) {
 			return nil, err
 		}
-		if err == nil && !isKconfd(pid) && p.named(name) {
-			found[pid] = p
+		if err == nil && !isKconfd(pid) {
+			all = append(all, p)
 		}
 	}
-	return found, nil
+	return all, nil
 }
 
 // isKconfd tells whether a process is this one, or the init of this program

@@ -43,6 +43,9 @@ func TestParseSignal(t *testing.T) {
 	}
 }
 
+// postmasterRest is what follows the process id in PostgreSQL's postmaster.pid.
+const postmasterRest = "\n/var/lib/postgresql/16/main\n1764500000\n5432\n/run/postgresql\nlocalhost\n  5432001         0\nready   \n"
+
 func TestSignalReachesTheProcess(t *testing.T) {
 	name := uniqueName("r")
 	s := startServer(t, "", "/usr/sbin/"+name, 0)
@@ -50,6 +53,11 @@ func TestSignalReachesTheProcess(t *testing.T) {
 	for what, action := range map[string]Action{
 		"pid file":             hup(writeFile(t, pid), ""),
 		"white space":          hup(writeFile(t, " \n"+pid+"\r\n\n"), ""),
+		"trailing spaces":      hup(writeFile(t, pid+" \t \r\n"), ""),
+		"spaces to the limit":  hup(writeFile(t, pid+strings.Repeat(" ", maxPIDFile-len(pid)-1)+"\n1"), ""),
+		"more lines":           hup(writeFile(t, pid+"\n1\n"+strings.Repeat("9", 1<<16)), ""),
+		"PostgreSQL's":         hup(writeFile(t, pid+postmasterRest), ""),
+		"PostgreSQL's, CRLF":   hup(writeFile(t, strings.ReplaceAll(pid+postmasterRest, "\n", "\r\n")), name),
 		"pid file and process": hup(writeFile(t, pid), name),
 		"process":              hup("", name),
 	} {
@@ -74,9 +82,15 @@ func TestPIDFileRefused(t *testing.T) {
 		"plus":           {fmt.Sprint("+", bystander.pid()), "", "which is not a process id"},
 		"hexadecimal":    {fmt.Sprintf("%#x", bystander.pid()), "", "which is not a process id"},
 		"zero":           {"0", "", `it holds "0", which is not a process id`},
-		"two":            {fmt.Sprintf("%d\n%d\n", bystander.pid(), bystander.pid()), "", "which is not a process id"},
+		"two in a line":  {fmt.Sprintf("%d %d\n", bystander.pid(), bystander.pid()), "", "which is not a process id"},
+		"not the first":  {fmt.Sprintf("name\n%d\n", bystander.pid()), "", `it holds "name", which is not a process id`},
+		"a key":          {fmt.Sprintf("pid=%d\n", bystander.pid()), "", "which is not a process id"},
+		"NUL":            {fmt.Sprintf("%d\x00\n", bystander.pid()), "", "which is not a process id"},
+		"no first line":  {strings.Repeat(" ", 62) + fmt.Sprintf("%d\n", bystander.pid()), "", "its first line has more than 63 bytes"},
+		"foreign, lines": {fmt.Sprint(bystander.pid(), postmasterRest), uniqueName("x"), fmt.Sprintf("process %d is ", bystander.pid())},
+		"PostgreSQL's":   {fmt.Sprint(-bystander.pid(), postmasterRest), "", "which is not a process id"}, // without a postmaster
 		"too large":      {strings.Repeat("9", 20), "", "which is not a process id"},
-		"a long file":    {strings.Repeat("9 ", 1<<20), "", "which is not a process id"},
+		"a long file":    {strings.Repeat("9 ", 1<<20), "", "its first line has more than 63 bytes"},
 		"init, unnamed":  {"1", "", "it holds 1, which may be anybody's init; name the process as well"},
 		"init, misnamed": {"1", uniqueName("x"), "process 1 is "},
 		"itself":         {fmt.Sprint(os.Getpid()), "", "which is kconfd itself"},

@@ -115,18 +115,6 @@ func (l Launcher) Adopt(c Child, ready func()) (Process, error) {
 	return p, nil
 }
 
-// credential is the account for the kernel; nil for the supervisor's own.
-func (a *Account) credential() *syscall.Credential {
-	if a == nil {
-		return nil
-	}
-	c := &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)}
-	for _, g := range a.Groups {
-		c.Groups = append(c.Groups, uint32(g))
-	}
-	return c
-}
-
 // defaultPath is where a shell looks when the environment has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -28,6 +28,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	authn "k8s.io/client-go/transport"
+
+	"github.com/kconfd/kconfd/apiclient"
 )
 
 // Cluster says which API server to read, as kubectl's flags of the same names
@@ -46,6 +48,11 @@ func (c Cluster) Config() (config *rest.Config, namespace string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.Kubeconfig
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
+	if raw, err := loader.RawConfig(); err == nil {
+		if err := apiclient.CheckFiles(raw); err != nil {
+			return nil, "", fmt.Errorf("reading kubeconfig %q: %w", cmp.Or(c.Kubeconfig, strings.Join(rules.Precedence, ":")), err)
+		}
+	}
 	config, err = loader.ClientConfig()
 	if err != nil {
 		return nil, "", fmt.Errorf("reading kubeconfig %q: %w", cmp.Or(c.Kubeconfig, strings.Join(rules.Precedence, ":")), err)
@@ -60,6 +67,7 @@ func (c Cluster) Config() (config *rest.Config, namespace string, err error) {
 	// The server has its own fairness; a client-side limit would only delay
 	// the first render of a template with many dependencies.
 	config.QPS = -1
+	apiclient.WatchCredentials(config, config.BearerTokenFile)
 	if file := config.BearerTokenFile; file != "" {
 		// Read anew when the token is refused, and not only once a minute.
 		config.BearerToken, config.BearerTokenFile = "", ""
@@ -85,7 +93,7 @@ func NewCluster(c Cluster, log *slog.Logger) (*Watcher, error) {
 	if os.Getenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS") == "" { // client-go's setting
 		probe(client.Transport)
 	}
-	client.Transport = transport{client.Transport}
+	client.Transport = apiclient.Bound(transport{client.Transport}, config.Host)
 	return newWatcher(&cluster{config: config, http: client, scheme: newScheme()}, namespace, log), nil
 }
 

@@ -92,23 +92,26 @@ func (e *engine) process() (*processConfig, error) {
 
 // takeOver takes over the child that an earlier worker left, if there is one.
 // How it is to be ended is what the configuration says now.
-func (c *child) takeOver(command []string, hide func(string) string) {
+func (c *child) takeOver(command []string, e *engine) {
 	if c == nil || c.link.Adopted == 0 {
 		return
 	}
 	c.started = true
-	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment()}, hide), c.adopt, c.link.Restart)
+	c.supervisor.Adopt(c.instance(&rendered{command, childEnvironment(c.config.Load().child.User)}, e), c.adopt, c.link.Restart)
 }
 
 // instance is the child as the configuration has it now, with a command line.
 // What its commands print is shown with the secrets hidden.
-func (c *child) instance(line *rendered, hide func(string) string) reload.Child {
+func (c *child) instance(line *rendered, e *engine) reload.Child {
 	instance := c.config.Load().child
 	instance.Argv, instance.Env = line.argv, line.env
-	for _, command := range []**reload.Command{&instance.PreStart, &instance.PostStart, &instance.PreStop, &instance.PostStop, &instance.ReadyCmd} {
+	for key, command := range map[string]**reload.Command{
+		"pre_start": &instance.PreStart, "post_start": &instance.PostStart, "pre_stop": &instance.PreStop,
+		"post_stop": &instance.PostStop, "ready_cmd": &instance.ReadyCmd,
+	} {
 		if *command != nil {
 			hidden := **command
-			hidden.Hide = hide
+			hidden.Hide, hidden.Ran = e.redactor.Redact, e.ranChild(key)
 			*command = &hidden
 		}
 	}
@@ -165,7 +168,7 @@ func (e *engine) answerOrders() {
 	if len(c.waiting) == 0 || !e.renderLine() {
 		return
 	}
-	instance := c.instance(c.line.last, e.redactor.Redact)
+	instance := c.instance(c.line.last, e)
 	var refused *reload.LineError
 	switch {
 	case errors.As(c.lineErr, &refused):

@@ -10,15 +10,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"syscall"
 	"time"
 
 	rungroup "github.com/oklog/run"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/internal/status/web"
-	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
 )
@@ -30,15 +29,11 @@ func runMain(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	f.daemon = true
+	drain()
 	if f.hasChild() {
 		return runChild(ctx, f, s)
 	}
-	if len(f.args) > 0 {
-		if err := findCommand(f.args[0]); err != nil {
-			return err // before anything is written
-		}
-	}
-	e, err := unlessSignalled(func() (*engine, error) { return f.begin(ctx, s) })
+	e, err := f.unlessSignalled(func() (*engine, error) { return f.begin(ctx, s) })
 	var by *signalled
 	if errors.As(err, &by) {
 		return by.exit(f.onetime)
@@ -49,12 +44,9 @@ func runMain(ctx context.Context, args []string, s streams) error {
 	if err := e.supervise(ctx, f); err != nil {
 		return err
 	}
-	if f.onetime && len(f.args) > 0 {
-		process, err := e.process()
-		if err != nil {
-			return err
-		}
-		return become(f.args, process.child.NoNewPrivs)
+	if e.successor != nil {
+		apiclient.EndPlugins()
+		return e.successor.become()
 	}
 	return nil
 }
@@ -75,6 +67,11 @@ func (f *flags) begin(ctx context.Context, s streams) (*engine, error) {
 		}
 	}
 	e.step = stepsOf(ctx)
+	if f.onetime && len(f.args) > 0 {
+		if e.successor, err = e.newSuccessor(); err != nil {
+			return nil, err
+		}
+	}
 	if !f.noop {
 		e.recover()
 	}
@@ -364,22 +361,4 @@ func findCommand(name string) error {
 		return &codeError{exitNotRunnable, fmt.Errorf("running %q: %w", name, err)}
 	}
 	return nil
-}
-
-// become runs the command in kconfd's place. It returns only when that fails,
-// with the exit codes that a shell has for it.
-func become(args []string, noNewPrivs bool) error {
-	code := exitNotRunnable
-	path, err := exec.LookPath(args[0])
-	runtime.LockOSThread() // the thread becomes the command
-	if err == nil && noNewPrivs {
-		err = reload.NoNewPrivileges()
-	}
-	if err == nil {
-		err = syscall.Exec(path, args, os.Environ())
-	}
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		code = exitNotFound
-	}
-	return &codeError{code, fmt.Errorf("running %q: %w", args[0], err)}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -47,12 +48,22 @@ func (e *engine) orStuck(why error, ended <-chan error) error {
 	}
 }
 
-// unlessSignalled runs begin, but does not wait for it when a signal is to end kconfd: what
-// it reads may hang.
-func unlessSignalled(begin func() (*engine, error)) (*engine, error) {
+// minBeginTime is how long the start may take at least, whatever -timeout is.
+const minBeginTime = 5 * time.Second
+
+// beginTooLate is the end of the time to begin.
+func (f *flags) beginTooLate() (<-chan time.Time, error) {
+	limit := max(f.timeout, minBeginTime)
+	return time.After(limit), &codeError{exitDeadline, fmt.Errorf("reading the configuration: not done after %s", limit)}
+}
+
+// unlessSignalled runs begin, but does not wait for it when a signal is to end kconfd, or
+// its time has passed: what it reads may hang.
+func (f *flags) unlessSignalled(begin func() (*engine, error)) (*engine, error) {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(term)
+	late, tooLate := f.beginTooLate()
 	done := make(chan begun, 1)
 	go func() { // until it has begun, or the process ends
 		e, err := begin()
@@ -68,6 +79,8 @@ func unlessSignalled(begin func() (*engine, error)) (*engine, error) {
 		}
 	case s := <-term:
 		return nil, &signalled{s.(syscall.Signal)}
+	case <-late:
+		return nil, tooLate
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/internal/status/web"
 	"github.com/kconfd/kconfd/reload"
@@ -49,6 +50,9 @@ type engine struct {
 	still  bool              // the data will not change: what is held now stays held
 	enough func(*group) bool // when set, says that -onetime need not wait for a group
 	child  *child            // nil when there is no command to supervise
+
+	successor *successor // nil unless a command takes kconfd's place after -onetime
+
 	herald herald
 	state  *state.Dir // nil without one
 
@@ -85,7 +89,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 	e.watchFiles(once)
 	defer e.closeFiles()
 	defer e.closeGates()
-	e.child.takeOver(e.flags.args, e.redactor.Redact)
+	e.child.takeOver(e.flags.args, e)
 	deadline := time.After(e.flags.timeout)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -325,6 +329,9 @@ func (e *engine) explain(g *group) error {
 	if problems := errors.Join(e.watcher.Problems()...); problems != nil {
 		return fmt.Errorf("%w: %w", g.err, problems)
 	}
+	if pending := apiclient.Pending(); pending != "" {
+		return fmt.Errorf("%w: the API server: waiting for %s", g.err, pending)
+	}
 	return g.err
 }
 
@@ -373,6 +380,8 @@ func (e *engine) finished() (bool, error) {
 		}
 	}
 	switch {
+	case len(missing)+len(failed) == 0:
+		return e.renderSuccessor()
 	case len(missing) == 0:
 		return true, errors.Join(failed...)
 	case e.late:
@@ -409,6 +418,9 @@ func (e *engine) readers() []*watcher.Reader {
 	}
 	if e.child != nil {
 		readers = append(readers, e.child.line.reader)
+	}
+	if e.successor != nil {
+		readers = append(readers, e.successor.line.reader)
 	}
 	return readers
 }

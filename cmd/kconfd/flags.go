@@ -162,11 +162,11 @@ func (f *flags) check() error {
 	case len(f.manifests) > 0 && (f.cluster.Kubeconfig != "" || f.cluster.Context != ""):
 		return &usageError{errors.New("-manifests and -kubeconfig or -context are two sources: one of them")}
 	}
-	forChild := f.process
 	if f.onetime && len(f.args) > 0 {
-		forChild.NoNewPrivs = nil // it is also for what takes kconfd's place
-	}
-	if !f.hasChild() && (!reflect.ValueOf(forChild).IsZero() || f.adopt || f.forwardHUP) {
+		if err := f.checkSuccessor(); err != nil {
+			return err
+		}
+	} else if !f.hasChild() && (!reflect.ValueOf(f.process).IsZero() || f.adopt || f.forwardHUP) {
 		return &usageError{errors.New("the flags say how to run a command, and there is none: kconfd [flags] -- COMMAND")}
 	}
 	f.quiet = reload.Quiet{Min: quiet, Max: ceiling}

@@ -98,7 +98,7 @@ type groupTemplate struct {
 
 // newGroup parses the group's templates, with functions that read through w.
 func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
-	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), slow: slowBackoff(), dirty: true}
+	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), slow: slowBackoff(), dirty: true, shown: shown{outputs: &outputs{}}}
 	if config.quiet != nil {
 		g.quiet = *config.quiet
 	}
@@ -151,6 +151,7 @@ func (g *group) follow(gone *group) {
 			continue
 		}
 		g.after = append(g.after, old)
+		g.shown.outputs.follow(old.shown.outputs)
 		if old.told.After(g.told) {
 			g.told = old.told
 		}

@@ -65,7 +65,8 @@ How:
 
 How CMD is run; [process] of a resource file has these too, and more:
   -user USER[:GROUP], -group GROUP, -chdir DIR
-  -no-new-privs                it gains no rights by set-user-ID programs; also -onetime
+  -no-new-privs                it gains no rights by set-user-ID programs; these four
+                               also with -onetime
   -stop-signal SIGNAL          what stops it (default TERM)
   -stop-grace DURATION         from then to SIGKILL (default 10s); none is no limit
   -stop-before-ready kill|wait a stop before it is ready kills it, or waits

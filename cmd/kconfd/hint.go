@@ -32,6 +32,7 @@ func hint(err error) string {
 	var command *reload.CommandError
 	var path *fs.PathError
 	var foreign *reload.ForeignProcessError
+	var process *reload.NotFoundError
 	switch {
 	case errors.As(err, &usage):
 		return "see kconfd -help"
@@ -70,6 +71,11 @@ func hint(err error) string {
 		return ""
 	case errors.As(err, &foreign):
 		return "name the user whose process it is: user in [reload]"
+	case errors.As(err, &process):
+		if len(process.Close) > 0 {
+			return fmt.Sprintf("processes with names like it: %q", process.Close)
+		}
+		return "the process must be seen from kconfd's container: see shareProcessNamespace in the README"
 	case errors.Is(err, reload.ErrNoProc):
 		return "mount -t proc proc /proc; unshare does it with --mount-proc"
 	case emptyConfig(err):

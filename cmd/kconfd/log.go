@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -24,7 +25,9 @@ func newLogger(w io.Writer, f *flags, redactor *render.Redactor) *slog.Logger {
 	others := slog.New(quieter{handler, redactor})
 	klog.SetSlogLogger(others)
 	slog.SetDefault(others) // also of the log package, which net/http uses
-	return slog.New(handler)
+	log := slog.New(handler)
+	apiclient.LogTo(log)
+	return log
 }
 
 // quieter makes debug messages of all that client-go and net/http say: what

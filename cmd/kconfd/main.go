@@ -13,6 +13,9 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/kconfd/kconfd/apiclient"
+	"github.com/kconfd/kconfd/reload"
 )
 
 // version is set when a release is linked.
@@ -38,6 +41,7 @@ func run(ctx context.Context, args []string, s streams) error {
 	commands := map[string]func(context.Context, []string, streams) error{
 		"":        runMain,
 		"claim":   runClaim,
+		drainName: runDrain,
 		"galera":  runGalera,
 		"help":    runHelp,
 		"lint":    runLint,
@@ -50,7 +54,22 @@ func run(ctx context.Context, args []string, s streams) error {
 	if !ok {
 		return &usageError{fmt.Errorf("there is no command %q", name)}
 	}
+	defer apiclient.EndPlugins()
 	return command(ctx, args, s)
+}
+
+// drainName is the command that kconfd itself runs for what its commands leave in
+// the background.
+const drainName = "drain-output"
+
+// drain has the commands of this process leave their pipes to one of that name.
+func drain() { reload.DrainWith("/proc/self/exe", drainName) }
+
+func runDrain(_ context.Context, args []string, _ streams) error {
+	if len(args) > 0 {
+		return &usageError{errors.New(drainName + " takes no arguments")}
+	}
+	return reload.Drain()
 }
 
 // The exit codes, beside those of the command that -onetime becomes.

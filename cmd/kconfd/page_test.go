@@ -185,7 +185,7 @@ wsrep_sst_method = rsync
   stats auth monitor:{{ (secret "monitor").password }}
 {{ range services "app=pxc" | atLeast 3 }}  server {{ .Name }} {{ hostPort .ClusterIP 3306 }} check
 {{ end }}`,
-		"etc/conf.d/galera.toml":  "[[template]]\nsrc = \"cluster.cnf.tmpl\"\ndest = \"live/cluster.cnf\"\n[reload]\naction = \"exec\"\ncommand = \"echo told >>notes\"\n",
+		"etc/conf.d/galera.toml":  "[[template]]\nsrc = \"cluster.cnf.tmpl\"\ndest = \"live/cluster.cnf\"\n[reload]\naction = \"exec\"\ncommand = \"echo told >>notes; echo 'a <b>warning</b>' >&2\"\n",
 		"etc/conf.d/haproxy.toml": "[[template]]\nsrc = \"haproxy.cfg.tmpl\"\ndest = \"live/haproxy.cfg\"\n[reload]\naction = \"exec\"\ncommand = \"echo told >>notes\"\n",
 		"live/keep":               "",
 	})
@@ -205,6 +205,7 @@ wsrep_sst_method = rsync
 	d.write("objects.yaml", three+member("pxc-node4", "10.244.4.24"))
 	b.await(`document.querySelector("#changes pre .plus")?.textContent.includes("10.244.4.24")`)
 	b.await(`document.querySelectorAll("#groups .tree .new b")[0]?.textContent === "pxc-node4"`)
+	b.await(`document.querySelector("#groups .output pre")?.textContent === "a <b>warning</b>"`)
 	if got := b.text("#changes > li"); !strings.Contains(got, `Services with labels "app=pxc" (pxc-node4)`) || !strings.Contains(got, "applied") {
 		t.Errorf("the newest change says %q", got)
 	}

@@ -254,7 +254,7 @@ func lookupAccount(name string, a *reload.Account) error {
 	u, err := user.Lookup(name)
 	if err != nil && numeric {
 		if u, err = user.LookupId(name); err != nil {
-			a.UID, a.GID = id, id
+			a.UID, a.GID, a.Home = id, id, "/"
 			return nil
 		}
 	}
@@ -263,6 +263,7 @@ func lookupAccount(name string, a *reload.Account) error {
 	}
 	a.UID, _ = strconv.Atoi(u.Uid) // numbers, as above
 	a.GID, _ = strconv.Atoi(u.Gid)
+	a.Name, a.Home = u.Username, cmp.Or(u.HomeDir, "/")
 	groups, err := u.GroupIds()
 	for _, g := range groups {
 		gid, _ := strconv.Atoi(g)
@@ -355,7 +356,10 @@ type commandLine struct {
 	args    []*render.Template
 	names   []string // of the variables, in order
 	values  []*render.Template
+	account *reload.Account
 	last    *rendered // what the last good run gave
+
+	takesPlace bool // of kconfd: what a service manager set for kconfd is the command's
 }
 
 type rendered struct {
@@ -363,7 +367,7 @@ type rendered struct {
 }
 
 func newCommandLine(command []string, p *processConfig, w *watcher.Watcher) (*commandLine, error) {
-	l := &commandLine{reader: w.NewReader(), command: command}
+	l := &commandLine{reader: w.NewReader(), command: command, account: p.child.User}
 	if err := l.parse(p); err != nil {
 		l.reader.Close()
 		return nil, err
@@ -392,7 +396,7 @@ func (l *commandLine) parse(p *processConfig) error {
 
 // render fills in the templates.
 func (l *commandLine) render(v *watcher.View) (*rendered, error) {
-	r := &rendered{argv: slices.Clone(l.command), env: childEnvironment()}
+	r := &rendered{argv: slices.Clone(l.command), env: l.environment()}
 	err := v.Run(l.reader, func() error {
 		for i, t := range l.args {
 			word, err := execute(t, fmt.Sprintf("args %d", i+1), "")
@@ -431,11 +435,25 @@ func execute(t *render.Template, name, prefix string) (string, error) {
 	return word, nil
 }
 
-// childEnvironment is kconfd's own without what is meant for kconfd alone.
-func childEnvironment() []string {
+// environment is what the command has without [process] env.
+func (l *commandLine) environment() []string {
+	if l.takesPlace {
+		return l.account.Environment(environmentWithout())
+	}
+	return childEnvironment(l.account)
+}
+
+// childEnvironment is kconfd's own without what is meant for kconfd alone, and
+// with what belongs to the account.
+func childEnvironment(account *reload.Account) []string {
+	return account.Environment(environmentWithout("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"))
+}
+
+// environmentWithout is kconfd's own environment without its flags and some more
+// variables.
+func environmentWithout(more ...string) []string {
 	return slices.DeleteFunc(os.Environ(), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
-		own := []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
-		return strings.HasPrefix(name, "KCONFD_") || slices.Contains(own, name)
+		return strings.HasPrefix(name, "KCONFD_") || slices.Contains(more, name)
 	})
 }

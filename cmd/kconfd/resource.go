@@ -76,7 +76,14 @@ type rawReload struct {
 	Body    string            `toml:"body" yaml:"body"`
 	Status  []int             `toml:"status" yaml:"status"`
 	Timeout string            `toml:"timeout" yaml:"timeout"`
-	Retry   string            `toml:"retry" yaml:"retry"`
+
+	CAFile     string `toml:"ca_file" yaml:"ca_file"`
+	ServerName string `toml:"server_name" yaml:"server_name"`
+	Cert       string `toml:"cert" yaml:"cert"`
+	Key        string `toml:"key" yaml:"key"`
+	Insecure   bool   `toml:"insecure_skip_verify" yaml:"insecure_skip_verify"`
+
+	Retry string `toml:"retry" yaml:"retry"`
 
 	VerifyCmd     any    `toml:"verify_cmd" yaml:"verify_cmd"`
 	VerifyTimeout string `toml:"verify_timeout" yaml:"verify_timeout"`
@@ -531,6 +538,7 @@ func (r *rawReload) parse() (reload.Action, error) {
 	a := reload.Action{
 		Kind: kind, PIDFile: r.PIDFile, Process: r.Process, Group: r.Group,
 		URL: r.URL, Method: r.Method, Header: r.Header, Body: r.Body, Status: r.Status,
+		TLS: reload.TLS{CAFile: r.CAFile, ServerName: r.ServerName, Cert: r.Cert, Key: r.Key, Insecure: r.Insecure},
 	}
 	if r.Signal != "" {
 		if a.Signal, err = reload.ParseSignal(r.Signal); err != nil {

@@ -343,6 +343,7 @@ func (e *engine) awaitPrecondition(ctx context.Context, j *job) error {
 		return err
 	}
 	command.Hide = e.redactor.Redact
+	command.Ran = func(text string, err error) { e.logOutput(err, text, "group", j.group.name, "of", "precondition") }
 	err = command.Await(limited)
 	switch {
 	case err == nil:

@@ -133,6 +133,8 @@ type groupStatus struct {
 	Files   []fileStatus `json:"files"`
 	More    int          `json:"more_files,omitempty"`
 	Gate    *gateStatus  `json:"gate,omitempty"`
+
+	Outputs []outputStatus `json:"outputs,omitempty"`
 }
 
 type fileStatus struct {
@@ -236,9 +238,10 @@ type shown struct {
 	since    time.Time // of the word
 	rendered time.Time
 	applied  time.Time
-	due      string // why it is its turn, empty for data
-	cause    string // of the render under way, or the last
-	told     bool   // that it is applied, by an Event, since the last notice
+	due      string   // why it is its turn, empty for data
+	outputs  *outputs // nil before there can be any
+	cause    string   // of the render under way, or the last
+	told     bool     // that it is applied, by an Event, since the last notice
 }
 
 // watched says whether anybody may look at the loop.
@@ -325,7 +328,7 @@ func (e *engine) groupStatus(g *group, now time.Time, most int) groupStatus {
 	s := groupStatus{
 		Name: g.name, State: word, Reason: e.redactor.RedactOwn(reason), Since: g.shown.since, NextTry: g.retry, Working: g.busy,
 		Stale: e.redactor.RedactOwn(g.outdated()), Applied: g.shown.applied, Action: g.action.String(),
-		Files: []fileStatus{}, Gate: g.gate(),
+		Files: []fileStatus{}, Gate: g.gate(), Outputs: e.outputStatus(g),
 	}
 	for _, t := range g.templates {
 		dest := t.config.file.Dest

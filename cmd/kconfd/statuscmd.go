@@ -141,6 +141,10 @@ func (s *status) printGroup(text *strings.Builder, g groupStatus) {
 		fmt.Fprintf(text, "  %-8s %s, held by %s, waiting %s%s\n", "gate", gate.Lease, orNobody(gate.Holders), orNobody(gate.Queue),
 			prefixed(", stopped by ", strings.Trim(gate.StoppedBy+": "+gate.Reason, ": ")))
 	}
+	for _, o := range g.Outputs {
+		fmt.Fprintf(text, "  %-8s of the %s%s%s\n", "output", o.Of, prefixed(" of ", o.File), s.aged(", ", o.Time))
+		fmt.Fprintf(text, "             %s\n", strings.ReplaceAll(o.Text, "\n", "\n             "))
+	}
 	for _, f := range g.Files {
 		from := ""
 		if f.Template != f.Path {

@@ -93,6 +93,7 @@ func fewer[T any](list []T, most int, matters func(T) bool, cut func(T) T) (firs
 func (l statusLimits) group(g groupStatus) groupStatus {
 	g.Name, g.Reason, g.Stale, g.Action = l.cut(g.Name), l.cut(g.Reason), l.cut(g.Stale), l.cut(g.Action)
 	g.Files, g.More = fewer(g.Files, l.listed, nil, l.file)
+	g.Outputs, _ = fewer(g.Outputs, max(2, l.diffs), nil, l.output)
 	if g.Gate != nil {
 		gate := *g.Gate
 		gate.Lease, gate.StoppedBy, gate.Reason = l.cut(gate.Lease), l.cut(gate.StoppedBy), l.cut(gate.Reason)

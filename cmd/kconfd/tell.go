@@ -123,6 +123,7 @@ func (e *engine) act(j *job, back bool) (err error) {
 		return e.askChild(j, back)
 	}
 	e.phase(j, true)
+	j.of.shown.outputs.begin(outputOfAction)
 	switch {
 	case action.Kind == reload.None, action.ForChild(): // with -onetime the child is started later
 		return nil
@@ -132,6 +133,7 @@ func (e *engine) act(j *job, back bool) (err error) {
 		}
 	}
 	action.Hide, action.Command.Hide = e.redactor.Redact, e.redactor.Redact
+	action.Command.Ran = e.ran(j.of, outputOfAction, "")
 	if err := action.Do(j.life); err != nil {
 		return err
 	}
@@ -162,6 +164,7 @@ func (e *engine) verify(ctx context.Context, j *job, ended <-chan struct{}) erro
 		return err
 	}
 	command.Hide = e.redactor.Redact
+	command.Ran = func(text string, err error) { e.logOutput(err, text, "group", j.group.name, "of", "verify") }
 	err = command.Await(ctx)
 	switch cause := context.Cause(ctx); {
 	case err == nil:

@@ -8,6 +8,7 @@ import (
 
 	rungroup "github.com/oklog/run"
 
+	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/reload"
 )
 
@@ -24,7 +25,7 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 	}
 	log := reload.NewLossy(s.err)
 	s.err = log
-	e, err := unlessToldToEnd(link, func() (*engine, error) { return newWorker(ctx, f, s, link) })
+	e, err := f.unlessToldToEnd(link, func() (*engine, error) { return newWorker(ctx, f, s, link) })
 	switch {
 	case err == nil:
 		err = e.supervise(ctx, f)
@@ -32,6 +33,7 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 		err = nil
 	}
 	code := exitCode(err, log)
+	apiclient.EndPlugins() // before init ends
 	if e != nil || link.Adopted == 0 {
 		link.End(code)
 	}
@@ -41,12 +43,13 @@ func runChild(ctx context.Context, f *flags, s streams) error {
 	return &codeError{code: code}
 }
 
-// unlessToldToEnd runs begin, but does not wait for it when the worker is to end: what it
-// reads may hang. Other signals are kept for the child.
+// unlessToldToEnd runs begin, but does not wait for it when the worker is to end, or its time
+// has passed: what it reads may hang. Other signals are kept for the child.
 //
 // A child that an earlier worker left is init's to stop then, or this worker's when
 // init is gone.
-func unlessToldToEnd(link *reload.Link, begin func() (*engine, error)) (*engine, error) {
+func (f *flags) unlessToldToEnd(link *reload.Link, begin func() (*engine, error)) (*engine, error) {
+	late, tooLate := f.beginTooLate()
 	done := make(chan begun, 1)
 	go func() { // until it has begun, or the process ends
 		e, err := begin()
@@ -68,6 +71,8 @@ func unlessToldToEnd(link *reload.Link, begin func() (*engine, error)) (*engine,
 				return nil, errEndedEarly
 			}
 			early = append(early, s)
+		case <-late:
+			return nil, tooLate
 		}
 	}
 }

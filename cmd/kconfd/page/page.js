@@ -132,6 +132,14 @@ function gate(g) {
       g.stopped_by ? "Stopped by " + g.stopped_by + (g.reason ? ": " + g.reason : "") : g.reason));
 }
 
+// output is what a check or an action has printed last.
+function output(o) {
+  const what = o.of === "check" ? "Output of the check" : "Output of the action";
+  return h("details", { class: "output" },
+    h("summary", null, what, o.file && [" of ", h("code", null, o.file)], o.failed && ", which failed", " · ", when(o.time, "ago")),
+    h("pre", { tabindex: "0" }, h("span", null, o.text)));
+}
+
 function group(g) {
   return h("article", { class: "card group" + (g.working ? " working" : ""), "data-state": g.state },
     h("div", { class: "head" },
@@ -142,6 +150,7 @@ function group(g) {
     h("div", { class: "files" }, ...g.files.map(file), ...rest("p", g.more_files)),
     h("p", { class: "tells" }, g.action === "none" ? "No action" : ["Action ", h("code", null, g.action)],
       g.applied && [g.action === "none" ? " · last change " : " · last ", when(g.applied, "ago")]),
+    ...(g.outputs || []).map(output),
     g.gate && gate(g.gate));
 }
 

@@ -193,7 +193,7 @@ func marked(environment []string, mark string) []string {
 	for i, variable := range environment {
 		if marks, found := strings.CutPrefix(variable, markVariable+"="); found {
 			environment = append([]string{}, environment...)
-			environment[i] = markVariable + "=" + marks + "," + mark
+			environment[i] = markVariable + "=" + Marks(marks, mark)
 			return environment
 		}
 	}
