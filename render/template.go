@@ -34,7 +34,7 @@ type Template struct {
 	fields    map[string]bool
 	loops     []*plainLoop
 	meter     *limits.Meter
-	shaper    *shaper // nil until a secret needs a stand-in
+	shapers   [2]*shaper // nil until a secret needs a stand-in
 
 	// Of the run.
 	out     *limits.Writer
