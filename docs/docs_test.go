@@ -274,6 +274,8 @@ func TestFields(t *testing.T) {
 		"Pod":         &watcher.Pod{},
 		"Node":        &watcher.Node{},
 		"StatefulSet": &watcher.StatefulSet{},
+		"ConfigMap":   &watcher.ConfigMap{},
+		"Secret":      &watcher.Secret{},
 		"Self":        &watcher.Self{},
 	} {
 		t.Run(heading, func(t *testing.T) {
@@ -296,7 +298,7 @@ func TestFieldsSayWhatTheyHold(t *testing.T) {
 	for _, row := range rowsOf(t, "#### Names and free text")[:8] {
 		known = append(known, row[0])
 	}
-	for _, heading := range []string{"Endpoint", "Port", "Service", "Pod", "Node", "StatefulSet", "Self"} {
+	for _, heading := range []string{"Endpoint", "Port", "Service", "Pod", "Node", "StatefulSet", "ConfigMap", "Secret", "Self"} {
 		for _, row := range rowsOf(t, "#### "+heading) {
 			if !strings.Contains(row[1], "string") {
 				continue

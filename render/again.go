@@ -14,13 +14,16 @@ func (t *Template) Again(data any) ([]byte, error) {
 	return t.Execute(data)
 }
 
-// StandIns gives for a secret another value of the same shape, for
-// [Template.Again].
-func (t *Template) StandIns() func(secret string) string {
-	if t.shaper == nil {
-		t.shaper = newShaper(t.names, t.separators())
+// StandIns are two functions that give for a secret another value of the same shape,
+// for [Template.Again]. What is the same with both does not stem from a secret. The
+// second gives longer texts, with which a template may fail: then the first decides.
+func (t *Template) StandIns() [2]func(secret string) string {
+	if t.shapers[0] == nil {
+		for i := range t.shapers {
+			t.shapers[i] = newShaper(t.names, t.separators(), i > 0)
+		}
 	}
-	return t.shaper.standIn
+	return [2]func(string) string{t.shapers[0].standIn, t.shapers[1].standIn}
 }
 
 // names says whether a word stands in the template's text or in a partial.

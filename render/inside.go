@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -78,6 +79,8 @@ func walkDocument(v any, leaf func(string)) {
 		}
 	case string:
 		leaf(v)
+	case float64:
+		leaf(strconv.FormatFloat(v, 'f', -1, 64))
 	}
 }
 

@@ -23,10 +23,10 @@ type Mask struct {
 	all    bool // every value is masked
 }
 
-// Mask compares a file with what the template gives for other secrets; other is
-// nil when there is no such file, and then all values are masked.
-func (t *Template) Mask(content, other []byte) *Mask {
-	m := &Mask{seed: maphash.MakeSeed(), keys: t.keyLines(), all: other == nil || len(content) > MaxProof}
+// Mask compares a file with those that the template gives for other secrets. When
+// there is none, all values are masked.
+func (t *Template) Mask(content []byte, others ...[]byte) *Mask {
+	m := &Mask{seed: maphash.MakeSeed(), keys: t.keyLines(), all: len(others) == 0 || len(content) > MaxProof}
 	if m.all {
 		if len(content) <= MaxProof {
 			m.pieces = pieces(lines(content), t.names)
@@ -34,7 +34,15 @@ func (t *Template) Mask(content, other []byte) *Mask {
 		return m
 	}
 	m.shown = map[uint64]int{}
-	is, would := lines(content), lines(other)
+	is := lines(content)
+	for _, other := range others {
+		m.prove(is, lines(other))
+	}
+	return m
+}
+
+// prove finds out how much is the same with other secrets.
+func (m *Mask) prove(is, would []string) {
 	same := min(len(is), len(would))
 	head := 0
 	for head < same && is[head] == would[head] {
@@ -47,7 +55,6 @@ func (t *Template) Mask(content, other []byte) *Mask {
 		tail++
 	}
 	m.compare(is[head:len(is)-tail], would[head:len(would)-tail])
-	return m
 }
 
 // lines are those of a file, without their ends.
@@ -75,7 +82,10 @@ func (m *Mask) compare(is, would []string) {
 			words[word] = true
 		}
 	}
-	m.pieces = pieces(differ, func(word string) bool { return words[word] })
+	for known := range strings.Lines(m.pieces) { // of another comparison
+		words[strings.TrimSuffix(known, "\n")] = true
+	}
+	m.pieces += pieces(differ, func(word string) bool { return words[word] })
 }
 
 // pieces are the words of lines that are not harmless, one a line. Of those that

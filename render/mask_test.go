@@ -51,16 +51,21 @@ func proved(t *testing.T, text string, values map[string]string) shownFile {
 	}
 	f := shownFile{template: tmpl}
 	f.content, f.err = tmpl.Execute(nil)
-	s.standIn = tmpl.StandIns()
+	standIns := tmpl.StandIns()
+	s.standIn = standIns[0]
 	other, otherErr := tmpl.Again(nil)
+	s.standIn = standIns[1]
+	longer, longerErr := tmpl.Again(nil)
 	s.standIn = nil
 	switch {
 	case f.err != nil:
 		f.err = tmpl.RedactError(f.err, otherErr)
 	case otherErr != nil:
-		f.mask = tmpl.Mask(f.content, nil)
-	default:
+		f.mask = tmpl.Mask(f.content)
+	case longerErr != nil:
 		f.mask = tmpl.Mask(f.content, other)
+	default:
+		f.mask = tmpl.Mask(f.content, other, longer)
 	}
 	return f
 }
@@ -106,57 +111,60 @@ func innerSecrets() []string {
 // what is not secret is.
 func TestMask(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"nothing":       {"a = 1\nb = 2\n", "a = 1\nb = 2\n"},
-		"plain":         {`password = {{ .password }}`, "password = [redacted]"},
-		"between":       {"a = 1\npassword = {{ .password }}\nb = 2\n", "a = 1\npassword = [redacted]\nb = 2\n"},
-		"pair":          {`auth {{ printf "%s:%s" .username .password | b64enc }}`, "auth [redacted]"},
-		"public pair":   {`auth {{ printf "root:%s" .password | b64enc }}`, "auth [redacted]"},
-		"upper":         {`a: {{ .password | upper }}`, "a: [redacted]"},
-		"trunc":         {`a: {{ .password | trunc 7 }}`, "a: [redacted]"},
-		"first letter":  {`a: {{ .password | trunc 1 }}`, "a: [redacted]"},
-		"last letters":  {`a: {{ substr 10 17 .password }}`, "a: [redacted]"},
-		"split":         {`a: {{ (split "-" .password)._1 }}`, "a: [redacted]"},
-		"splitList":     {"{{ range splitList \"\" .password }}c {{ . }}\n{{ end }}", strings.Repeat("c [redacted]\n", 17)},
-		"hex":           {`a = {{ printf "%x" .password }}`, "a = [redacted]"},
-		"codes":         {`a = {{ range .password | splitList "" }}{{ printf "%d " (index . 0) }}{{ end }}`, "a = [redacted]"},
-		"base32":        {`a = {{ b32enc .password }}`, "a = [redacted]"},
-		"unpadded":      {`a = {{ b64enc .password | trimSuffix "=" | trimSuffix "=" }}`, "a = [redacted]"},
-		"sha":           {`a = {{ sha256sum .password }}`, "a = [redacted]"},
-		"reverse":       {`a = {{ range (splitList "" .password | reverse) }}{{ . }}{{ end }}`, "a = [redacted]"},
-		"SQL":           {`a = '{{ .quote | replace "'" "''" }}'`, "a = '[redacted]"},
-		"squote":        {`a = {{ squote .quote }}`, "a = '[redacted]"},
-		"toYaml":        {`{{ dict "k" .quote | toYaml }}`, "k: '[redacted]"},
-		"toJson":        {`{{ dict "k" .quote | toJson }}`, `{"k":"[redacted]`},
-		"a regexp":      {`a = {{ regexFind "[a-z]+$" .password }}`, "a = [redacted]"},
-		"indent":        {"a: |\n{{ .key | indent 2 }}\nb: 1", "a: |\n  [redacted]\n  [redacted]\n  [redacted]\n  [redacted]\n  \nb: 1"},
-		"JSON leaf":     {`a = {{ (index (fromJson (index . "config.json")).auths "reg.example").password }}`, "a = [redacted]"},
-		"b64 in JSON":   {`a = {{ (index (fromJson (index . "config.json")).auths "reg.example").auth | b64dec }}`, "a = [redacted]"},
-		"JSON port":     {`a = {{ (fromJson (index . "config.json")).port }}`, "a = [redacted]"},
-		"JSON flag":     {`a = {{ (fromJson (index . "config.json")).debug }}`, "a = [redacted]"},
-		"JSON key":      {`{{ range $k, $v := fromJson (index . "tokens.json") }}a = {{ $k }}{{ end }}`, "a = [redacted]"},
-		"all JSON":      {`{{ index . "config.json" }}`, `{"[redacted]`},
-		"YAML leaf":     {`a = {{ (fromYaml (index . "config.yaml")).database.password }}`, "a = [redacted]"},
-		"YAML list":     {`a = {{ index (fromYaml (index . "config.yaml")).list 1 }} {{ index (fromYaml (index . "config.yaml")).database.ports 1 }}`, "a = [redacted]"},
-		"env":           {`{{ .env }}`, "[redacted]\n[redacted]\n"},
-		"user":          {`a = {{ (urlParse .uri).userinfo }}`, "a = [redacted]"},
-		"host":          {`a = {{ (urlParse .uri).host }}`, "a = [redacted]"},
-		"query":         {`a = {{ (urlParse .uri).query }}`, "a = [redacted]"},
-		"composed URL":  {`uri = pg://{{ .username }}:{{ .password }}@{{ "db" }}:5432/x`, "uri = pg:[redacted]"},
-		"signs":         {`a = {{ .signs }}`, "a = [redacted]"},
-		"number":        {`a = {{ .number }}`, "a = [redacted]"},
-		"sum":           {`a = {{ add .number 1 }}`, "a = [redacted]"},
-		"flag":          {`a = {{ .flag }}`, "a = [redacted]"},
-		"short":         {`a = {{ .short }}`, "a = [redacted]"},
-		"zeros":         {`a = {{ .zero }}`, "a = [redacted]"},
-		"phrase":        {`a = {{ .phrase | title }}`, "a = [redacted]"},
-		"a block of it": {"x\n{{ if eq .flag \"true\" }}tls = yes\nport = 1\n{{ end }}y\n", "x\ntls [redacted]\nport [redacted]\ny\n"},
-		"another word":  {`a = {{ if eq .flag "true" }}yes{{ else }}no{{ end }}`, "a = [redacted]"},
-		"its length":    {`a = {{ len .password }}`, "a = 17"},
-		"define":        {`{{ template "p" . }}`, "password = [redacted]"},
-		"tpl":           {`a = {{ tpl "{{ .password | lower }}" . }}`, "a = [redacted]"},
-		"tpl of it":     {`a = {{ tpl .template . }}`, "a = [redacted]"},
-		"all of it":     {`{{ toYaml . }}`, ""},
-		"a certificate": {`{{ range splitList "\n" .key }}{{ . }}{{ end }}`, "[redacted]"},
+		"nothing":        {"a = 1\nb = 2\n", "a = 1\nb = 2\n"},
+		"plain":          {`password = {{ .password }}`, "password = [redacted]"},
+		"between":        {"a = 1\npassword = {{ .password }}\nb = 2\n", "a = 1\npassword = [redacted]\nb = 2\n"},
+		"pair":           {`auth {{ printf "%s:%s" .username .password | b64enc }}`, "auth [redacted]"},
+		"public pair":    {`auth {{ printf "root:%s" .password | b64enc }}`, "auth [redacted]"},
+		"upper":          {`a: {{ .password | upper }}`, "a: [redacted]"},
+		"trunc":          {`a: {{ .password | trunc 7 }}`, "a: [redacted]"},
+		"first letter":   {`a: {{ .password | trunc 1 }}`, "a: [redacted]"},
+		"last letters":   {`a: {{ substr 10 17 .password }}`, "a: [redacted]"},
+		"split":          {`a: {{ (split "-" .password)._1 }}`, "a: [redacted]"},
+		"splitList":      {"{{ range splitList \"\" .password }}c {{ . }}\n{{ end }}", strings.Repeat("c [redacted]\n", 17)},
+		"hex":            {`a = {{ printf "%x" .password }}`, "a = [redacted]"},
+		"codes":          {`a = {{ range .password | splitList "" }}{{ printf "%d " (index . 0) }}{{ end }}`, "a = [redacted]"},
+		"base32":         {`a = {{ b32enc .password }}`, "a = [redacted]"},
+		"unpadded":       {`a = {{ b64enc .password | trimSuffix "=" | trimSuffix "=" }}`, "a = [redacted]"},
+		"sha":            {`a = {{ sha256sum .password }}`, "a = [redacted]"},
+		"reverse":        {`a = {{ range (splitList "" .password | reverse) }}{{ . }}{{ end }}`, "a = [redacted]"},
+		"SQL":            {`a = '{{ .quote | replace "'" "''" }}'`, "a = '[redacted]"},
+		"squote":         {`a = {{ squote .quote }}`, "a = '[redacted]"},
+		"toYaml":         {`{{ dict "k" .quote | toYaml }}`, "k: '[redacted]"},
+		"toJson":         {`{{ dict "k" .quote | toJson }}`, `{"k":"[redacted]`},
+		"a regexp":       {`a = {{ regexFind "[a-z]+$" .password }}`, "a = [redacted]"},
+		"indent":         {"a: |\n{{ .key | indent 2 }}\nb: 1", "a: |\n  [redacted]\n  [redacted]\n  [redacted]\n  [redacted]\n  \nb: 1"},
+		"JSON leaf":      {`a = {{ (index (fromJson (index . "config.json")).auths "reg.example").password }}`, "a = [redacted]"},
+		"b64 in JSON":    {`a = {{ (index (fromJson (index . "config.json")).auths "reg.example").auth | b64dec }}`, "a = [redacted]"},
+		"JSON port":      {`a = {{ (fromJson (index . "config.json")).port }}`, "a = [redacted]"},
+		"JSON flag":      {`a = {{ (fromJson (index . "config.json")).debug }}`, "a = [redacted]"},
+		"JSON key":       {`{{ range $k, $v := fromJson (index . "tokens.json") }}a = {{ $k }}{{ end }}`, "a = [redacted]"},
+		"all JSON":       {`{{ index . "config.json" }}`, `{"[redacted]`},
+		"YAML leaf":      {`a = {{ (fromYaml (index . "config.yaml")).database.password }}`, "a = [redacted]"},
+		"YAML list":      {`a = {{ index (fromYaml (index . "config.yaml")).list 1 }} {{ index (fromYaml (index . "config.yaml")).database.ports 1 }}`, "a = [redacted]"},
+		"env":            {`{{ .env }}`, "[redacted]\n[redacted]\n"},
+		"user":           {`a = {{ (urlParse .uri).userinfo }}`, "a = [redacted]"},
+		"host":           {`a = {{ (urlParse .uri).host }}`, "a = [redacted]"},
+		"query":          {`a = {{ (urlParse .uri).query }}`, "a = [redacted]"},
+		"composed URL":   {`uri = pg://{{ .username }}:{{ .password }}@{{ "db" }}:5432/x`, "uri = pg:[redacted]"},
+		"signs":          {`a = {{ .signs }}`, "a = [redacted]"},
+		"number":         {`a = {{ .number }}`, "a = [redacted]"},
+		"sum":            {`a = {{ add .number 1 }}`, "a = [redacted]"},
+		"flag":           {`a = {{ .flag }}`, "a = [redacted]"},
+		"short":          {`a = {{ .short }}`, "a = [redacted]"},
+		"zeros":          {`a = {{ .zero }}`, "a = [redacted]"},
+		"phrase":         {`a = {{ .phrase | title }}`, "a = [redacted]"},
+		"a block of it":  {"x\n{{ if eq .flag \"true\" }}tls = yes\nport = 1\n{{ end }}y\n", "x\ntls [redacted]\nport [redacted]\ny\n"},
+		"another word":   {`a = {{ if eq .flag "true" }}yes{{ else }}no{{ end }}`, "a = [redacted]"},
+		"its length":     {`a = {{ len .password }}`, "a = [redacted]"},
+		"a remainder":    {`a = {{ mod (int .pin) 7 }}`, "a = [redacted]"},
+		"no more":        {"a = {{ len .password }}\nb = {{ len .phrase | mul 0 }}", "a = [redacted]\nb = 0"},
+		"a fixed length": {"{{ if ne (len .password) 17 }}{{ fail \"17 is wanted\" }}{{ end }}a = {{ .password }}\nb = 1", "a = [redacted]\nb = 1"},
+		"define":         {`{{ template "p" . }}`, "password = [redacted]"},
+		"tpl":            {`a = {{ tpl "{{ .password | lower }}" . }}`, "a = [redacted]"},
+		"tpl of it":      {`a = {{ tpl .template . }}`, "a = [redacted]"},
+		"all of it":      {`{{ toYaml . }}`, ""},
+		"a certificate":  {`{{ range splitList "\n" .key }}{{ . }}{{ end }}`, "[redacted]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			values := secretsOfTest()
@@ -285,11 +293,11 @@ func TestMaskWithoutProof(t *testing.T) {
 		"no other": []byte("address = 1\nx 2\n"),
 		"large":    append([]byte("address = 1\nx 2\n"), bytes.Repeat([]byte("\n"), MaxProof)...),
 	} {
-		other := content
+		others := [][]byte{content}
 		if name == "no other" {
-			other = nil
+			others = nil
 		}
-		m := tmpl.Mask(content, other)
+		m := tmpl.Mask(content, others...)
 		if got := m.apply("address = 1") + m.apply("x 2"); got != "address [redacted][redacted]" {
 			t.Errorf("%s: got %q", name, got)
 		}
@@ -320,7 +328,7 @@ func TestMaskOfManyLines(t *testing.T) {
 // Stand-ins have the shape of the secret, so that templates run with them, and
 // nothing of it.
 func TestStandIn(t *testing.T) {
-	shaper := newShaper(func(word string) bool { return word == "auths" || word == "password" }, "@")
+	shaper := newShaper(func(word string) bool { return word == "auths" || word == "password" }, "@", false)
 	for secret, want := range map[string]string{
 		"":                              "",
 		" \n":                           " \n",
@@ -354,6 +362,31 @@ func TestStandIn(t *testing.T) {
 	}
 }
 
+// The second stand-in is another one, and longer where the secret is text.
+func TestSecondStandIn(t *testing.T) {
+	shaper := newShaper(func(word string) bool { return word == "password" }, "@", true)
+	for secret, want := range map[string]string{
+		"":                             "",
+		"true":                         "false",
+		"hunter2":                      "obualy9q",
+		"p@ss!w_rd\n":                  "w@zz-d-ykq\n",
+		"8443":                         "6110",
+		"00":                           "27",
+		"a,b c":                        "h-i jq",
+		`{"password":"a\"b","n":"!_"}`: `{"password":"hq\"iq","u":"--"}`,
+		"password: hunter2\nx: [a, 1]": "password: obualy9q\ne: [hq, 3]",
+		"user:pass":                    "bzly:whzzq",
+		"pg://app:a%20!@h:5432/x?q=a":  "wn://hwwq:hq%66-@o:3109/e?x=hq",
+		encode("root:hunter2"):         encode("yvva:obualy9q"),
+		"äöü":                          "å÷ýq",
+		"!@_":                          "-@-",
+	} {
+		if got := shaper.standIn(secret); got != want {
+			t.Errorf("%q: got %q, want %q", secret, got, want)
+		}
+	}
+}
+
 // For any secret: the stand-in has as many lines, and is different.
 func FuzzStandIn(f *testing.F) {
 	for _, secret := range secretsOfTest() {
@@ -362,12 +395,14 @@ func FuzzStandIn(f *testing.F) {
 	f.Add("a: &x 1\nb: *x\n")
 	f.Add("\xff\xfe\x00")
 	f.Fuzz(func(t *testing.T, secret string) {
-		got := newShaper(func(word string) bool { return word == "auths" }, ":").standIn(secret)
-		if a, b := strings.Count(secret, "\n"), strings.Count(got, "\n"); a != b && !isBase64(secret) {
-			t.Errorf("%q has %d lines, and %q has %d", secret, a, got, b)
-		}
-		if strings.ContainsFunc(secret, func(r rune) bool { return r > ' ' && r < 0x7f }) && got == secret && !isNull(strings.TrimSpace(secret)) {
-			t.Errorf("%q stays as it is", secret)
+		for _, other := range []bool{false, true} {
+			got := newShaper(func(word string) bool { return word == "auths" }, ":", other).standIn(secret)
+			if a, b := strings.Count(secret, "\n"), strings.Count(got, "\n"); a != b && !isBase64(secret) {
+				t.Errorf("%q has %d lines, and %q has %d", secret, a, got, b)
+			}
+			if strings.ContainsFunc(secret, func(r rune) bool { return r > ' ' && r < 0x7f }) && got == secret && !isNull(strings.TrimSpace(secret)) {
+				t.Errorf("%q stays as it is", secret)
+			}
 		}
 	})
 }
@@ -456,13 +491,16 @@ func BenchmarkProve(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				s.standIn = tmpl.StandIns()
-				other, err := tmpl.Again(nil)
-				s.standIn = nil
-				if err != nil {
-					b.Fatal(err)
+				var others [][]byte
+				for _, s.standIn = range tmpl.StandIns() {
+					other, err := tmpl.Again(nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					others = append(others, other)
 				}
-				tmpl.Mask(content, other)
+				s.standIn = nil
+				tmpl.Mask(content, others...)
 			}
 		})
 	}

@@ -1,6 +1,10 @@
 package render
 
 import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
@@ -121,6 +125,8 @@ type search struct {
 	b32   *windows
 	hex   *windows
 	codes []*windows // bytes as numbers, with anything between them
+
+	digests bool // the text has a word that is long enough for a hash
 }
 
 func newSearch(text string) *search {
@@ -132,6 +138,7 @@ func newSearch(text string) *search {
 	for _, base := range []int{8, 10, 16} {
 		s.codes = append(s.codes, newCodeWindows(s.marks, text, base))
 	}
+	s.digests = longestWord(text) >= shortestDigest
 	return s
 }
 
@@ -152,6 +159,9 @@ func (s *search) forms(secret string) {
 	for shift := range min(5, len(secret)) {
 		s.b32.find(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(secret[shift:])))
 	}
+	if s.digests {
+		s.hashes(secret)
+	}
 	s.plain.find(backwards(secret))
 	if strings.ContainsFunc(secret, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		s.plain.find(strings.ToUpper(secret))
@@ -162,6 +172,41 @@ func (s *search) forms(secret string) {
 			s.plain.find(escaped)
 		}
 	}
+}
+
+// shortestDigest is the length of the shortest hash in base64, without padding.
+const shortestDigest = 22
+
+// hashes looks for the hashes of a secret, in hex and in base64: to know one is enough to
+// find out a weak password. A shell's echo adds the end of a line.
+func (s *search) hashes(secret string) {
+	trimmed := strings.TrimSpace(secret)
+	forms := []string{trimmed, trimmed + "\n"}
+	if secret != trimmed {
+		forms = append(forms, secret)
+	}
+	for _, form := range forms {
+		content := []byte(form)
+		md, sha, sha2, sha3 := md5.Sum(content), sha1.Sum(content), sha256.Sum256(content), sha512.Sum512(content)
+		for _, sum := range [][]byte{md[:], sha[:], sha2[:], sha3[:]} {
+			s.hex.find(hex.EncodeToString(sum))
+			s.code.find(base64.RawStdEncoding.EncodeToString(sum))
+		}
+	}
+}
+
+// longestWord is the length of the longest run of letters, digits and signs of base64.
+func longestWord(text string) int {
+	longest, length := 0, 0
+	for i := range len(text) {
+		if c := text[i]; isAlnum(c) || c == '+' || c == '/' || c == '-' || c == '_' {
+			length++
+			longest = max(longest, length)
+			continue
+		}
+		length = 0
+	}
+	return longest
 }
 
 // escapes are the ways to write a text within another.

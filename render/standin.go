@@ -13,19 +13,23 @@ import (
 // a template runs with them as it ran with the secrets. Every letter and digit is
 // another one, and so is every sign that is not part of a structure.
 //
-// What stays: lengths and white space; keys of JSON, YAML and key=value documents
+// There are two: what is the same by chance with one is another with the other, whose
+// texts are longer too.
+//
+// What stays: white space, and lengths in the first; keys of JSON, YAML and key=value documents
 // that the template itself names, without which it would find nothing; signs at
 // which it splits.
 type shaper struct {
 	named func(word string) bool // by the template's text; nil for no word
 	signs string                 // that the template has as arguments
+	other bool                   // it makes the second stand-in
 
 	number, url, percent, keyed, item *regexp.Regexp
 }
 
-func newShaper(named func(string) bool, signs string) *shaper {
+func newShaper(named func(string) bool, signs string, other bool) *shaper {
 	return &shaper{
-		named: named, signs: signs,
+		named: named, signs: signs, other: other,
 		number:  regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`), // as JSON has it
 		url:     regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)(?:([^\s/?#:]*)(?::([^\s/?#]*))?@)?([^\s]*)$`),
 		percent: regexp.MustCompile(`%[0-9A-Fa-f]{2}`),
@@ -41,7 +45,7 @@ const maxShapes = 8
 func (s *shaper) standIn(secret string) string {
 	other := s.value(secret, maxShapes)
 	if other == secret { // nothing but signs that would stay
-		return (&shaper{}).opaque(secret)
+		return (&shaper{other: s.other}).opaque(secret)
 	}
 	return other
 }
@@ -56,17 +60,17 @@ func (s *shaper) value(v string, depth int) string {
 	case isBool(trimmed):
 		return strings.Replace(v, trimmed, otherBool(trimmed), 1)
 	case s.number.MatchString(trimmed):
-		return alphanumeric(v)
+		return s.alphanumeric(v)
 	case (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid([]byte(trimmed)):
 		return s.flow(v, depth)
 	case strings.Contains(v, "-----BEGIN "):
-		return alphanumeric(v)
+		return s.alphanumeric(v)
 	}
 	if plain, ok := decoded(trimmed); ok && len(plain) >= window {
 		return strings.Replace(v, trimmed, reencode(trimmed, s.value(plain, depth-1)), 1)
 	}
 	if isPadded(trimmed) {
-		return alphanumeric(v)
+		return s.alphanumeric(v)
 	}
 	if m := s.url.FindStringSubmatch(trimmed); m != nil {
 		return strings.Replace(v, trimmed, s.otherURL(m), 1)
@@ -115,7 +119,7 @@ func reencode(encoded, plain string) string {
 // otherURL takes scheme, user, password and the rest of a URL.
 func (s *shaper) otherURL(parts []string) string {
 	whole, scheme, user, password, rest := parts[0], parts[1], parts[2], parts[3], parts[4]
-	text := alphanumeric(scheme) + s.escaped(user, s.opaque)
+	text := s.alphanumeric(scheme) + s.escaped(user, s.opaque)
 	before := strings.TrimSuffix(strings.TrimPrefix(whole, scheme), rest)
 	if strings.HasPrefix(before, user+":") {
 		text += ":" + s.escaped(password, s.opaque)
@@ -124,7 +128,7 @@ func (s *shaper) otherURL(parts []string) string {
 		text += "@"
 	}
 	rest, query, asked := strings.Cut(rest, "?")
-	text += s.escaped(rest, alphanumeric)
+	text += s.escaped(rest, s.alphanumeric)
 	if asked {
 		text += "?" + s.query(query)
 	}
@@ -144,20 +148,24 @@ func (s *shaper) query(query string) string {
 }
 
 // escaped exchanges what is between percent-escapes, which stay escapes.
-func (s *shaper) escaped(v string, exchange func(string) string) string {
+func (s *shaper) escaped(v string, other func(string) string) string {
 	var b strings.Builder
 	for at := s.percent.FindStringIndex(v); at != nil; at = s.percent.FindStringIndex(v) {
-		b.WriteString(exchange(v[:at[0]]) + otherEscape(v[at[0]:at[1]]))
+		b.WriteString(other(v[:at[0]]) + s.otherEscape(v[at[0]:at[1]]))
 		v = v[at[1]:]
 	}
-	return b.String() + exchange(v)
+	return b.String() + other(v)
 }
 
-func otherEscape(e string) string {
-	if e == "%44" {
-		return "%55"
+func (s *shaper) otherEscape(e string) string {
+	first, second := "%44", "%55"
+	if s.other {
+		first, second = "%66", "%77"
 	}
-	return "%44"
+	if e == first {
+		return second
+	}
+	return first
 }
 
 // lines is for what has keys, as in YAML, TOML, or KEY=VALUE, and for what has
@@ -196,9 +204,9 @@ func (s *shaper) unkeyed(line string, depth int) string {
 func (s *shaper) key(k string) string {
 	name := strings.TrimPrefix(strings.TrimSpace(k), "export ") // as shells have it
 	if bare := strings.Trim(name, `"'`); bare != "" && s.named != nil && s.named(bare) {
-		return alphanumeric(strings.TrimSuffix(k, name)) + name
+		return s.alphanumeric(strings.TrimSuffix(k, name)) + name
 	}
-	return exchange(k, func(c byte) byte {
+	return s.exchange(k, func(c byte) byte {
 		if strings.IndexByte("-_. \"'", c) >= 0 {
 			return c
 		}
@@ -216,7 +224,7 @@ func (s *shaper) scalar(v string, depth int) string {
 	case (first == '|' || first == '>') && len(trimmed) <= 3: // a block follows
 		return v
 	case (first == '&' || first == '*') && !strings.ContainsAny(trimmed, " \t"): // an anchor, which others name
-		return v[:strings.IndexByte(v, first)+1] + alphanumeric(trimmed[1:])
+		return v[:strings.IndexByte(v, first)+1] + s.alphanumeric(trimmed[1:])
 	case first == '{' || first == '[' || first == '"' && last == '"' && len(trimmed) > 1:
 		return s.flow(v, depth)
 	case first == '\'' && last == '\'' && len(trimmed) > 1:
@@ -315,33 +323,46 @@ func (s *shaper) bare(v string, key bool) string {
 	case isNull(v):
 		return v
 	case s.number.MatchString(v):
-		return alphanumeric(v)
+		return s.alphanumeric(v)
 	}
 	return s.opaque(v)
 }
 
 // opaque replaces everything but white space and the signs that the template
-// splits at.
+// splits at. The second stand-in is longer than the text.
 func (s *shaper) opaque(v string) string {
-	return exchange(v, func(c byte) byte {
+	sign, instead := byte('_'), byte('.')
+	if s.other {
+		sign, instead = '-', ','
+	}
+	stands := s.exchange(v, func(c byte) byte {
 		switch {
 		case strings.IndexByte(s.signs, c) >= 0:
 			return c
-		case c == '_':
-			return '.'
+		case c == sign:
+			return instead
 		}
-		return '_'
+		return sign
 	})
+	if end := strings.LastIndexFunc(stands, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }); s.other && end >= 0 {
+		_, size := utf8.DecodeRuneInString(stands[end:])
+		return stands[:end+size] + "q" + stands[end+size:]
+	}
+	return stands
 }
 
 // alphanumeric replaces letters and digits, and leaves signs.
-func alphanumeric(v string) string { return exchange(v, func(c byte) byte { return c }) }
+func (s *shaper) alphanumeric(v string) string { return s.exchange(v, func(c byte) byte { return c }) }
 
 // exchange has another letter for each letter, another digit for each digit, and
 // what sign says for each sign.
-func exchange(v string, sign func(byte) byte) string {
+func (s *shaper) exchange(v string, sign func(byte) byte) string {
 	b := make([]byte, 0, len(v))
 	inWord := false
+	turn := byte(13)
+	if s.other {
+		turn = 7
+	}
 	for i := 0; i < len(v); {
 		c := v[i]
 		if c >= utf8.RuneSelf {
@@ -353,11 +374,11 @@ func exchange(v string, sign func(byte) byte) string {
 		exponent := (c == 'e' || c == 'E') && inWord && isNumberAround(v, i)
 		switch {
 		case c >= 'a' && c <= 'z' && !exponent:
-			c = 'a' + (c-'a'+13)%26
+			c = 'a' + (c-'a'+turn)%26
 		case c >= 'A' && c <= 'Z' && !exponent:
-			c = 'A' + (c-'A'+13)%26
+			c = 'A' + (c-'A'+turn)%26
 		case c >= '0' && c <= '9':
-			c = otherDigit(c, !inWord)
+			c = s.otherDigit(c, !inWord)
 		case exponent || unicode.IsSpace(rune(c)):
 		case c < ' ' || c == 0x7f:
 			c = otherControl(c)
@@ -390,10 +411,16 @@ func isNumberAround(v string, at int) bool {
 
 // otherDigit leaves a number one of as many digits, and not much larger: it may be
 // a port, or how often something is done.
-func otherDigit(c byte, first bool) byte {
+func (s *shaper) otherDigit(c byte, first bool) byte {
 	switch {
+	case !first && s.other:
+		return '0' + (c-'0'+7)%10
 	case !first:
 		return '0' + (c-'0'+5)%10
+	case s.other && c <= '2':
+		return c + 2
+	case s.other:
+		return c - 2
 	case c <= '1':
 		return c + 1
 	}

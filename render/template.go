@@ -34,9 +34,9 @@ type Template struct {
 	fields    map[string]bool
 	loops     []*plainLoop
 	meter     *limits.Meter
-	asking    bool    // rewritten by an asker
-	shaper    *shaper // nil until a secret needs a stand-in
-	rerun     *rerun  // nil when it asks about no key
+	asking    bool       // rewritten by an asker
+	shapers   [2]*shaper // nil until a secret needs a stand-in
+	rerun     *rerun     // nil when it asks about no key
 
 	running
 }

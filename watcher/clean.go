@@ -173,6 +173,8 @@ func (f *faults) endpoints(all []*Endpoint, family discoveryv1.AddressType) []*E
 		e.Address = e.Addresses[0]
 		e.Hostname = f.name("endpoints.hostname", e.Hostname, isDNSLabel)
 		e.Pod = f.name("endpoints.targetRef.name", e.Pod, isObjectName)
+		e.Namespace = f.name("endpoints.targetRef.namespace", e.Namespace, isDNSLabel)
+		e.UID = f.name("endpoints.targetRef.uid", e.UID, isLabelValue)
 		e.Node = f.name("endpoints.nodeName", e.Node, isObjectName)
 		e.Zone = f.name("endpoints.zone", e.Zone, isLabelValue)
 		return false

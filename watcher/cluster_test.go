@@ -261,6 +261,20 @@ func TestRoles(t *testing.T) {
 			},
 			want: map[string]any{"a": "MQ=="},
 		},
+		"names are not enough for a selector": {
+			rules:   `[{apiGroups: [""], resources: [secrets], resourceNames: [one], verbs: [list, watch]}]`,
+			read:    func(r *Reader) (any, error) { return r.secretsOf("of=web") },
+			problem: []string{`Secrets with labels "of=web" in namespace "NS": denied`, `User "kconfd" cannot `, ` resource "secrets"`},
+		},
+		"a rule without names is enough for a selector": {
+			rules: `[{apiGroups: [""], resources: [secrets, configmaps], verbs: [list, watch]}]`,
+			read: func(r *Reader) (any, error) {
+				secrets, err := r.secretsOf("of=web")
+				settings, err2 := r.configMaps("of=web")
+				return [][]string{namesOf(secrets), namesOf(settings)}, errors.Join(err, err2)
+			},
+			want: [][]string{{"one"}, {"settings"}},
+		},
 		"other names are denied": {
 			rules:   `[{apiGroups: [""], resources: [secrets], resourceNames: [one], verbs: [list, watch]}]`,
 			read:    func(r *Reader) (any, error) { return r.secret("two") },
@@ -299,11 +313,11 @@ func TestRoles(t *testing.T) {
 			w := newClusterWorld(t)
 			w.put(t, slice(w, "web", "10.0.0.1"))
 			w.put(t, objects(t, w.own, `
-{apiVersion: v1, kind: Secret, metadata: {name: one}, data: {a: MQ==}}
+{apiVersion: v1, kind: Secret, metadata: {name: one, labels: {of: web}}, data: {a: MQ==}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: two}, data: {a: Mg==}}
 ---
-{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {a: "3"}}`)...)
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, labels: {of: web}}, data: {a: "3"}}`)...)
 			w.grant(t, user, test.rules)
 			var log logBook
 			watcher := w.watcherOf(t, user, &log)

@@ -18,6 +18,8 @@ type Endpoint struct {
 	Addresses   []string // all of them; those of a pod with two IP families are IPv4 first
 	Hostname    string   // set for the pods of a StatefulSet
 	Pod         string   // empty when no pod is behind it
+	Namespace   string   // of the pod
+	UID         string   // of the pod, where the EndpointSlice has it
 	Node        string
 	Zone        string
 	Ready       bool // takes traffic
@@ -26,8 +28,15 @@ type Endpoint struct {
 	Ports       []Port
 }
 
-// Port is the number of the endpoint's port with that name.
-func (e *Endpoint) Port(name string) (int32, error) { return portNamed(e.Ports, name) }
+// Port is the number of the endpoint's port with that name, or a [*NoPortError].
+func (e *Endpoint) Port(name string) (int32, error) {
+	number, err := portNamed(e.Ports, name)
+	if err != nil {
+		err.OfEndpoint = true
+		return 0, err
+	}
+	return number, nil
+}
 
 // String is the address: printed whole, an endpoint is not a pointer, which
 // would be another one at every start.
@@ -49,8 +58,10 @@ func compareEndpoints(a, b *Endpoint) int {
 	}
 	return cmp.Or(
 		cmp.Compare(b.Pod, a.Pod), // a host name may be that of a pod
+		compareNames(a.Namespace, b.Namespace),
 		compareBool(isIPv6(a.Address), isIPv6(b.Address)),
 		age, address,
+		cmp.Compare(a.UID, b.UID),
 		cmp.Compare(a.Hostname, b.Hostname),
 		cmp.Compare(a.Node, b.Node),
 		cmp.Compare(a.Zone, b.Zone),
@@ -107,6 +118,8 @@ func viewEndpointSlice(o runtime.Object, f *faults) (string, any) {
 		}
 		if e.TargetRef != nil && e.TargetRef.Kind == kindPod {
 			all[i].Pod = e.TargetRef.Name
+			all[i].Namespace = shared(cmp.Or(e.TargetRef.Namespace, s.Namespace))
+			all[i].UID = string(e.TargetRef.UID)
 		}
 	}
 	list = f.endpoints(list, s.AddressType)
@@ -195,25 +208,87 @@ func mergeMembers(old, added []member) []member {
 // distinct joins what is one member in several entries: a pod that is listed
 // in two slices while it moves between them, or once per IP family.
 func distinct(list []*Endpoint, members []member) []*Endpoint {
-	for _, m := range members {
-		if last := len(list) - 1; last >= 0 && same(list[last], m.Endpoint) {
-			list[last] = join(list[last], m.Endpoint)
-			continue
+	for start := 0; start < len(members); {
+		end := start + 1
+		for end < len(members) && mayBeOne(members[start].Endpoint, members[end].Endpoint) {
+			end++
 		}
-		list = append(list, m.Endpoint)
+		first := members[start].Endpoint
+		if first.Pod == "" || allOfOnePod(members[start:end]) {
+			for _, m := range members[start+1 : end] {
+				first = join(first, m.Endpoint)
+			}
+			list = append(list, first)
+		} else {
+			list = append(list, samePods(members[start:end])...)
+		}
+		start = end
 	}
 	return list
 }
 
-func same(a, b *Endpoint) bool {
+// mayBeOne says whether two entries that follow each other may be one member. Those
+// without a pod then are.
+func mayBeOne(a, b *Endpoint) bool {
 	if a.Pod != "" || b.Pod != "" {
-		return a.Pod == b.Pod
+		return a.Pod == b.Pod && a.Namespace == b.Namespace
 	}
 	return a.Address == b.Address && a.Hostname == b.Hostname
 }
 
-// join adds what b has and a lacks; a is the newer. Ports that come from several
-// slices are sorted, since slices have no order.
+func allOfOnePod(members []member) bool {
+	for _, m := range members {
+		if m.UID != members[0].UID {
+			return false
+		}
+	}
+	return true
+}
+
+// samePods are the members among entries of pods that have one name and namespace.
+// Pods with other UIDs are others: those of other clusters, as long as they are ready.
+// One that is not ready beside one that is was there before it, or will be after it. An
+// entry without a UID belongs to the first that has one.
+func samePods(entries []member) []*Endpoint {
+	var pods []*Endpoint
+	at := map[string]int{} // in pods, by UID
+	for _, e := range entries {
+		if e.UID == "" {
+			continue
+		}
+		if i, known := at[e.UID]; known {
+			pods[i] = join(pods[i], e.Endpoint)
+			continue
+		}
+		at[e.UID] = len(pods)
+		pods = append(pods, e.Endpoint)
+	}
+	for _, e := range entries {
+		if e.UID == "" {
+			pods[0] = join(pods[0], e.Endpoint)
+		}
+	}
+	first := slices.IndexFunc(pods, func(e *Endpoint) bool { return e.Ready })
+	if first < 0 {
+		return pods
+	}
+	ready := pods[first]
+	var others []*Endpoint
+	for i, e := range pods {
+		switch {
+		case i == first:
+		case e.Ready:
+			others = append(others, e)
+		default:
+			ready = join(ready, e)
+		}
+	}
+	return append([]*Endpoint{ready}, others...)
+}
+
+// join adds what b has and a lacks; a is the newer, and its are the ports where both
+// have one of a name. Ports that come from several slices are sorted, since slices
+// have no order.
 func join(a, b *Endpoint) *Endpoint {
 	first := *a
 	first.Addresses = slices.Clone(a.Addresses)
@@ -224,7 +299,7 @@ func join(a, b *Endpoint) *Endpoint {
 	}
 	first.Ports = slices.Clone(a.Ports)
 	for _, p := range b.Ports {
-		if !slices.Contains(first.Ports, p) {
+		if !slices.ContainsFunc(first.Ports, func(q Port) bool { return q.Name == p.Name }) {
 			first.Ports = append(first.Ports, p)
 		}
 	}

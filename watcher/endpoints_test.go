@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	kube "github.com/kconfd/kconfd/test/cluster"
 )
@@ -50,6 +52,19 @@ func bare(s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 		s.Endpoints[i] = discoveryv1.Endpoint{Addresses: s.Endpoints[i].Addresses}
 	}
 	return s
+}
+
+// of makes the slice's pods those of a namespace and with that UID.
+func of(s *discoveryv1.EndpointSlice, namespace string, uid types.UID) *discoveryv1.EndpointSlice {
+	for i := range s.Endpoints {
+		s.Endpoints[i].TargetRef.Namespace, s.Endpoints[i].TargetRef.UID = namespace, uid
+	}
+	return s
+}
+
+func seenOf(e *Endpoint, namespace, uid string) *Endpoint {
+	e.Namespace, e.UID = namespace, uid
+	return e
 }
 
 // seen is an endpoint that is ready and has the usual port.
@@ -152,6 +167,80 @@ func endpointsCases() map[string]endpointsCase {
 			},
 			[]*Endpoint{seen("web-0", "10.0.0.2", "10.0.0.1")},
 		},
+		"pods of one name in two clusters": {
+			[]*discoveryv1.EndpointSlice{
+				of(podNames(sliceOf("a", "10.0.0.1"), "web-0"), "", "1"),
+				of(podNames(sliceOf("b", "10.1.0.1"), "web-0"), "", "2"),
+			},
+			[]*Endpoint{seenOf(seen("web-0", "10.0.0.1"), "", "1"), seenOf(seen("web-0", "10.1.0.1"), "", "2")},
+		},
+		"pods of one name in two namespaces": {
+			[]*discoveryv1.EndpointSlice{
+				of(podNames(sliceOf("a", "10.0.0.2"), "web-0"), "east", "1"),
+				of(podNames(sliceOf("b", "10.0.0.1"), "web-0"), "west", "2"),
+				edit(of(podNames(sliceOf("c", "10.0.0.3"), "web-0"), "north", "3"), func(s *discoveryv1.EndpointSlice) { kube.NotReady(&s.Endpoints[0]) }),
+			},
+			[]*Endpoint{
+				seenOf(seen("web-0", "10.0.0.2"), "east", "1"),
+				seenWith(seenOf(seen("web-0", "10.0.0.3"), "north", "3"), func(e *Endpoint) { e.Ready, e.Serving = false, false }),
+				seenOf(seen("web-0", "10.0.0.1"), "west", "2"),
+			},
+		},
+		"pods of one name with one address in two clusters": {
+			[]*discoveryv1.EndpointSlice{
+				of(podNames(sliceOf("a", "10.0.0.1"), "web-0"), "", "1"),
+				of(podNames(sliceOf("b", "10.0.0.1"), "web-0"), "", "2"),
+			},
+			[]*Endpoint{seenOf(seen("web-0", "10.0.0.1"), "", "1"), seenOf(seen("web-0", "10.0.0.1"), "", "2")},
+		},
+		"two clusters with two IP families each": {
+			[]*discoveryv1.EndpointSlice{
+				of(podNames(sliceOf("a", "fd00::1"), "web-0"), "", "1"), of(podNames(sliceOf("b", "10.0.0.1"), "web-0"), "", "1"),
+				of(podNames(sliceOf("c", "fd01::1"), "web-0"), "", "2"), of(podNames(sliceOf("d", "10.1.0.1"), "web-0"), "", "2"),
+			},
+			[]*Endpoint{seenOf(seen("web-0", "10.0.0.1", "fd00::1"), "", "1"), seenOf(seen("web-0", "10.1.0.1", "fd01::1"), "", "2")},
+		},
+		"a new pod of the same name": {
+			[]*discoveryv1.EndpointSlice{
+				edit(of(podNames(sliceOf("a", "10.0.0.1"), "web-0"), "", "1"), func(s *discoveryv1.EndpointSlice) { kube.Terminating(&s.Endpoints[0]) }),
+				of(podNames(sliceOf("b", "10.0.0.2"), "web-0"), "", "2"),
+			},
+			[]*Endpoint{seenOf(seen("web-0", "10.0.0.2", "10.0.0.1"), "", "2")},
+		},
+		"two pods of one name, and neither is ready": {
+			[]*discoveryv1.EndpointSlice{
+				edit(of(podNames(sliceOf("a", "10.0.0.1"), "web-0"), "", "1"), func(s *discoveryv1.EndpointSlice) { kube.Terminating(&s.Endpoints[0]) }),
+				edit(of(podNames(sliceOf("b", "10.0.0.2"), "web-0"), "", "2"), func(s *discoveryv1.EndpointSlice) { kube.NotReady(&s.Endpoints[0]) }),
+			},
+			[]*Endpoint{
+				seenWith(seenOf(seen("web-0", "10.0.0.1"), "", "1"), func(e *Endpoint) { e.Ready, e.Terminating = false, true }),
+				seenWith(seenOf(seen("web-0", "10.0.0.2"), "", "2"), func(e *Endpoint) { e.Ready, e.Serving = false, false }),
+			},
+		},
+		"a slice that has no UID": {
+			[]*discoveryv1.EndpointSlice{
+				podNames(sliceOf("a", "fd00::1"), "web-0"),
+				of(podNames(sliceOf("b", "10.0.0.1"), "web-0"), "", "1"),
+				of(podNames(sliceOf("c", "10.1.0.1"), "web-0"), "", "2"),
+			},
+			[]*Endpoint{seenOf(seen("web-0", "10.0.0.1", "fd00::1"), "", "1"), seenOf(seen("web-0", "10.1.0.1"), "", "2")},
+		},
+		"two numbers for one name of one pod": {
+			[]*discoveryv1.EndpointSlice{
+				edit(podNames(sliceOf("a", "10.0.0.1"), "web-0"), func(s *discoveryv1.EndpointSlice) {
+					s.Ports[0].Port = new(int32(9090))
+					kube.NotReady(&s.Endpoints[0])
+				}),
+				podNames(sliceOf("b", "10.0.0.1"), "web-0"),
+			},
+			[]*Endpoint{seen("web-0", "10.0.0.1")},
+		},
+		"a port without a number": {
+			[]*discoveryv1.EndpointSlice{edit(podNames(sliceOf("a", "10.0.0.1"), "web-0"), func(s *discoveryv1.EndpointSlice) {
+				s.Ports = []discoveryv1.EndpointPort{{Name: new("http")}, port("admin", 9000)}
+			})},
+			[]*Endpoint{seenWith(seen("web-0", "10.0.0.1"), func(e *Endpoint) { e.Ports = []Port{{Name: "admin", Port: 9000, Protocol: "TCP"}} })},
+		},
 		"ports that differ per slice": {
 			[]*discoveryv1.EndpointSlice{
 				podNames(sliceOf("a", "10.0.0.1"), "web-0"),
@@ -209,12 +298,18 @@ func endpointsCases() map[string]endpointsCase {
 
 func TestEndpoints(t *testing.T) {
 	tests := map[string]func(*testing.T, world){}
-	for name, c := range endpointsCases() {
+	for name := range endpointsCases() {
 		tests[name] = func(t *testing.T, w world) {
+			c := endpointsCases()[name]
 			for _, s := range c.slices {
 				s = s.DeepCopy()
 				s.Namespace = w.namespace()
 				w.put(t, s)
+			}
+			for _, e := range c.want {
+				if e.Pod != "" {
+					e.Namespace = cmp.Or(e.Namespace, w.namespace())
+				}
 			}
 			watcher := w.watcher(t)
 			start(t, watcher)
@@ -241,6 +336,66 @@ func TestReady(t *testing.T) {
 	b.Ready = false
 	if d := diff([]*Endpoint{a, c}, ready([]*Endpoint{a, b, c})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// What has no such port is left out; a port without a number is no port, and so is
+// none of any number.
+func TestWithPort(t *testing.T) {
+	web, admin, both, none := seen("web", "10.0.0.1"), seen("admin", "10.0.0.2"), seen("both", "10.0.0.3"), seen("none", "10.0.0.4")
+	admin.Ports = []Port{{Name: "admin", Port: 9000, Protocol: "TCP"}}
+	both.Ports = append(both.Ports, Port{Port: 9000, Protocol: "TCP"})
+	none.Ports = nil
+	all := []*Endpoint{web, admin, both, none}
+	for name, test := range map[string]struct {
+		port any
+		want []*Endpoint
+		err  string
+	}{
+		"a name":                   {"http", []*Endpoint{web, both}, ""},
+		"another name":             {"admin", []*Endpoint{admin}, ""},
+		"the nameless one":         {"", []*Endpoint{both}, ""},
+		"any":                      {"*", []*Endpoint{web, admin, both}, ""},
+		"no such name":             {"https", nil, ""},
+		"a number":                 {9000, []*Endpoint{admin, both}, ""},
+		"a number of another type": {int64(8080), []*Endpoint{web, both}, ""},
+		"a number of YAML":         {float64(8080), []*Endpoint{web, both}, ""},
+		"no such number":           {uint16(80), nil, ""},
+		"a number as text":         {"8080", nil, ""}, // is a name too
+		"no port's number":         {0, nil, "want the name of a port or its number, 1 to 65535, not 0"},
+		"a fraction":               {80.5, nil, "want the name of a port or its number, 1 to 65535, not 80.5"},
+		"beyond all ports":         {1 << 16, nil, "want the name of a port or its number, 1 to 65535, not 65536"},
+		"nothing":                  {nil, nil, "want the name of a port or its number, 1 to 65535, not <nil>"},
+		"no name":                  {"http {", nil, `"http {" is no name of a port`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := withPort(test.port, all)
+			if errorText(err) != test.err {
+				t.Errorf("got error %v, want %q", err, test.err)
+			}
+			if d := diff(test.want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// A hostile slice has one pod's name ten thousand times.
+func TestManyPodsOfOneName(t *testing.T) {
+	var members []member
+	for i := range 10_000 {
+		e := seenOf(seen("web-0", fmt.Sprintf("10.0.%d.%d", i/250, i%250)), "default", fmt.Sprint(i))
+		e.Ready = i%3 > 0
+		members = append(members, member{e, nil})
+	}
+	slices.SortFunc(members, compareMembers)
+	allocs := testing.AllocsPerRun(1, func() {
+		if got, want := len(distinct(nil, members)), 6666; got != want {
+			t.Errorf("got %d members, want %d", got, want)
+		}
+	})
+	if allocs > 100_000 {
+		t.Errorf("%v allocations", allocs)
 	}
 }
 
@@ -296,7 +451,7 @@ func crowdedSlices() []*discoveryv1.EndpointSlice {
 			e := discoveryv1.Endpoint{
 				Addresses:  []string{all[n%2]},
 				NodeName:   new(fmt.Sprintf("node-%d", n)),
-				TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: fmt.Sprintf("web-%0*d", 1+n%2, i)},
+				TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: fmt.Sprintf("web-%0*d", 1+n%2, i), UID: types.UID(fmt.Sprint(n % 5))},
 				Conditions: discoveryv1.EndpointConditions{Ready: new(n%4 == 0), Terminating: new(n%3 == 0)},
 			}
 			if i%4 == 3 {
@@ -387,7 +542,10 @@ func randomSlice(random *rand.Rand) *discoveryv1.EndpointSlice {
 		case 0:
 			e.Hostname = new(fmt.Sprintf("web-%d", random.IntN(15)))
 		default:
-			e.TargetRef = &corev1.ObjectReference{Kind: "Pod", Name: fmt.Sprintf("web-%d", random.IntN(15))}
+			e.TargetRef = &corev1.ObjectReference{
+				Kind: "Pod", Name: fmt.Sprintf("web-%d", random.IntN(15)),
+				Namespace: []string{"", "a", "b"}[random.IntN(3)], UID: types.UID([]string{"", "1", "2"}[random.IntN(3)]),
+			}
 		}
 		s.Endpoints = append(s.Endpoints, e)
 	}
@@ -396,20 +554,14 @@ func randomSlice(random *rand.Rand) *discoveryv1.EndpointSlice {
 
 // madeAnew is the list in the simplest way: all of them, sorted, then joined.
 func madeAnew(now map[string]*record) []*Endpoint {
-	var all []*Endpoint
+	var all []member
 	for _, r := range now {
-		all = append(all, r.view.([]*Endpoint)...)
-	}
-	slices.SortFunc(all, compareEndpoints)
-	var list []*Endpoint
-	for _, e := range all {
-		if last := len(list) - 1; last >= 0 && same(list[last], e) {
-			list[last] = join(list[last], e)
-		} else {
-			list = append(list, e)
+		for _, e := range r.view.([]*Endpoint) {
+			all = append(all, member{e, r})
 		}
 	}
-	return list
+	slices.SortFunc(all, compareMembers)
+	return distinct(nil, all)
 }
 
 // Templates keep what they were given until they end: a later change must not

@@ -25,6 +25,7 @@ import (
 func (r *Reader) Funcs() map[string]any {
 	return map[string]any{
 		"configMap":   r.configMap,
+		"configMaps":  r.configMaps,
 		"endpoints":   r.endpointsOf,
 		"lookup":      r.lookup,
 		"node":        r.node,
@@ -34,10 +35,12 @@ func (r *Reader) Funcs() map[string]any {
 		"ready":       ready,
 		"secret":      r.secret,
 		"secretEnv":   r.secretEnv,
+		"secrets":     r.secretsOf,
 		"self":        r.self,
 		"service":     r.service,
 		"services":    r.services,
 		"statefulSet": r.statefulSet,
+		"withPort":    withPort,
 	}
 }
 
@@ -136,11 +139,7 @@ func (r *Reader) secret(name string, namespace ...string) (map[string]string, er
 	if err != nil {
 		return nil, err
 	}
-	hidden := make(map[string]string, len(*data))
-	for k, v := range *data {
-		hidden[k] = r.hidden(v)
-	}
-	return hidden, nil
+	return r.hiddenValues(*data), nil
 }
 
 // secretEnv is a variable of the environment whose value is secret.

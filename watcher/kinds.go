@@ -35,6 +35,10 @@ type kind struct {
 	// decode reads a view from a snapshot. What is in it is no better than what the
 	// server had.
 	decode func([]byte, *faults) (view any, err error)
+	// viewWhole and decodeWhole take the place of the two where objects are selected by
+	// their labels, and not by their name; nil where that makes no difference.
+	viewWhole   func(runtime.Object, *faults) (group string, view any)
+	decodeWhole func([]byte, *faults) (view any, err error)
 }
 
 // kinds are the typed ones by name. kconfd's scheme holds these and nothing
@@ -45,8 +49,8 @@ func kinds() map[string]kind {
 			gv: corev1.SchemeGroupVersion, resource: "configmaps",
 			object: func() runtime.Object { return &corev1.ConfigMap{} },
 			list:   func() runtime.Object { return &corev1.ConfigMapList{} },
-			view:   viewConfigMap,
-			decode: decodeData,
+			view:   viewConfigMap, viewWhole: viewWholeConfigMap,
+			decode: decodeData, decodeWhole: decodeWholeConfigMap,
 		},
 		kindEndpointSlice: {
 			gv: discoveryv1.SchemeGroupVersion, resource: "endpointslices", sharable: true,
@@ -73,8 +77,8 @@ func kinds() map[string]kind {
 			gv: corev1.SchemeGroupVersion, resource: "secrets",
 			object: func() runtime.Object { return &corev1.Secret{} },
 			list:   func() runtime.Object { return &corev1.SecretList{} },
-			view:   viewSecret,
-			decode: decodeData,
+			view:   viewSecret, viewWhole: viewWholeSecret,
+			decode: decodeData, decodeWhole: decodeWholeSecret,
 		},
 		kindService: {
 			gv: corev1.SchemeGroupVersion, resource: "services", sharable: true,
@@ -103,6 +107,18 @@ func viewUntyped(o runtime.Object, _ *faults) (string, any) {
 	u.SetManagedFields(nil)
 	u.SetResourceVersion("")
 	return u.GetName(), u
+}
+
+// view cuts an object of the watch down to what templates can read.
+func (k watchKey) view() func(runtime.Object, *faults) (group string, view any) {
+	known := kinds()[k.gvk.Kind]
+	switch {
+	case k.untyped:
+		return viewUntyped
+	case k.name == "" && known.viewWhole != nil:
+		return known.viewWhole
+	}
+	return known.view
 }
 
 // dropNoise removes an annotation that repeats the whole object. When it was the

@@ -262,15 +262,16 @@ func demandViews(t *testing.T, m *manifests, key watchKey) {
 // or it is an error and nothing changes.
 func FuzzSnapshot(f *testing.F) {
 	for _, body := range []string{
-		`"kconfd snapshot 2"`, `"kconfd snapshot 1"`, `1`, ``, `"kconfd snapshot 2"{}`, `"kconfd snapshot 2"{"Objects":-1}`, `"kconfd snapshot 2"{"Objects":9223372036854775807}`,
-		`"kconfd snapshot 2"{"APIVersion":"v1","Kind":"Pod","Namespace":"shop","Objects":1}{"Namespace":"shop","Name":"a","Group":"a","View":{"Name":"a\n}","IPs":["x"],"Ports":[{"Port":-1}]}}`,
-		`"kconfd snapshot 2"{"APIVersion":"discovery.k8s.io/v1","Kind":"EndpointSlice","Namespace":"shop","Labels":"kubernetes.io/service-name=web","Objects":1}{"Namespace":"shop","Name":"a","Group":"web","View":[{"Address":"x\n","Addresses":["x\n","10.0.0.1"],"Pod":"}","Ports":[{"Port":70000},{"Port":80,"Name":"\n"}]}]}`,
-		`"kconfd snapshot 2"{"APIVersion":"discovery.k8s.io/v1","Kind":"EndpointSlice","Namespace":"shop","Objects":2}{"Name":"a","Group":"web","View":[null]}{"Name":"b","Group":"web","View":null}`,
-		`"kconfd snapshot 2"{"APIVersion":"v1","Kind":"ConfigMap","Namespace":"shop","Name":"a","Objects":1}{"Namespace":"shop","Name":"a","Group":"a","View":{"k":"AA=="}}`,
-		`"kconfd snapshot 2"{"APIVersion":"v1","Kind":"Secret","Untyped":true,"Namespace":"shop","Objects":1}{"Name":"a","Group":"a","View":{"apiVersion":"v1","kind":"Secret","data":{"a":1}}}`,
-		`"kconfd snapshot 2"{"APIVersion":"x","Kind":"Y","Untyped":true,"Objects":1}{"Name":"a","Group":"a","View":null}`, `"kconfd snapshot 2"{"APIVersion":"v1","Kind":"Node","Objects":1}{"View":null}`,
-		`"kconfd snapshot 2"{"APIVersion":"apps/v1","Kind":"StatefulSet","Objects":1}{"Name":"a","Group":"a","View":{"Name":"a","Replicas":-5,"PodNames":["a-0","\n"]}}`,
-		`"kconfd snapshot 2"{"APIVersion":"v1","Kind":"Service","Objects":1}{"Name":"a","Group":"a","View":[]}`, strings.Repeat("[", 20_000),
+		`"kconfd snapshot 3"`, `"kconfd snapshot 1"`, `1`, ``, `"kconfd snapshot 3"{}`, `"kconfd snapshot 2"{"Objects":-1}`, `"kconfd snapshot 2"{"Objects":9223372036854775807}`,
+		`"kconfd snapshot 3"{"APIVersion":"v1","Kind":"Pod","Namespace":"shop","Objects":1}{"Namespace":"shop","Name":"a","Group":"a","View":{"Name":"a\n}","IPs":["x"],"Ports":[{"Port":-1}]}}`,
+		`"kconfd snapshot 3"{"APIVersion":"discovery.k8s.io/v1","Kind":"EndpointSlice","Namespace":"shop","Labels":"kubernetes.io/service-name=web","Objects":1}{"Namespace":"shop","Name":"a","Group":"web","View":[{"Address":"x\n","Addresses":["x\n","10.0.0.1"],"Pod":"}","Ports":[{"Port":70000},{"Port":80,"Name":"\n"}]}]}`,
+		`"kconfd snapshot 3"{"APIVersion":"discovery.k8s.io/v1","Kind":"EndpointSlice","Namespace":"shop","Objects":2}{"Name":"a","Group":"web","View":[null]}{"Name":"b","Group":"web","View":null}`,
+		`"kconfd snapshot 3"{"APIVersion":"v1","Kind":"ConfigMap","Namespace":"shop","Name":"a","Objects":1}{"Namespace":"shop","Name":"a","Group":"a","View":{"k":"AA=="}}`,
+		`"kconfd snapshot 3"{"APIVersion":"v1","Kind":"Secret","Namespace":"shop","Labels":"a=b","Objects":1}{"Namespace":"shop","Name":"a","Group":"a","View":{"Name":"}","Labels":{"\n":""},"Data":{"k":"AA==","..":""}}}`, `"kconfd snapshot 3"{"APIVersion":"v1","Kind":"ConfigMap","Objects":1}{"View":null}`,
+		`"kconfd snapshot 3"{"APIVersion":"v1","Kind":"Secret","Untyped":true,"Namespace":"shop","Objects":1}{"Name":"a","Group":"a","View":{"apiVersion":"v1","kind":"Secret","data":{"a":1}}}`,
+		`"kconfd snapshot 3"{"APIVersion":"x","Kind":"Y","Untyped":true,"Objects":1}{"Name":"a","Group":"a","View":null}`, `"kconfd snapshot 3"{"APIVersion":"v1","Kind":"Node","Objects":1}{"View":null}`,
+		`"kconfd snapshot 3"{"APIVersion":"apps/v1","Kind":"StatefulSet","Objects":1}{"Name":"a","Group":"a","View":{"Name":"a","Replicas":-5,"PodNames":["a-0","\n"]}}`,
+		`"kconfd snapshot 3"{"APIVersion":"v1","Kind":"Service","Objects":1}{"Name":"a","Group":"a","View":[]}`, strings.Repeat("[", 20_000),
 	} {
 		f.Add([]byte(body))
 	}
@@ -316,7 +317,7 @@ func readAll(w *Watcher, key watchKey) {
 
 // A snapshot may not be a bomb either.
 func TestSnapshotThatIsTooLarge(t *testing.T) {
-	bomb := packed(t, `"kconfd snapshot 2"`+strings.Repeat(" ", 1000))
+	bomb := packed(t, `"kconfd snapshot 3"`+strings.Repeat(" ", 1000))
 	if _, err := readSnapshot(bomb, 1000); err == nil || !strings.Contains(err.Error(), "it is larger than the limit of 1000 bytes") {
 		t.Errorf("got %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -154,6 +155,9 @@ func (m *manifests) read() error {
 			return err
 		}
 	}
+	if err := m.mirror(objects); err != nil {
+		return fmt.Errorf("reading manifests: %w", err)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.objects = objects
@@ -268,6 +272,9 @@ func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*u
 		return fmt.Errorf("%s without a name", o.GetKind())
 	}
 	k, known := kinds()[o.GetKind()]
+	if isEndpoints(o) {
+		k, known = kind{gv: corev1.SchemeGroupVersion, object: func() runtime.Object { return &corev1.Endpoints{} }}, true
+	}
 	if known && !isObjectName(o.GetName()) {
 		return fmt.Errorf("%s %q: metadata.name is no name of an object", o.GetKind(), o.GetName())
 	}

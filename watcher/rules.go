@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // A Rule is what has to be allowed for objects of one resource: to list and to
@@ -28,7 +29,8 @@ type Use struct {
 // resource and namespace.
 //
 // Only Secrets, ConfigMaps and what lookup reads by name are held down to
-// their names: these are always watched one by one.
+// their names: these are always watched one by one. Those that a selector selects are
+// not known by name: their rule is for all of the namespace.
 func (w *Watcher) Rules(ctx context.Context, uses []Use) ([]Rule, error) {
 	w.mu.Lock()
 	needs := w.needs()
@@ -77,7 +79,7 @@ func (w *Watcher) needOf(u Use) (need, bool) {
 		return lookupNeed(u.Args)
 	}
 	kind, ok := map[string]string{
-		"configMap": kindConfigMap, "secret": kindSecret, "endpoints": kindEndpointSlice, "statefulSet": kindStatefulSet,
+		"configMap": kindConfigMap, "configMaps": kindConfigMap, "secret": kindSecret, "secrets": kindSecret, "endpoints": kindEndpointSlice, "statefulSet": kindStatefulSet,
 		"service": kindService, "services": kindService, "pod": kindPod, "pods": kindPod, "node": kindNode, "nodes": kindNode,
 	}[u.Function]
 	if !ok || len(u.Args) == 0 {
@@ -94,7 +96,7 @@ func (w *Watcher) needOf(u Use) (need, bool) {
 	if k.cluster {
 		n.Namespace = ""
 	}
-	if !k.sharable { // a Secret or ConfigMap, by its name
+	if !k.sharable && !strings.HasSuffix(u.Function, "s") { // a Secret or ConfigMap, by its name
 		if u.Args[0] == nil {
 			return need{}, false
 		}

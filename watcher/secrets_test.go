@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // ofManifests is a watcher of one text, which runs until the test ends.
@@ -24,7 +26,7 @@ func ofManifests(t *testing.T, text string) *Watcher {
 	return w
 }
 
-const twoSecrets = `{apiVersion: v1, kind: Secret, metadata: {name: one, annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"a":"s3cret"}}'}}, stringData: {a: s3cret}}
+const twoSecrets = `{apiVersion: v1, kind: Secret, metadata: {name: one, labels: {of: test}, annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"a":"s3cret"}}'}}, stringData: {a: s3cret}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: two}, stringData: {a: other}}
 `
@@ -50,10 +52,19 @@ func TestRepeat(t *testing.T) {
 			annotations, _ := metadata["annotations"].(map[string]any)
 			copied, _ = annotations["kubectl.kubernetes.io/last-applied-configuration"].(string)
 		}
-		return strings.Join([]string{one["a"], encoded, copied, r.secretEnv("SECRET_OF_THE_TEST")}, " "), nil
+		selected, err := r.secretsOf("of=test")
+		if err != nil || len(selected) != 1 {
+			return "", err
+		}
+		all, err := r.lookup("v1", "Secret", "default", "")
+		if err != nil || len(all) == 0 {
+			return "", err
+		}
+		listed, _, _ := unstructured.NestedString(all["items"].([]any)[0].(map[string]any), "data", "a")
+		return strings.Join([]string{one["a"], encoded, copied, r.secretEnv("SECRET_OF_THE_TEST"), selected[0].Data["a"], listed}, " "), nil
 	}
 	p := newPage(w, read)
-	p.awaitGot(t, `s3cret czNjcmV0 {"stringData":{"a":"s3cret"}} s3cret`)
+	p.awaitGot(t, `s3cret czNjcmV0 {"stringData":{"a":"s3cret"}} s3cret s3cret czNjcmV0`)
 	needs, secrets := p.reader.Dependencies(), p.reader.Secrets()
 	var again string
 	w.View(func(v *View) {
@@ -71,7 +82,7 @@ func TestRepeat(t *testing.T) {
 			t.Error("the repeated run has made the first one stale")
 		}
 	})
-	if want := "x eA== x x"; again != want {
+	if want := "x eA== x x x eA=="; again != want {
 		t.Errorf("got %q, want %q", again, want)
 	}
 	if d := diff(needs, p.reader.Dependencies()); d != "" {

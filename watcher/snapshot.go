@@ -22,7 +22,7 @@ import (
 
 // snapshotFormat has another number whenever a view changes: what an older
 // kconfd did not note would be taken for empty.
-const snapshotFormat = "kconfd snapshot 2"
+const snapshotFormat = "kconfd snapshot 3"
 
 // maxUnpacked is how many bytes a snapshot may have, unpacked.
 const maxUnpacked = 256 << 20
@@ -121,11 +121,11 @@ func writeSnapshot(z *gzip.Writer, watches []snapshotWatch) error {
 func encodable(view any) any {
 	switch v := view.(type) {
 	case map[string]string: // of any bytes, which strings in JSON are not
-		data := make(map[string][]byte, len(v))
-		for key, value := range v {
-			data[key] = []byte(value)
-		}
-		return data
+		return asBytes(v)
+	case *ConfigMap:
+		return v.stored()
+	case *Secret:
+		return (*ConfigMap)(v).stored()
 	case *unstructured.Unstructured:
 		return document.Lossless(v.Object)
 	}
@@ -255,6 +255,9 @@ func (k watchKey) decodeView(content []byte, f *faults) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no view of a %s", k.gvk.Kind)
 	}
+	if k.name == "" && known.decodeWhole != nil {
+		return known.decodeWhole(content, f)
+	}
 	return known.decode(content, f)
 }
 
@@ -268,18 +271,6 @@ func decodeView[T any](clean func(*faults, *T)) func([]byte, *faults) (any, erro
 		clean(f, v)
 		return v, nil
 	}
-}
-
-func decodeData(content []byte, f *faults) (any, error) {
-	var data map[string][]byte
-	if err := json.Unmarshal(content, &data); err != nil {
-		return nil, err
-	}
-	v := make(map[string]string, len(data))
-	for key, value := range data {
-		v[key] = string(value)
-	}
-	return f.data(v), nil
 }
 
 // decodeEndpoints shares what viewEndpointSlice shares: a snapshot may have to
@@ -297,7 +288,7 @@ func decodeEndpoints(content []byte, f *faults) (any, error) {
 	}
 	all = f.endpoints(all, "")
 	for _, e := range all {
-		e.Node, e.Zone = shared(e.Node), shared(e.Zone)
+		e.Namespace, e.Node, e.Zone = shared(e.Namespace), shared(e.Node), shared(e.Zone)
 		if slices.Equal(e.Ports, all[0].Ports) {
 			e.Ports = all[0].Ports
 		}

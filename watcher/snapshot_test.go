@@ -48,9 +48,9 @@ func testSnapshot(t *testing.T, w world) {
 ---
 {apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web}, spec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: x, image: x}]}}}}
 ---
-{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {level: "<debug> & \"more\""}, binaryData: {bytes: /wD+}}
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, labels: {of: web}, annotations: {a: "<b>"}}, data: {level: "<debug> & \"more\""}, binaryData: {bytes: /wD+}}
 ---
-{apiVersion: v1, kind: Secret, metadata: {name: sst}, data: {password: czNjcmV0, bytes: /wD+gA==}}
+{apiVersion: v1, kind: Secret, metadata: {name: sst, labels: {of: web}}, data: {password: czNjcmV0, bytes: /wD+gA==}}
 ---
 {apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: gate, namespace: NS}, spec: {holderIdentity: web-0, leaseDurationSeconds: 2000000000}}`)...)
 	reads := map[string]func(*Reader) (any, error){
@@ -65,6 +65,9 @@ func testSnapshot(t *testing.T, w world) {
 		"statefulSet": func(r *Reader) (any, error) { return r.statefulSet("web") },
 		"configMap":   func(r *Reader) (any, error) { return r.configMap("settings") },
 		"secret":      func(r *Reader) (any, error) { return r.secret("sst") },
+		"configMaps":  func(r *Reader) (any, error) { return r.configMaps("of=web") },
+		"secrets":     func(r *Reader) (any, error) { return r.secretsOf("of=web") },
+		"all secrets": func(r *Reader) (any, error) { return r.secretsOf("", ns) },
 		"lookup":      func(r *Reader) (any, error) { return r.lookup("coordination.k8s.io/v1", "Lease", ns, "gate") },
 		"lookup of a list": func(r *Reader) (any, error) {
 			return r.lookup("coordination.k8s.io/v1", "Lease", ns, "")
@@ -424,10 +427,10 @@ func TestRestoreRefuses(t *testing.T) {
 // An older snapshot would lack what a view has now, and be taken for empty.
 func TestSnapshotFormatIsOfTheViews(t *testing.T) {
 	var all strings.Builder
-	for _, v := range []any{snapshotWatch{}, snapshotObject[any]{}, Endpoint{}, Node{}, Pod{}, Service{}, StatefulSet{}} {
+	for _, v := range []any{snapshotWatch{}, snapshotObject[any]{}, Endpoint{}, Node{}, Pod{}, Service{}, StatefulSet{}, storedData{}} {
 		shape(&all, reflect.TypeOf(v))
 	}
-	want := map[string]string{"kconfd snapshot 2": "90c5f2ec3e6f7e9a"}
+	want := map[string]string{"kconfd snapshot 3": "d619b3f6b2722206"}
 	got := fmt.Sprintf("%x", sha256.Sum256([]byte(all.String())))[:16]
 	if want[snapshotFormat] != got {
 		t.Errorf("views are not those of %q: give snapshotFormat another number, and that %q here", snapshotFormat, got)

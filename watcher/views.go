@@ -49,7 +49,7 @@ func (s *Service) Endpoints() []*Endpoint {
 }
 
 // Port is the number of the service's port with that name.
-func (s *Service) Port(name string) (int32, error) { return portNamed(s.Ports, name) }
+func (s *Service) Port(name string) (int32, error) { return orNoPort(portNamed(s.Ports, name)) }
 
 // A Pod is one Pod.
 type Pod struct {
@@ -72,7 +72,7 @@ type Pod struct {
 }
 
 // Port is the number of the container port with that name.
-func (p *Pod) Port(name string) (int32, error) { return portNamed(p.Ports, name) }
+func (p *Pod) Port(name string) (int32, error) { return orNoPort(portNamed(p.Ports, name)) }
 
 // A Node is one Node.
 type Node struct {
@@ -120,17 +120,6 @@ func (s *StatefulSet) PodNames() ([]string, error) {
 		names[i] = fmt.Sprintf("%s-%d", s.Name, s.FirstOrdinal+i)
 	}
 	return names, nil
-}
-
-func portNamed(ports []Port, name string) (int32, error) {
-	names := make([]string, 0, len(ports))
-	for _, p := range ports {
-		if p.Name == name {
-			return p.Port, nil
-		}
-		names = append(names, strconv.Quote(p.Name))
-	}
-	return 0, fmt.Errorf("no port named %q, there is %s", name, cmp.Or(strings.Join(names, ", "), "none"))
 }
 
 // ordinal is the number behind the last dash of a pod's name, or -1.
@@ -290,27 +279,6 @@ func viewStatefulSet(o runtime.Object, f *faults) (string, any) {
 	}
 	f.statefulSet(v)
 	return s.Name, v
-}
-
-func viewConfigMap(o runtime.Object, f *faults) (string, any) {
-	c := o.(*corev1.ConfigMap)
-	data := c.Data
-	if data == nil {
-		data = map[string]string{}
-	}
-	for k, v := range c.BinaryData {
-		data[k] = string(v)
-	}
-	return c.Name, f.data(data)
-}
-
-func viewSecret(o runtime.Object, f *faults) (string, any) {
-	s := o.(*corev1.Secret)
-	data := make(map[string]string, len(s.Data))
-	for k, v := range s.Data {
-		data[k] = string(v)
-	}
-	return s.Name, f.data(data)
 }
 
 // The API server fills in some fields that manifests on disk leave out. Views

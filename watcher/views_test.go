@@ -235,6 +235,36 @@ stringData: {username: sst}`,
 			read: func(r *Reader, _ string) (any, error) { return r.secret("sst") },
 			want: func(string) any { return map[string]string{"username": "sst", "password": "s3cret"} },
 		},
+		"config maps by a selector": {
+			object: `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, labels: {tier: front}, annotations: {team: shop}}
+data: {level: debug}
+binaryData: {key: AAECAw==}`,
+			read: func(r *Reader, _ string) (any, error) { return r.configMaps("tier in (front,back)") },
+			want: func(ns string) any {
+				return []*ConfigMap{{
+					Name: "settings", Namespace: ns, Labels: map[string]string{"tier": "front"}, Annotations: map[string]string{"team": "shop"},
+					Data: map[string]string{"level": "debug", "key": "\x00\x01\x02\x03"},
+				}}
+			},
+		},
+		"secrets by a selector": {
+			object: `
+apiVersion: v1
+kind: Secret
+metadata: {name: sst, labels: {tier: back}, annotations: {team: shop, kubectl.kubernetes.io/last-applied-configuration: s3cret}}
+data: {password: czNjcmV0}
+stringData: {username: sst}`,
+			read: func(r *Reader, ns string) (any, error) { return r.secretsOf("tier=back", ns) },
+			want: func(ns string) any {
+				return []*Secret{{
+					Name: "sst", Namespace: ns, Labels: map[string]string{"tier": "back"}, Annotations: map[string]string{"team": "shop"},
+					Data: map[string]string{"username": "sst", "password": "s3cret"},
+				}}
+			},
+		},
 	}
 }
 

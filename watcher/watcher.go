@@ -143,18 +143,16 @@ func (w *Watcher) among(feeds map[watchKey]*feed, n need) *feed {
 	return nil
 }
 
-// answers says whether a complete list of k holds all that n reads.
+// answers says whether a complete list of k holds all that n reads, in the form that it
+// is read in.
 func (k watchKey) answers(n need) bool {
-	return k == n.narrow() || (k == n.wide() && n.Name != "")
+	return k == n.narrow() || (k == n.wide() && n.Name != "" && (n.untyped || n.Kind != kindConfigMap && n.Kind != kindSecret))
 }
 
 func (w *Watcher) add(key watchKey) {
 	f := newFeed(key)
 	f.watcher, f.progress = w, time.Now()
-	f.cut = viewUntyped
-	if !key.untyped {
-		f.cut = kinds()[key.gvk.Kind].view
-	}
+	f.cut = key.view()
 	w.feeds[key] = f
 	if w.ctx != nil {
 		w.start(f)

@@ -310,20 +310,28 @@ const slowest = time.Second
 // prove finds out what of the content, or of the error, is the same with other
 // secrets. All else may stem from a secret.
 func (t *groupTemplate) prove(v *watcher.View, values map[string]any, took time.Duration) {
-	var other []byte
+	var others [][]byte
 	otherErr := errors.New("not run again")
 	again := took <= slowest && len(t.content) <= render.MaxProof
 	if again {
-		otherErr = v.Repeat(t.reader, t.template.StandIns(), func() (err error) {
-			other, err = t.template.Again(templateData(values))
-			return err
-		})
+		for _, standIn := range t.template.StandIns() {
+			var other []byte
+			err := v.Repeat(t.reader, standIn, func() (err error) {
+				other, err = t.template.Again(templateData(values))
+				return err
+			})
+			if len(others) == 0 {
+				otherErr = err
+			}
+			if t.err != nil || err != nil {
+				break
+			}
+			others = append(others, other)
+		}
 	}
 	switch {
-	case t.err == nil && otherErr == nil:
-		t.mask = t.template.Mask(t.content, other)
 	case t.err == nil:
-		t.mask = t.template.Mask(t.content, nil)
+		t.mask = t.template.Mask(t.content, others...)
 	case again:
 		t.err = t.template.RedactError(t.err, otherErr)
 	default:

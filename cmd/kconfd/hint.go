@@ -33,6 +33,7 @@ func hint(err error) string {
 	var path *fs.PathError
 	var foreign *reload.ForeignProcessError
 	var process *reload.NotFoundError
+	var port *watcher.NoPortError
 	switch {
 	case errors.As(err, &usage):
 		return "see kconfd -help"
@@ -55,6 +56,8 @@ func hint(err error) string {
 			return fmt.Sprintf("did you mean %q?", unknown.Similar)
 		}
 		return "the functions are listed in docs/reference.md"
+	case errors.As(err, &port) && port.OfEndpoint:
+		return fmt.Sprintf("leave out the endpoints without that port: endpoints \"NAME\" | withPort %q", port.Name)
 	case limitOf(err) != nil && limitOf(err).Limit != limits.Reads:
 		return "look for what makes the data or the template so large; where it has to be, raise the limit in [limits] of the resource file"
 	case errors.Is(err, watcher.ErrNoNamespace):

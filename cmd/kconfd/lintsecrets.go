@@ -61,7 +61,7 @@ func lintProcess(raw *rawProcess) []string {
 func readsSecret(t *render.Template) bool {
 	return slices.ContainsFunc(t.UsedCalls(), func(c render.Call) bool {
 		switch c.Function {
-		case "secret", "secretEnv":
+		case "secret", "secrets", "secretEnv":
 			return true
 		case "lookup":
 			return len(c.Args) > 1 && c.Args[1] != nil && *c.Args[1] == "Secret"

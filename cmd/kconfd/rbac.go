@@ -129,6 +129,7 @@ type (
 		Resources     []string `yaml:"resources,flow"`
 		ResourceNames []string `yaml:"resourceNames,flow,omitempty"`
 		Verbs         []string `yaml:"verbs,flow"`
+		comment       string
 	}
 	roleRef struct {
 		APIGroup string `yaml:"apiGroup"`
@@ -141,6 +142,15 @@ type (
 		Namespace string `yaml:"namespace"`
 	}
 )
+
+// MarshalYAML implements [yaml.Marshaler]: the rule, with its comment.
+func (r policyRule) MarshalYAML() (any, error) {
+	type plain policyRule
+	node := &yaml.Node{}
+	err := node.Encode(plain(r))
+	node.HeadComment = r.comment
+	return node, err
+}
 
 const rbacGroup = "rbac.authorization.k8s.io"
 
@@ -188,6 +198,12 @@ func (p *policy) grants(e *engine, rules []watcher.Rule) []grant {
 	return all
 }
 
+// withoutNames says whether a grant lets all ConfigMaps or Secrets of a namespace be
+// read.
+func (g grant) withoutNames() bool {
+	return len(g.Names) == 0 && g.Group == "" && (g.Resource == "secrets" || g.Resource == "configmaps") && slices.Contains(g.verbs, "list")
+}
+
 // print writes a Role and its RoleBinding for each namespace, and a
 // ClusterRole where kinds without a namespace are read.
 func (p *policy) print(grants []grant, out io.Writer) error {
@@ -223,6 +239,9 @@ func (p *policy) manifests(grants []grant) (role, binding manifest) {
 		role.Rules = append(role.Rules, policyRule{
 			APIGroups: []string{g.Group}, Resources: []string{g.Resource}, ResourceNames: g.Names, Verbs: g.verbs,
 		})
+		if g.withoutNames() {
+			role.Rules[len(role.Rules)-1].comment = fmt.Sprintf("All %s of the namespace: templates select them by labels, or list them.", g.Resource)
+		}
 	}
 	binding = manifest{
 		APIVersion: rbacGroup + "/v1", Kind: kind + "Binding", Metadata: meta,

@@ -80,6 +80,25 @@ func kconfdOutput(t *testing.T, args ...string) string {
 	return string(out)
 }
 
+// A rule for all Secrets of a namespace says why it is one.
+func TestRBACOfSelectors(t *testing.T) {
+	t.Parallel()
+	d := newDir(t, map[string]string{
+		"objects.yaml": secretOf("x"),
+		"a.tmpl":       `{{ range secrets "of=web" }}{{ .Name }}{{ end }}{{ range configMaps "of=web" "other" }}{{ .Name }}{{ end }}{{ (configMap "settings").a }}`,
+	})
+	k := exec.Command("kconfd", "rbac", "-timeout", "100ms", "-manifests", d.file("objects.yaml"), "-template", d.file("a.tmpl")+":a")
+	out, _ := k.Output() // the ConfigMap does not exist
+	printed := string(out)
+	if want := "rules:\n  - apiGroups: [\"\"]\n    resources: [configmaps]\n    resourceNames: [settings]\n    verbs: [list, watch]\n" +
+		"  # All secrets of the namespace: templates select them by labels, or list them.\n  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [list, watch]\n"; !strings.Contains(printed, want) {
+		t.Errorf("want\n%s\nin\n%s", want, printed)
+	}
+	if want := "namespace: other\nrules:\n  # All configmaps of the namespace: templates select them by labels, or list them.\n  - apiGroups: [\"\"]\n    resources: [configmaps]\n    verbs: [list, watch]\n"; !strings.Contains(printed, want) {
+		t.Errorf("want\n%s\nin\n%s", want, printed)
+	}
+}
+
 // rulesOf are those of the first document, which is the Role.
 func rulesOf(t *testing.T, printed string) []map[string]any {
 	t.Helper()

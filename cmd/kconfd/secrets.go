@@ -142,7 +142,7 @@ func redactRun(v *watcher.View, r *watcher.Reader, err error) error {
 	if !v.ReadSecret(r) || !errors.As(err, &failed) {
 		return err
 	}
-	return failed.template.RedactError(failed.err, v.Repeat(r, failed.template.StandIns(), func() error {
+	return failed.template.RedactError(failed.err, v.Repeat(r, failed.template.StandIns()[0], func() error {
 		_, err := failed.template.Again(nil)
 		return err
 	}))

@@ -32,6 +32,10 @@ func shownNowhere() []string {
 		"adm1nistrator", "Tr0ub4dor&3-horse", "it's: a Secr3tvalue", "Hunter2Hunter2@db.example:5432", "JsonInnerPass99", "YamlInnerPass77",
 		"TR0UB4DOR&3-HORSE", "8474632", "VHIwdWI0ZG9yJjMtaG9yc2", "546869735f", "5472307562346", "it''s: a", "KRZDA5LCGRSG64R",
 		"YWRtMW5pc3RyYXRvcjpUcjB1YjRkb3I", "esroh-3&rod4bu0rT", "84 114 48 117", "Tr0ub4dor%263",
+		"ed959ca4a127cf7607afafe90c900b004d51ae2e40be4d1419114915a1f3db01",
+		"f02bacef8c48d0b551727e92b88b2cda24bd09621c1d5ffa37d26f4096386ad2",
+		"5d3b7e3ec0f631161780725fa65828ff6d092e32",
+		"29fc616ce6c443d0fe20a56870f1dd34",
 	}
 }
 
@@ -59,7 +63,7 @@ func keeping(t *testing.T, values map[string]string) *stage {
 func secretObject(t *testing.T, values map[string]string) string {
 	t.Helper()
 	object, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]string{"name": "s"}, "stringData": values,
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "s", "labels": map[string]string{"of": "test"}}, "stringData": values,
 	})
 	if err != nil {
 		t.Fatal(err)
