@@ -48,6 +48,7 @@ type Staged struct {
 	pending   *candidate // nil where the content is the same, or only planned
 	backup    place      // without a name when there is none
 	created   bool       // in place, where there was none
+	unkept    []string   // what the file has not got of what it should have beside its content
 }
 
 // A place is a name in an opened directory.
@@ -198,6 +199,9 @@ func (b *Batch) compare(f File) (*Staged, error) {
 		s.existed = true
 	}
 	s.wanted = wanted(f, s.now(), s.existed)
+	if !s.existed && f.Mode == 0 {
+		s.wanted.mode = dir.DefaultACL().Limit(s.wanted.mode)
+	}
 	if s.rewritten, err = s.differs(); err != nil {
 		return nil, err
 	}
@@ -290,30 +294,18 @@ func (b *Batch) writeCandidate(s *Staged) (err error) {
 	}
 	defer f.Close()
 	s.pending = &candidate{place: place{dir, name}} // from now on discarded with the batch
+	if err := s.closeToOthers(f); err != nil {
+		return err
+	}
 	if _, err := f.Write(s.Content); err != nil {
 		return err
 	}
-	// The owner first: chown clears mode bits.
-	if err := s.chown(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(s.wanted.mode); err != nil {
+	if err := s.dress(f); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	s.pending.stat, err = f.Describe()
-	return err
-}
-
-// chown gives a new file the wanted owner. One that is merely kept is kept as
-// far as the process may.
-func (s *Staged) chown(f *safefs.File) (err error) {
-	for _, o := range []owner{s.wanted, {uid: s.UID, gid: s.wanted.gid}, {uid: s.UID, gid: s.GID}} {
-		if err = f.Chown(o.uid, o.gid); !errors.Is(err, fs.ErrPermission) {
-			return err
-		}
-	}
 	return err
 }

@@ -62,6 +62,8 @@ func hint(err error) string {
 		return "give dest without that link, have root own the directory it is in, or set trust_path = true for the template where its other users may be trusted"
 	case errors.Is(err, render.ErrMountPoint):
 		return `mount its directory instead, or set write = "inplace" for the template`
+	case errors.Is(err, render.ErrNoModes):
+		return "write it to a volume that has modes, an emptyDir for instance, or mount the volume with the owner and mode that its files are to have"
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &command) && command.ExitCode == exitNotFound:
 		return "install it in the image, or give its full path"
 	case errors.As(err, &command) && command.TimedOut:
