@@ -24,6 +24,7 @@ type File struct {
 	UID     int         // -1 keeps the owner, of a new file that of the process
 	GID     int         // -1 keeps the group
 	InPlace bool        // write into the file rather than replace it, for one that is a mount point
+	MakeDir fs.FileMode // of the directories above it that are missing; 0 makes none
 }
 
 // ErrMountPoint is a target that cannot be renamed over, as when a single file
@@ -167,6 +168,9 @@ func Plan(files []File) (*Batch, error) {
 }
 
 func (b *Batch) stage(f File) error {
+	if err := f.makeDir(); err != nil {
+		return err
+	}
 	s, err := b.compare(f)
 	if err != nil || !s.Rewritten() {
 		return err
@@ -181,6 +185,11 @@ func (b *Batch) stage(f File) error {
 // compare looks at the live file, and adds it to the batch.
 func (b *Batch) compare(f File) (*Staged, error) {
 	dir, name, err := safefs.Locate(f.Dest, f.Trust)
+	if errors.Is(err, fs.ErrNotExist) && f.MakeDir != 0 { // planned only
+		s := &Staged{File: f, Path: f.Dest, rewritten: true, wanted: wanted(f, owner{uid: -1, gid: -1}, false)}
+		b.Files = append(b.Files, s)
+		return s, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +216,23 @@ func (b *Batch) compare(f File) (*Staged, error) {
 	}
 	b.Files = append(b.Files, s)
 	return s, nil
+}
+
+// makeDir makes the directory of the file, and those above it, where they are missing and that
+// is wanted. They belong to the file's owner, and stay when the file is not written after all.
+func (f File) makeDir() error {
+	if f.MakeDir == 0 {
+		return nil
+	}
+	dir, _, err := safefs.Locate(f.Dest, f.Trust)
+	dir.Close()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil // what is wrong shows when it is used
+	}
+	if err := safefs.MakeParents(f.Dest, f.Trust, safefs.Making{Mode: f.MakeDir, UID: f.UID, GID: f.GID}); err != nil {
+		return fmt.Errorf("making its directory: %w", err)
+	}
+	return nil
 }
 
 // share gives the batch's own descriptor for a directory: a set may have many

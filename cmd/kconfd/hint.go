@@ -81,7 +81,7 @@ func hint(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on the volume, or raise its size limit; nothing was changed"
 	case errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && !exists(filepath.Dir(path.Path)):
-		return "create the directory, or mount a volume there"
+		return `create the directory, mount a volume there, or set mkdir = "0755" for the template`
 	case errors.Is(err, fs.ErrPermission):
 		return "run kconfd as a user who may, or change the owner or mode"
 	}
