@@ -58,6 +58,8 @@ func hint(err error) string {
 		return "look for what makes the data or the template so large; where it has to be, raise the limit in [limits] of the resource file"
 	case errors.Is(err, watcher.ErrNoNamespace):
 		return "name another one with -namespace, or create it"
+	case errors.Is(err, safefs.ErrOtherUser):
+		return "give the file the owner of that directory, create the directory, or set trust_path = true where its other users may be trusted"
 	case errors.As(err, new(*safefs.PathError)):
 		return "give dest without that link, have root own the directory it is in, or set trust_path = true for the template where its other users may be trusted"
 	case errors.Is(err, render.ErrMountPoint):

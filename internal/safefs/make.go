@@ -16,10 +16,14 @@ type Making struct {
 	UID, GID int         // -1 for kconfd's own
 }
 
+// ErrOtherUser is a directory that is not made, since a user other than its owner could replace
+// it at any time.
+var ErrOtherUser = errors.New("the directory around it belongs to another user")
+
 // MakeParents makes the directories that are missing above a path, and leaves those alone that
 // exist. Links are followed as Locate does it.
 //
-// In a directory of another user, the new one is that user's: a [PathError] is the answer
+// In a directory of another user, the new one is that user's: [ErrOtherUser] is the answer
 // where it is to be another's.
 func MakeParents(path string, trust Trust, m Making) error {
 	path, err := filepath.Abs(path)
@@ -51,7 +55,7 @@ func (d *Dir) make(name string, trust Trust, m Making) error {
 	case os.Geteuid() != 0 || !d.ofOther():
 		return d.makeHidden(name, m)
 	case m.UID >= 0 && m.UID != d.UID():
-		return &PathError{Path: d.Path(name), At: d.Path(name), Why: fmt.Sprintf("it would belong to uid %d, in a directory of uid %d", m.UID, d.UID())}
+		return fmt.Errorf("%q is not made: %w: it would belong to uid %d, in a directory of uid %d", d.Path(name), ErrOtherUser, m.UID, d.UID())
 	}
 	// With the rights of that user, who could put another directory in its place.
 	gid := int(d.stat.Gid)
@@ -119,7 +123,7 @@ func (d *Dir) makeHidden(name string, m Making) error {
 	}
 	defer hidden.Close()
 	if hidden.Shared {
-		return &PathError{Path: d.Path(name), At: d.Path(temporary), Why: "another user has put it in the place of a new directory"}
+		return fmt.Errorf("%q is not made: another user has replaced a directory beside it", d.Path(name))
 	}
 	if err := hidden.makeAlone(name, m); err != nil {
 		return err
