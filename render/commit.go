@@ -104,7 +104,7 @@ func (b *Batch) backUp() error {
 func (s *Staged) commit() error {
 	switch {
 	case s.pending == nil:
-		return s.adjust(s.wanted)
+		return s.correct()
 	case s.InPlace:
 		return s.overwrite()
 	}
@@ -190,10 +190,7 @@ func (s *Staged) copyLive() error {
 		return err
 	}
 	if !s.InPlace { // it may become the live file by rename
-		if err := to.Chown(s.was.UID, s.was.GID); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return err
-		}
-		if err := to.Chmod(s.was.Mode.Perm()); err != nil {
+		if err := keepAs(to, from, s.was); err != nil {
 			return err
 		}
 	}
@@ -250,7 +247,38 @@ func (s *Staged) revert() error {
 	return s.live.dir.Remove(s.live.name)
 }
 
-// adjust gives the live file another mode and owner, where they differ.
+// correct gives the live file the wanted mode and owner, where they differ.
+func (s *Staged) correct() error {
+	if !s.existed || s.InSync() {
+		return nil
+	}
+	f, err := s.openLive(s.live.dir.OpenChange)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return s.change(f)
+}
+
+// change gives an opened live file the wanted mode and owner, where they differ, and notes
+// what it does not get.
+func (s *Staged) change(f *safefs.File) error {
+	stat, err := f.Describe()
+	if err != nil {
+		return err
+	}
+	if to := s.wanted; to.uid >= 0 && to.uid != stat.UID || to.gid >= 0 && to.gid != stat.GID {
+		if err := f.Chown(to.uid, to.gid); err != nil {
+			return err
+		}
+		if err := s.verifyOwner(f); err != nil {
+			return err
+		}
+	}
+	return s.chmod(f) // also after chown, which clears bits
+}
+
+// adjust gives the live file back another mode and owner, where they differ.
 func (s *Staged) adjust(to owner) error {
 	if !s.existed || to == s.now() && s.InSync() {
 		return nil
@@ -317,13 +345,16 @@ func (s *Staged) writeLive() error {
 	if err := s.tighten(f); err != nil {
 		return err
 	}
+	if err := s.closeToOthers(f); err != nil {
+		return err
+	}
 	if _, err := f.Write(s.Content); err != nil {
 		return err
 	}
 	if err := f.Truncate(int64(len(s.Content))); err != nil {
 		return err
 	}
-	if err := setOwner(f, s.wanted); err != nil {
+	if err := s.change(f); err != nil {
 		return err
 	}
 	return f.Sync()
@@ -344,7 +375,8 @@ func (s *Staged) tighten(f *safefs.File) error {
 	if !s.existed || s.was.Mode.Perm()&^s.wanted.mode == 0 {
 		return nil
 	}
-	return f.Chmod(s.was.Mode.Perm() & s.wanted.mode)
+	_, err := f.SetMode(s.was.Mode.Perm() & s.wanted.mode)
+	return err
 }
 
 // writeBack undoes overwrite, as far as it came. The backup stays when that

@@ -24,6 +24,7 @@ type File struct {
 	UID     int         // -1 keeps the owner, of a new file that of the process
 	GID     int         // -1 keeps the group
 	InPlace bool        // write into the file rather than replace it, for one that is a mount point
+	MakeDir fs.FileMode // of the directories above it that are missing; 0 makes none
 }
 
 // ErrMountPoint is a target that cannot be renamed over, as when a single file
@@ -48,6 +49,7 @@ type Staged struct {
 	pending   *candidate // nil where the content is the same, or only planned
 	backup    place      // without a name when there is none
 	created   bool       // in place, where there was none
+	unkept    []string   // what the file has not got of what it should have beside its content
 }
 
 // A place is a name in an opened directory.
@@ -166,6 +168,9 @@ func Plan(files []File) (*Batch, error) {
 }
 
 func (b *Batch) stage(f File) error {
+	if err := f.makeDir(); err != nil {
+		return err
+	}
 	s, err := b.compare(f)
 	if err != nil || !s.Rewritten() {
 		return err
@@ -180,6 +185,11 @@ func (b *Batch) stage(f File) error {
 // compare looks at the live file, and adds it to the batch.
 func (b *Batch) compare(f File) (*Staged, error) {
 	dir, name, err := safefs.Locate(f.Dest, f.Trust)
+	if errors.Is(err, fs.ErrNotExist) && f.MakeDir != 0 { // planned only
+		s := &Staged{File: f, Path: f.Dest, rewritten: true, wanted: wanted(f, owner{uid: -1, gid: -1}, false)}
+		b.Files = append(b.Files, s)
+		return s, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -198,11 +208,31 @@ func (b *Batch) compare(f File) (*Staged, error) {
 		s.existed = true
 	}
 	s.wanted = wanted(f, s.now(), s.existed)
+	if !s.existed && f.Mode == 0 {
+		s.wanted.mode = dir.DefaultACL().Limit(s.wanted.mode)
+	}
 	if s.rewritten, err = s.differs(); err != nil {
 		return nil, err
 	}
 	b.Files = append(b.Files, s)
 	return s, nil
+}
+
+// makeDir makes the directory of the file, and those above it, where they are missing and that
+// is wanted. They belong to the file's owner, and stay when the file is not written after all.
+func (f File) makeDir() error {
+	if f.MakeDir == 0 {
+		return nil
+	}
+	dir, _, err := safefs.Locate(f.Dest, f.Trust)
+	dir.Close()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil // what is wrong shows when it is used
+	}
+	if err := safefs.MakeParents(f.Dest, f.Trust, safefs.Making{Mode: f.MakeDir, UID: f.UID, GID: f.GID}); err != nil {
+		return fmt.Errorf("making its directory: %w", err)
+	}
+	return nil
 }
 
 // share gives the batch's own descriptor for a directory: a set may have many
@@ -290,30 +320,18 @@ func (b *Batch) writeCandidate(s *Staged) (err error) {
 	}
 	defer f.Close()
 	s.pending = &candidate{place: place{dir, name}} // from now on discarded with the batch
+	if err := s.closeToOthers(f); err != nil {
+		return err
+	}
 	if _, err := f.Write(s.Content); err != nil {
 		return err
 	}
-	// The owner first: chown clears mode bits.
-	if err := s.chown(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(s.wanted.mode); err != nil {
+	if err := s.dress(f); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	s.pending.stat, err = f.Describe()
-	return err
-}
-
-// chown gives a new file the wanted owner. One that is merely kept is kept as
-// far as the process may.
-func (s *Staged) chown(f *safefs.File) (err error) {
-	for _, o := range []owner{s.wanted, {uid: s.UID, gid: s.wanted.gid}, {uid: s.UID, gid: s.GID}} {
-		if err = f.Chown(o.uid, o.gid); !errors.Is(err, fs.ErrPermission) {
-			return err
-		}
-	}
 	return err
 }

@@ -3,6 +3,7 @@ package watcher
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -18,7 +19,8 @@ import (
 // Files pokes when something may have changed in files, or in and below
 // directories. It watches directories, since editors and the kubelet replace
 // files rather than write them: a ConfigMap mount changes by its ..data link
-// alone. Whoever is poked reads again and compares.
+// alone. Changes without an event are found by a slow look. Whoever is poked reads
+// again and compares.
 type Files struct {
 	log     *slog.Logger
 	notify  *fsnotify.Watcher // nil when inotify is not to be had
@@ -28,7 +30,10 @@ type Files struct {
 
 	mu    sync.Mutex
 	dirs  map[string]names // what matters in each directory that is watched, by its real path
+	marks marks            // of these, for the slow look
 	blind bool             // some could not be watched
+
+	seed maphash.Seed
 }
 
 // names are the entries of a directory that matter; nil means all.
@@ -49,16 +54,28 @@ const withoutInotify = 5 * time.Second
 
 // NewFiles watches nothing yet. Close it.
 func NewFiles(log *slog.Logger) *Files {
-	f := &Files{log: log, ticker: time.NewTicker(withoutInotify), changed: make(chan struct{}, 1), done: make(chan struct{})}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		log.Warn("no inotify, looking at files every few seconds instead", "every", withoutInotify.String(), "err", err,
 			"hint", "raise the sysctl fs.inotify.max_user_instances")
-	} else {
-		f.notify = notify
-		f.ticker.Stop()
+		notify = nil
 	}
-	go f.forward() // until Close
+	f := startFiles(log, notify)
+	if notify == nil {
+		f.ticker.Reset(withoutInotify)
+	}
+	return f
+}
+
+// startFiles is NewFiles with what there is of inotify.
+func startFiles(log *slog.Logger, notify *fsnotify.Watcher) *Files {
+	f := &Files{
+		log: log, notify: notify, ticker: time.NewTicker(withoutInotify), changed: make(chan struct{}, 1), done: make(chan struct{}),
+		seed: maphash.MakeSeed(),
+	}
+	f.ticker.Stop()
+	go f.forward()    // until Close
+	go f.lookSlowly() // until Close
 	return f
 }
 
@@ -69,9 +86,6 @@ func (f *Files) Changed() <-chan struct{} { return f.changed }
 // for at the nearest directory that does. Call it again when directories may
 // have come below them.
 func (f *Files) Watch(paths []string) {
-	if f.notify == nil {
-		return
-	}
 	dirs := map[string]names{}
 	var failed error
 	for _, p := range paths {
@@ -89,21 +103,26 @@ func (f *Files) Watch(paths []string) {
 		if _, ok := f.dirs[dir]; !ok {
 			begun = true
 		}
+		if f.notify == nil {
+			continue
+		}
 		// Also those that are watched already: they may have been replaced.
 		if err := f.notify.Add(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = fmt.Errorf("%s: %w", dir, err)
 		}
 	}
 	for dir := range f.dirs {
-		if _, ok := dirs[dir]; !ok {
+		if _, ok := dirs[dir]; !ok && f.notify != nil {
 			_ = f.notify.Remove(dir) // it may be gone, and its watch with it
 		}
 	}
 	if begun {
 		f.poke() // what changed before the watch began has to be seen too
 	}
-	f.dirs = dirs
-	f.makeDo(failed)
+	f.dirs, f.marks = dirs, f.markAll(dirs, f.marks)
+	if f.notify != nil {
+		f.makeDo(failed)
+	}
 }
 
 // keep adds the directories of before, where it is not known which ones there are.
@@ -247,6 +266,7 @@ func (f *Files) forward() {
 			if !ok {
 				events = nil
 			} else if f.matters(event.Name) {
+				f.remark(event.Name)
 				f.poke()
 			}
 		case err, ok := <-errs:

@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"fmt"
+	"hash/maphash"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,7 +140,7 @@ func judged(t *testing.T) (f *Files, marks string) {
 	must(t, err)
 	f = &Files{
 		log: (&logBook{}).logger(), notify: notify, ticker: time.NewTicker(time.Hour),
-		changed: make(chan struct{}, 1), done: make(chan struct{}),
+		changed: make(chan struct{}, 1), done: make(chan struct{}), seed: maphash.MakeSeed(),
 	}
 	t.Cleanup(f.Close)
 	return f, t.TempDir()

@@ -248,6 +248,29 @@ func (s *Self) Name() (string, error) {
 	return name, err
 }
 
+// SelfOfEnvironment is what is known of this pod without a cluster: Name and Ordinal, and of
+// Namespace, IP and Node what the environment has.
+func SelfOfEnvironment() (map[string]any, error) {
+	s := &Self{}
+	name, err := s.Name()
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]any{"Name": name, "Ordinal": ordinal(name)}
+	for variable, field := range map[string]struct {
+		name string
+		get  func() (string, error)
+	}{"POD_NAMESPACE": {"Namespace", s.Namespace}, "POD_IP": {"IP", s.IP}, "NODE_NAME": {"Node", s.Node}} {
+		if os.Getenv(variable) == "" {
+			continue
+		}
+		if known[field.name], err = field.get(); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
 // fromEnv is the value of an environment variable, or an error when it is not what
 // the downward API would give.
 func fromEnv(variable, value string, allowed func(string) bool) (string, error) {

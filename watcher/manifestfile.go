@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	goyaml "go.yaml.in/yaml/v3"
 
@@ -32,12 +33,16 @@ func manifestFiles(path string) ([]string, error) {
 	}
 	var t tree
 	t.add(path)
-	manifest := func(file string) bool { return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) }
-	files := slices.DeleteFunc(t.files, func(file string) bool { return !manifest(file) })
+	files := slices.DeleteFunc(t.files, func(file string) bool { return !IsManifest(file) })
 	if len(files) > maxFiles {
 		t.failed(fmt.Errorf("%q has %d manifests, the limit is %d", path, len(files), maxFiles))
 	}
 	return files, errors.Join(t.errs...)
+}
+
+// IsManifest says whether a file of that name is read as a manifest, where it is in a directory.
+func IsManifest(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)) && !strings.HasPrefix(filepath.Base(name), ".")
 }
 
 // readManifest reads a file within the limits, of which there are left bytes for it and

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
@@ -152,11 +153,24 @@ func (e *engine) commit(j *job, batch *render.Batch) error {
 		switch {
 		case f.Rewritten():
 			e.log.Info("written", "file", f.Dest, "bytes", len(f.Content))
-		case !f.InSync():
+		case !f.InSync() && len(f.Unkept()) == 0:
 			e.log.Info("mode or owner put right", "file", f.Dest)
 		}
 	}
+	e.reportUnkept(j, batch)
 	return nil
+}
+
+// reportUnkept logs what files have not got of what they should have beside their content:
+// once, since on a volume without modes it is the same at every write.
+func (e *engine) reportUnkept(j *job, batch *render.Batch) {
+	for _, f := range batch.Files {
+		unkept := strings.Join(f.Unkept(), "; ")
+		if unkept != "" && unkept != j.of.unkept[f.Dest] {
+			e.log.Warn("file attributes not kept", "file", f.Dest, "unkept", unkept)
+		}
+		j.of.unkept[f.Dest] = unkept
+	}
 }
 
 // prepareUndo notes in the ledger how to go back. A file that is alone and of

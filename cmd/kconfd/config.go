@@ -41,6 +41,9 @@ type groupConfig struct {
 
 	process *rawProcess // of the command behind the flags, in one group at most
 	unused  []string    // what confd reads and kconfd has no use for
+	reads   []string    // files that settings were rendered from
+	secrets []string    // in settings
+	literal []string    // what lint has to say about settings
 	print   [32]byte    // of all that was read: equal means the same
 }
 
@@ -64,10 +67,12 @@ func (g *groupConfig) rejections() reload.Backoff {
 
 // A templateConfig is one template and its file.
 type templateConfig struct {
-	source render.Source // without functions
-	reads  []string      // the files that the source was read from
-	file   render.File   // without content
-	check  *reload.Command
+	source  render.Source // without functions
+	reads   []string      // the files that the source was read from
+	dir     string        // of the templates, and of the partials
+	file    render.File   // without content
+	written string        // its dest before it was rendered
+	check   *reload.Command
 }
 
 // How many bytes a resource file, and a template or partial may have.
@@ -100,7 +105,7 @@ func load(f *flags) ([]groupConfig, error) {
 	if len(groups) == 0 && !f.hasChild() {
 		return nil, &usageError{fmt.Errorf("nothing to render: no resource file in %s and no -template", filepath.Join(f.confDir, "conf.d"))}
 	}
-	if err := onlyOnce(groups); err != nil {
+	if err := f.refuseDests(groups); err != nil {
 		return nil, err
 	}
 	if err := f.refuseForChild(groups); err != nil {
@@ -123,21 +128,6 @@ func (f *flags) refuseForChild(groups []groupConfig) error {
 	for _, g := range groups {
 		if g.action.ForChild() {
 			return fmt.Errorf("reading %s: [reload]: %s is for the command that kconfd runs, and there is none: kconfd [flags] -- COMMAND, or say pid_file or process", g.name, g.action.Kind)
-		}
-	}
-	return nil
-}
-
-// onlyOnce refuses two templates for one file.
-func onlyOnce(groups []groupConfig) error {
-	seen := map[string]string{}
-	for _, g := range groups {
-		for _, t := range g.templates {
-			dest := t.file.Target()
-			if other, ok := seen[dest]; ok {
-				return fmt.Errorf("%s and %s both write %q", other, g.name, filepath.Clean(t.file.Dest))
-			}
-			seen[dest] = g.name
 		}
 	}
 	return nil
@@ -188,7 +178,7 @@ func loadResource(name, templateDir string) (groupConfig, error) {
 	}
 	g, err := raw.parse(templateDir)
 	if err != nil {
-		return groupConfig{}, err
+		return groupConfig{}, atKey(err, name, content)
 	}
 	g.name = name
 	g.sign(content)
@@ -199,9 +189,9 @@ func loadResource(name, templateDir string) (groupConfig, error) {
 func (g *groupConfig) sign(content []byte) {
 	h := sha256.New()
 	// A struct of strings and maps always marshals, and with its keys sorted.
-	sources := []any{string(content)}
+	sources := []any{string(content), g.action.URL, g.action.Header, g.action.Body}
 	for _, t := range g.templates {
-		sources = append(sources, t.source.Name, t.source.Text, t.source.Partials)
+		sources = append(sources, t.source.Name, t.source.Text, t.source.Partials, t.file.Dest)
 	}
 	_ = json.NewEncoder(h).Encode(sources)
 	g.print = [32]byte(h.Sum(nil))
@@ -227,6 +217,7 @@ func parseTemplateFlag(flag string) (groupConfig, error) {
 // readSource reads a template's file, unless it has its text already, and the
 // partials beside it.
 func (t *templateConfig) readSource(dir string) error {
+	t.dir = dir
 	if t.source.Text == "" {
 		path := t.source.Name
 		if !filepath.IsAbs(path) {
@@ -250,7 +241,7 @@ func (t *templateConfig) readPartials(dir string) error {
 	}
 	var paths []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "_") && strings.HasSuffix(e.Name(), ".tmpl") {
+		if isPartial(e.Name()) {
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}
@@ -271,6 +262,14 @@ func commandData(src, dest string) map[string]any {
 	return map[string]any{"src": src, "dest": dest}
 }
 
+// settingData is what {{ }} in settings may name: with several files there is no dest.
+func (g *groupConfig) settingData() map[string]any {
+	if len(g.templates) != 1 {
+		return map[string]any{}
+	}
+	return map[string]any{"dest": g.templates[0].file.Dest}
+}
+
 // groupData is what {{ }} in a command of the whole group may name: with
 // several files there is no src or dest, but the staged function.
 func (g *groupConfig) groupData(staged map[string]string) map[string]any {
@@ -287,8 +286,8 @@ func (g *groupConfig) groupData(staged map[string]string) map[string]any {
 func (g *groupConfig) commandFuncs(staged map[string]string) template.FuncMap {
 	return template.FuncMap{"staged": func(dest string) (string, error) {
 		for _, t := range g.templates {
-			if t.file.Dest == dest {
-				return stagedPath(staged, dest), nil
+			if t.file.Dest == dest || t.written == dest {
+				return stagedPath(staged, t.file.Dest), nil
 			}
 		}
 		return "", fmt.Errorf("no template of this group writes %q", dest)

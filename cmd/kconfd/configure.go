@@ -158,6 +158,7 @@ func (e *engine) refuse(err error, ordered bool) {
 func (e *engine) configPaths() []string {
 	paths := []string{filepath.Join(e.flags.confDir, "conf.d"), filepath.Join(e.flags.confDir, "templates")}
 	for _, g := range e.groups {
+		paths = append(paths, g.reads...)
 		for _, t := range g.templates {
 			paths = append(paths, t.config.reads...)
 		}

@@ -47,6 +47,8 @@ type group struct {
 	retry   time.Time // when to try again, zero when only news can help
 	reached bool      // the last failure was one of files that are live
 
+	unkept map[string]string // by file, what the log has said that it did not get; the job's while one runs
+
 	over *limits.Error // the last limit that a template exceeded, once it is counted
 
 	old error // why what was read may be out of date; nil when it is not
@@ -98,7 +100,10 @@ type groupTemplate struct {
 
 // newGroup parses the group's templates, with functions that read through w.
 func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
-	g := &group{groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), slow: slowBackoff(), dirty: true, shown: shown{outputs: &outputs{}}}
+	g := &group{
+		groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), slow: slowBackoff(),
+		dirty: true, unkept: map[string]string{}, shown: shown{outputs: &outputs{}},
+	}
 	if config.quiet != nil {
 		g.quiet = *config.quiet
 	}

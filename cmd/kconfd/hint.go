@@ -62,10 +62,14 @@ func hint(err error) string {
 		return "look for what makes the data or the template so large; where it has to be, raise the limit in [limits] of the resource file"
 	case errors.Is(err, watcher.ErrNoNamespace):
 		return "name another one with -namespace, or create it"
+	case errors.Is(err, safefs.ErrOtherUser):
+		return "give the file the owner of that directory, create the directory, or set trust_path = true where its other users may be trusted"
 	case errors.As(err, new(*safefs.PathError)):
 		return "give dest without that link, have root own the directory it is in, or set trust_path = true for the template where its other users may be trusted"
 	case errors.Is(err, render.ErrMountPoint):
 		return `mount its directory instead, or set write = "inplace" for the template`
+	case errors.Is(err, render.ErrNoModes):
+		return "write it to a volume that has modes, an emptyDir for instance, or mount the volume with the owner and mode that its files are to have"
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &command) && command.ExitCode == exitNotFound:
 		return "install it in the image, or give its full path"
 	case errors.As(err, &command) && command.TimedOut:
@@ -88,7 +92,7 @@ func hint(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on the volume, or raise its size limit; nothing was changed"
 	case errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && !exists(filepath.Dir(path.Path)):
-		return "create the directory, or mount a volume there"
+		return `create the directory, mount a volume there, or set mkdir = "0755" for the template`
 	case errors.Is(err, fs.ErrPermission):
 		return "run kconfd as a user who may, or change the owner or mode"
 	}

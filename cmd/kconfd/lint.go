@@ -53,7 +53,7 @@ func (g *group) lint() []string {
 		if c := t.config.check; c != nil && !mentions(*c, ".src", "staged") {
 			warn("the check_cmd of %q does not name {{.src}}: it checks the file that is live, not the one that is to be", dest)
 		}
-		if _, err := os.Stat(filepath.Dir(dest)); err != nil {
+		if _, err := os.Stat(filepath.Dir(dest)); err != nil && t.config.file.MakeDir == 0 {
 			warn("the directory of %q does not exist here", dest)
 		}
 	}
@@ -68,6 +68,7 @@ func (g *group) lint() []string {
 			}
 		}
 	}
+	warnings = append(warnings, g.literal...)
 	for _, key := range g.unused {
 		warn("%q has no meaning in kconfd: templates say themselves what they read", key)
 	}

@@ -52,6 +52,7 @@ type rawTemplate struct {
 	Mode         any      `toml:"mode" yaml:"mode"`
 	Delims       []string `toml:"delims" yaml:"delims"`
 	Write        string   `toml:"write" yaml:"write"`
+	MkDir        any      `toml:"mkdir" yaml:"mkdir"`
 	TrustPath    bool     `toml:"trust_path" yaml:"trust_path"`
 	CheckCmd     any      `toml:"check_cmd" yaml:"check_cmd"`
 	CheckTimeout string   `toml:"check_timeout" yaml:"check_timeout"`
@@ -186,10 +187,14 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	if g.limits, err = raw.Limits.parse(); err != nil {
 		return g, fmt.Errorf("[limits]: %w", err)
 	}
+	if err := refuseLiterals(*raw); err != nil {
+		return g, err
+	}
+	s := &settingRenderer{limits: g.limits}
 	for i, t := range raw.Templates {
-		parsed, err := t.parse(templateDir)
+		parsed, err := t.parse(templateDir, s)
 		if err != nil {
-			return g, fmt.Errorf("template %d%s: %w", i+1, t.name(), err)
+			return g, fmt.Errorf("template %d%s: %w", i+1, t.name(), under(err, "template", strconv.Itoa(i)))
 		}
 		parsed.source.Limits = g.limits
 		g.templates = append(g.templates, parsed)
@@ -203,6 +208,10 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	if g.check, err = parseCommand("check_cmd", raw.CheckCmd, "check_timeout", raw.CheckTimeout); err != nil {
 		return g, err
 	}
+	if raw.Reload, err = s.action(raw.Reload, g.settingData()); err != nil {
+		return g, err
+	}
+	g.reads, g.secrets, g.literal = s.reads, s.secrets, s.literal
 	if g.action, err = raw.action(); err != nil {
 		return g, err
 	}
@@ -296,15 +305,20 @@ func (t *rawTemplate) name() string {
 	return " (" + cmp.Or(t.Src, t.Dest) + ")"
 }
 
-func (t *rawTemplate) parse(dir string) (templateConfig, error) {
-	parsed := templateConfig{file: render.File{Dest: t.Dest}}
+func (t *rawTemplate) parse(dir string, s *settingRenderer) (templateConfig, error) {
+	parsed := templateConfig{file: render.File{Dest: t.Dest}, written: t.Dest}
+	dest, err := s.dest(t.Dest)
+	if err != nil {
+		return parsed, &keyError{[]string{"dest"}, err}
+	}
+	parsed.file.Dest = dest
 	switch {
 	case t.Dest == "":
 		return parsed, errors.New("dest is missing")
 	case (t.Src == "") == (t.Contents == ""):
 		return parsed, errors.New("want one of src and contents")
 	}
-	parsed.source = render.Source{Name: cmp.Or(t.Src, t.Dest), Text: t.Contents}
+	parsed.source = render.Source{Name: cmp.Or(t.Src, dest), Text: t.Contents}
 	if err := parsed.readSource(dir); err != nil {
 		return parsed, err
 	}
@@ -314,7 +328,6 @@ func (t *rawTemplate) parse(dir string) (templateConfig, error) {
 	if err := t.parseFile(&parsed.file); err != nil {
 		return parsed, err
 	}
-	var err error
 	parsed.check, err = parseCommand("check_cmd", t.CheckCmd, "check_timeout", t.CheckTimeout)
 	return parsed, err
 }
@@ -345,6 +358,9 @@ func (t *rawTemplate) parseFile(f *render.File) error {
 	if f.Mode, err = parseMode(t.Mode); err != nil {
 		return err
 	}
+	if f.MakeDir, err = parseMkDir(t.MkDir); err != nil {
+		return err
+	}
 	f.UID, f.GID, err = t.owners()
 	return err
 }
@@ -361,6 +377,16 @@ func parseMode(v any) (fs.FileMode, error) {
 		return 0, fmt.Errorf(`mode: want an octal number in quotes, such as "0640", not %v`, v)
 	}
 	return fs.FileMode(mode), nil
+}
+
+// parseMkDir reads the mode of directories, which their owner must be able to use.
+func parseMkDir(v any) (fs.FileMode, error) {
+	const use = 0o300
+	mode, err := parseMode(v)
+	if err != nil || v != nil && mode&use != use {
+		return 0, keyErrorf([]string{"mkdir"}, `want the mode of missing directories in quotes, such as "0755", with which their owner may write and enter, not %#v`, v)
+	}
+	return mode, nil
 }
 
 // owners reads owner ("mysql" or "mysql:mysql"), group, uid and gid.

@@ -63,6 +63,7 @@ func (e *engine) hideSecrets() {
 		current = append(current, r.Secrets()...)
 	}
 	for _, g := range e.groups {
+		current = append(current, g.secrets...)
 		for _, t := range g.templates {
 			for _, m := range []*render.Mask{t.mask, t.live} {
 				if p := m.Pieces(); p != "" {

@@ -258,3 +258,21 @@ func (w *walk) fail(at string, err error) error {
 
 // own says whether a user is kconfd's own, or root.
 func own(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
+
+// Identity is the same for two paths that lead to one file, or would if it existed: by links,
+// and by directories that are mounted twice. It is not for second names of a file.
+func Identity(path string, trust Trust) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	dir, name, err := Locate(absolute, trust)
+	switch {
+	case err == nil:
+		defer dir.Close()
+		return fmt.Sprintf("%d:%d/%s", dir.stat.Dev, dir.stat.Ino, name)
+	case errors.Is(err, fs.ErrNotExist) && absolute != "/":
+		return Identity(filepath.Dir(absolute), trust) + "/" + filepath.Base(absolute)
+	}
+	return absolute
+}
