@@ -146,14 +146,19 @@ func (a *asker) list(list *parse.ListNode) {
 }
 
 func (a *asker) branch(b *parse.BranchNode, as context) {
-	if as == asked && a.scanning {
-		for _, variable := range b.Pipe.Decl { // it is there in the else branch as well
-			a.tracked[variable.Ident[0]] = true
-		}
+	if as == asked {
+		a.declares(b.Pipe) // the else branch has it as well
 	}
 	a.pipe(b.Pipe, as)
 	a.list(b.List)
 	a.list(b.ElseList)
+}
+
+// declares tracks the variables of a pipeline whose value is used besides.
+func (a *asker) declares(p *parse.PipeNode) {
+	for _, variable := range p.Decl {
+		a.tracked[variable.Ident[0]] = true
+	}
 }
 
 func (a *asker) action(p *parse.PipeNode) {
@@ -266,6 +271,7 @@ func (a *asker) index(c *parse.CommandNode, function *parse.IdentifierNode, as c
 func (a *asker) node(n parse.Node, as context) (parse.Node, bool) {
 	switch n := n.(type) {
 	case *parse.PipeNode:
+		a.declares(n)
 		return n, a.pipe(n, as)
 	case *parse.FieldNode:
 		if as == asked {

@@ -169,6 +169,11 @@ func TestMissingKeysUsed(t *testing.T) {
 		"{{ $x := .Values.x }}{{ $y := $x }}{{ if $y }}{{ end }}{{ toJson $y }}": `1:65: executing "main" at <$y>: map has no entry for key "x"`,
 		"{{ with $x := .Values.x }}{{ else }}{{ $x | toJson }}{{ end }}":         `1:39: executing "main" at <$x>: map has no entry for key "x"`,
 
+		"{{ if ($x := .Values.x) }}{{ else }}{{ toJson $x }}{{ end }}": `1:46: executing "main" at <$x>: map has no entry for key "x"`,
+		"{{ $y := ($x := .Values.x) }}{{ if $y }}{{ end }}{{ $x }}":    `1:52: executing "main" at <$x>: map has no entry for key "x"`,
+		"{{ quote ($x := .Values.x) }}{{ if $x }}{{ end }}":            `1:23: executing "main" at <.Values.x>: map has no entry for key "x"`,
+		"{{ $x := 1 }}{{ if $x = .Values.x }}{{ end }}{{ $x }}":        `1:48: executing "main" at <$x>: map has no entry for key "x"`,
+
 		// What is no key.
 		"{{ .svc.Nope | default 1 }}":                                      `1:7: executing "main" at <.svc.Nope>: can't evaluate field Nope in type interface {}`,
 		"{{ if .svc.Pod.Nope }}{{ end }}":                                  `1:10: executing "main" at <.svc.Pod.Nope>: can't evaluate field Nope in type *render.missingService`,
@@ -220,5 +225,63 @@ func TestMissingKeysRequired(t *testing.T) {
 				t.Errorf("got error %v, want it held", err)
 			}
 		})
+	}
+}
+
+// A template that is run again changes its data no second time.
+func TestMissingKeysWithChanges(t *testing.T) {
+	for _, text := range []string{
+		`{{ $_ := set .Values "zero" (add .Values.zero 1) }}{{ .Values.x | default .Values.zero }}`,
+		`{{ $_ := mergeOverwrite .Values (dict "zero" (add .Values.zero 1)) }}{{ .Values.x | default .Values.zero }}`,
+		`{{ tpl "{{ $_ := set .Values \"zero\" (add .Values.zero 1) }}" . }}{{ .Values.x | default .Values.zero }}`,
+		`{{ define "d" }}{{ $_ := set .Values "zero" (add .Values.zero 1) }}{{ end }}{{ include "d" . }}{{ .Values.x | default .Values.zero }}`,
+	} {
+		if got := mustRender(t, text, missingData()); got != "1" {
+			t.Errorf("%s: got %s, want 1", text, got)
+		}
+	}
+}
+
+// A template is run with whatever data there come to be.
+func TestMissingKeysComeAndGo(t *testing.T) {
+	parsed := mustParse(t, Source{Name: "main", Text: `{{ .x | default "none" }}{{ if .y.z }} {{ .y.z }}{{ end }}`})
+	for i, step := range []struct {
+		data map[string]any
+		want string // "" for an error
+	}{
+		{map[string]any{"x": 1, "y": map[string]any{"z": 2}}, "1 2"},
+		{map[string]any{"y": map[string]any{"z": 2}}, "none 2"},
+		{map[string]any{"x": 1}, "1"},
+		{map[string]any{}, "none"},
+		{map[string]any{"y": 5}, ""},
+		{map[string]any{"x": 1, "y": map[string]any{"z": 2}}, "1 2"},
+		{map[string]any{"x": 3, "y": map[string]any{"z": 2}}, "3 2"},
+		{map[string]any{"x": 1, "y": 5}, ""},
+		{nil, "none"},
+	} {
+		got, err := parsed.Execute(step.data)
+		if string(got) != step.want || (err == nil) != (step.want != "") {
+			t.Errorf("run %d: got %q and error %v, want %q", i+1, got, err, step.want)
+		}
+	}
+}
+
+// What a function or a method reports is found in the error, and Again gives what Execute does.
+func TestMissingKeysOfFunctions(t *testing.T) {
+	broken := errors.New("broken")
+	source := Source{Name: "main", Text: `{{ if .no }}{{ end }}{{ self.Labels.x | default "a" }} {{ self.Labels.role }} {{ if self.Pod.Name }}b{{ end }}`, Funcs: map[string]any{
+		"self":   func() *missingService { return &missingService{Labels: map[string]string{"role": "x"}} },
+		"broken": func() (map[string]string, error) { return nil, broken },
+	}}
+	parsed := mustParse(t, source)
+	for _, run := range []func(any) ([]byte, error){parsed.Execute, parsed.Again, parsed.Execute} {
+		if got, err := run(missingData()); string(got) != "a x " || err != nil {
+			t.Errorf("got %q and error %v", got, err)
+		}
+	}
+	source.Text = `{{ if .no }}{{ end }}{{ broken.x | default "a" }}`
+	_, err := mustParse(t, source).Execute(missingData())
+	if want := `rendering "main": main:1:24: executing "main" at <broken>: error calling broken: broken`; fmt.Sprint(err) != want || !errors.Is(err, broken) {
+		t.Errorf("got error %v, want %s", err, want)
 	}
 }
