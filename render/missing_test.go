@@ -105,14 +105,14 @@ func TestMissingKeysAskedAbout(t *testing.T) {
 		`{{ $x := index .Values "a" "b" }}{{ $x | default 1 }}`:                                 "1",
 
 		// As charts have them.
-		`{{ .Values.x | default 5 | int }} {{ if ne (.a | default 1 | int) 2 }}a{{ end }} {{ if .Values.on | default true }}b{{ end }}`:                           "5 a b",
-		`{{ if and (not .a) (.b.c | not) }}a{{ end }}{{ if or (eq (.a | default "") "x") .b.c }}b{{ else }}c{{ end }}`:                                            "ac",
-		`{{ with (.a | default dict).b }}a{{ else }}b{{ end }} {{ (.a | default (dict "b" 1)).b }} {{ (.Values.tls | default dict).cert }}`:                       "b 1 c",
-		`{{ if hasKey (.a | default dict) "x" }}a{{ else }}b{{ end }} {{ if not (hasKey .a "y") }}c{{ end }} {{ get (.a) "x" | quote }}`:                          `b c ""`,
-		`{{ range .a | default (list 1 2) }}{{ . }}{{ end }} {{ range (.a | default list) }}{{ . }}{{ end }}{{ range tuple 1 }}{{ . }}{{ end }}`:                  "12 1",
-		`{{ empty (index .Values "a" "b") }} {{ .Values.x | empty | not }} {{ not (empty .Values.x) }}`:                                                           "true false false",
-		`{{ list (.a | default 1) (.b.c | default 2) | join "," }} {{ include "_p" (dict "x" (.a | default "z" | dict "y")) }}`:                                   "1,2 zyes",
-		`{{ $a := .Values.x | default 3 }}{{ $a }} {{ $b := dict "k" (coalesce .a .b "c") }}{{ $b.k }} {{ with .a.b.c }}no{{ end }}`:                              "3 c ",
+		`{{ .Values.x | default 5 | int }} {{ if ne (.a | default 1 | int) 2 }}a{{ end }} {{ if .Values.on | default true }}b{{ end }}`:                            "5 a b",
+		`{{ if and (not .a) (.b.c | not) }}a{{ end }}{{ if or (eq (.a | default "") "x") .b.c }}b{{ else }}c{{ end }}`:                                             "ac",
+		`{{ with (.a | default dict).b }}a{{ else }}b{{ end }} {{ (.a | default (dict "b" 1)).b }} {{ (.Values.tls | default dict).cert }}`:                        "b 1 c",
+		`{{ if hasKey (.a | default dict) "x" }}a{{ else }}b{{ end }} {{ if not (hasKey .a "y") }}c{{ end }} {{ get (.a) "x" | quote }}`:                           `b c ""`,
+		`{{ range .a | default (list 1 2) }}{{ . }}{{ end }} {{ range (.a | default list) }}{{ . }}{{ end }}{{ range tuple 1 }}{{ . }}{{ end }}`:                   "12 1",
+		`{{ empty (index .Values "a" "b") }} {{ .Values.x | empty | not }} {{ not (empty .Values.x) }}`:                                                            "true false false",
+		`{{ list (.a | default 1) (.b.c | default 2) | join "," }} {{ include "_p" (dict "x" (.a | default "z" | dict "y")) }}`:                                    "1,2 zyes",
+		`{{ $a := .Values.x | default 3 }}{{ $a }} {{ $b := dict "k" (coalesce .a .b "c") }}{{ $b.k }} {{ with .a.b.c }}no{{ end }}`:                               "3 c ",
 		`{{ range $k, $v := .Values.tls | default .a }}{{ $k }}{{ end }} {{ range $i, $e := list dict nil }}{{ $e.x | default $i }}{{ break }}{{ else }}{{ end }}`: "certnull 0",
 
 		// Other templates.
