@@ -132,7 +132,7 @@ func (s *Staged) chmod(f *safefs.File) error {
 	case err != nil && (s.Mode != 0 || !safefs.Refused(err)):
 		return err
 	case s.Private && (s.Mode != 0 || more&0o077 != 0):
-		return fmt.Errorf("its mode is %04o instead of %04o: %w", now, s.wanted.mode, errors.Join(ErrNoModes, err))
+		return s.tooOpen(now, err)
 	}
 	if err != nil {
 		s.note("mode %04o instead of %04o: %v", now, s.wanted.mode, errno(err))
@@ -169,7 +169,16 @@ func (s *Staged) closeToOthers(f *safefs.File) error {
 	if now&^s.wanted.mode&0o077 == 0 {
 		return nil
 	}
-	return fmt.Errorf("its mode is %04o instead of %04o: %w", now, s.wanted.mode, errors.Join(ErrNoModes, err))
+	return s.tooOpen(now, err)
+}
+
+// tooOpen is the error of a file with secrets that has another mode; refused is what chmod said.
+func (s *Staged) tooOpen(now fs.FileMode, refused error) error {
+	err := fmt.Errorf("its mode is %04o instead of %04o: %w", now, s.wanted.mode, ErrNoModes)
+	if refused != nil {
+		err = fmt.Errorf("%w: %w", err, errno(refused))
+	}
+	return err
 }
 
 // keepAs gives the copy of a live file the owner and mode of was, and the attributes of from

@@ -84,7 +84,8 @@ func TestSettingsLimit(t *testing.T) {
 [[template]]
 contents = "x"
 dest     = '$DIR/{{ file "$DIR/name" }}'
-`})
+`,
+	})
 	for size, fits := range map[int]bool{maxSettingFile: true, maxSettingFile + 1: false} {
 		if err := os.WriteFile(d.file("name"), []byte("n"+strings.Repeat("\n", size-1)), 0o644); err != nil {
 			t.Fatal(err)

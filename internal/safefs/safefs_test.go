@@ -5,9 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -276,5 +278,40 @@ func TestPathAsWritten(t *testing.T) {
 	}
 	if _, _, err := Locate("none/a", Checked); err == nil || !strings.HasPrefix(err.Error(), "open none/a: ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Documents are kept on a volume that refuses to change modes, if they are not more open there.
+func TestReplaceWithoutModes(t *testing.T) {
+	dir := tree(t, "etc root 755\nhome alice 755")
+	for mode, kept := range map[fs.FileMode]bool{0o600: true, 0o640: true} {
+		d, err := OpenDir(dir+"/etc", Checked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := make(chan error)
+		go func() { // until it is replaced
+			runtime.LockOSThread() // and never unlocked: the thread ends with its filter
+			refuseChmod(t)
+			result <- d.Replace("state", []byte("new"), mode)
+		}()
+		if err := <-result; (err == nil) != kept {
+			t.Errorf("mode %04o: got %v", mode, err)
+		}
+		d.Close()
+	}
+}
+
+// refuseChmod has the thread's fchmod fail from now on.
+func refuseChmod(t *testing.T) {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_FCHMOD},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		t.Errorf("installing a filter for system calls: %v", errno)
 	}
 }
