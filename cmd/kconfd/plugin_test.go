@@ -139,13 +139,12 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	}
 	defer listener.Close()
 	go func() { // until the listener is closed
-		var open []net.Conn // or the collector would close them
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			open = append(open, conn)
+			defer conn.Close() // and not before
 		}
 	}()
 	for scheme, want := range map[string]string{"http": "an answer", "https": "the TLS handshake"} {
