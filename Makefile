@@ -17,7 +17,7 @@ BINARIES   := kube-apiserver etcd kubectl
 NODE_BINARIES := kube-controller-manager kube-scheduler kube-proxy kubelet
 KUBERNETES_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)
 
-E2E_ALL   := -e2e.scalings=20 -e2e.creations=5 -e2e.rounds=3 -e2e.outage=10m -e2e.faults=30m
+E2E_ALL   := -e2e.scalings=20 -e2e.creations=5 -e2e.rounds=5 -e2e.outage=10m -e2e.faults=30m
 CHAOS_ALL := -chaos.rounds=200 -chaos.pause=60s -chaos.bar=5s -chaos.changes=10000
 
 TOOL := go tool -modfile=tools/go.mod

@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,7 +12,7 @@ import (
 
 // confds are functions that confd and consul-template have, and sprig and Helm do not.
 func confds() map[string]any {
-	return map[string]any{"getenv": getenv, "parseBool": parseBool, "base64Decode": base64Decode}
+	return map[string]any{"getenv": getenv, "parseBool": parseBool}
 }
 
 // synonyms are names of confd and consul-template for functions of sprig and Helm.
@@ -31,7 +30,7 @@ func synonyms(functions []map[string]any) map[string]any {
 
 func sameAs() map[string]string {
 	return map[string]string{
-		"toUpper": "upper", "toLower": "lower", "base64Encode": "b64enc", "json": "fromJson", "jsonArray": "fromJsonArray",
+		"toUpper": "upper", "toLower": "lower", "base64Encode": "b64enc", "base64Decode": "b64dec", "json": "fromJson", "jsonArray": "fromJsonArray",
 	}
 }
 
@@ -50,14 +49,6 @@ func parseBool(text string) (bool, error) {
 		return false, fmt.Errorf("want true or false: %w", shortened(err))
 	}
 	return b, nil
-}
-
-func base64Decode(text string) (string, error) {
-	plain, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return "", fmt.Errorf("want base64: %w", err)
-	}
-	return string(plain), nil
 }
 
 // toYAMLPretty is toYAML with lists further in than what they belong to, as Helm's

@@ -39,7 +39,7 @@ func TestFunctionsOfHelmAndConfdRefuse(t *testing.T) {
 	for text, want := range map[string]string{
 		`{{ json "[1]" }}`:            "error calling json: ",
 		`{{ jsonArray "{" }}`:         "error calling jsonArray: ",
-		`{{ base64Decode "§" }}`:      "error calling base64Decode: want base64: illegal base64 data",
+		`{{ base64Decode "§" }}`:      `error calling base64Decode: want base64, not "§": illegal base64 data`,
 		`{{ parseBool "yes" }}`:       `error calling parseBool: want true or false: strconv.ParseBool: parsing "yes"`,
 		`{{ durationDays "soon" }}`:   `error calling durationDays: want a duration such as 1h30m or a number of seconds, not "soon"`,
 		`{{ mustToDuration (list) }}`: "error calling mustToDuration: want a duration, not []interface {}",

@@ -3,6 +3,7 @@ package document
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -138,7 +139,7 @@ func TestNumbersOfJSON(t *testing.T) {
 		"9223372036854775808":      json.Number("9223372036854775808"),
 		"18446744073709551616":     json.Number("18446744073709551616"),
 		"-0":                       int64(0),
-		"-0.0":                     -0.0,
+		"-0.0":                     math.Copysign(0, -1),
 		"1e3":                      float64(1000),
 		"16777216.0":               float64(16777216),
 		"1e400":                    json.Number("1e400"),
