@@ -194,7 +194,12 @@ func TestDocumentedResourceFiles(t *testing.T) {
 // readDocumented reads a resource file, or a part of one, with templates of
 // the names that it has.
 func readDocumented(t *testing.T, b docs.Block) {
-	text := b.Text
+	t.Setenv("POD_NAME", "web-0")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(b.Text, "/run/secrets/", dir+"/")
 	if b.Kind == "toml" && !strings.Contains(text, "[[template]]") {
 		text += "\n[[template]]\ncontents = \"x\"\ndest = \"x\"\n"
 	}
@@ -202,7 +207,6 @@ func readDocumented(t *testing.T, b docs.Block) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	for _, tmpl := range raw.Templates {
 		if tmpl.Src != "" {
 			if err := os.WriteFile(filepath.Join(dir, tmpl.Src), nil, 0o600); err != nil {

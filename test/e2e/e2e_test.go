@@ -18,8 +18,10 @@ func TestE2E(t *testing.T) {
 		t.Run("statefulset", func(t *testing.T) { testStatefulSet(t, k) })
 		t.Run("input", func(t *testing.T) { testInput(t, k) })
 	})
-	t.Run("a server is stopped", func(t *testing.T) { testStoppedServer(t, k) })
 	rounds := flagValue[int]("e2e.rounds")
+	for range rounds {
+		t.Run("a server is stopped", func(t *testing.T) { testStoppedServer(t, k) })
+	}
 	t.Run("scenarios", func(t *testing.T) {
 		t.Run("nodes", func(t *testing.T) {
 			t.Parallel()
