@@ -157,7 +157,7 @@ func (s *settingRenderer) dest(text string) (string, error) {
 	case strings.ContainsFunc(dest, unicode.IsControl):
 		return "", fmt.Errorf("%q has a line break or another control character in it", dest)
 	case slices.Contains(strings.Split(dest, "/"), ".."):
-		return "", fmt.Errorf("%q leads upwards by ..", dest)
+		return "", fmt.Errorf("%q has .. in it, which leads upwards", dest)
 	case strings.HasSuffix(dest, "/"):
 		return "", fmt.Errorf("%q is a directory", dest)
 	}
