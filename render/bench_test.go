@@ -51,3 +51,36 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// What documents in ConfigMaps cost: 1,000 entries.
+func BenchmarkDocuments(b *testing.B) {
+	var yaml, json, numbers strings.Builder
+	json.WriteString("{")
+	for i := range 1000 {
+		fmt.Fprintf(&yaml, "key%d: {port: %d, ratio: 0.5, name: \"web-%d\", tags: [a, b]}\n", i, 8000+i, i)
+		fmt.Fprintf(&json, "\"key%d\": {\"port\": %d, \"ratio\": 0.5, \"name\": \"web-%d\", \"tags\": [\"a\", \"b\"]},", i, 8000+i, i)
+		fmt.Fprintf(&numbers, "%d\n", i)
+	}
+	json.WriteString(`"end": {}}`)
+	data := map[string]any{"yaml": yaml.String(), "json": json.String(), "numbers": numbers.String()}
+	for name, text := range map[string]string{
+		"fromYaml": `{{ fromYaml .yaml | len }}`,
+		"fromJson": `{{ fromJson .json | len }}`,
+		"toYaml":   `{{ fromJson .json | toYaml | len }}`,
+		"toToml":   `{{ fromJson .json | toToml | len }}`,
+		"int":      `{{ range splitList "\n" (trim .numbers) }}{{ add (. | int) 1 }}{{ end }}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			t, err := Parse(Source{Name: "x", Text: text})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := t.Execute(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

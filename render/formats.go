@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -59,13 +60,32 @@ func as[T any](value any) (v T, err error) {
 
 // toTOML writes what Helm writes, by the same encoder.
 func toTOML(v any) (string, error) {
-	v, err := forTOML(v)
-	if err != nil {
-		return "", err
+	var err error
+	if !isTOML(v) {
+		if v, err = forTOML(v); err != nil {
+			return "", err
+		}
 	}
 	var b bytes.Buffer
 	err = helmtoml.NewEncoder(&b).Encode(v)
 	return b.String(), err
+}
+
+// isTOML says whether the encoder writes all that is in v as it should be.
+func isTOML(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, element := range v {
+			if !isTOML(element) {
+				return false
+			}
+		}
+	case []any:
+		return !slices.ContainsFunc(v, func(element any) bool { return !isTOML(element) })
+	case json.Number, toml.LocalDate, toml.LocalDateTime, toml.LocalTime:
+		return false
+	}
+	return true
 }
 
 // forTOML is v with what the encoder would write as something else in another form:

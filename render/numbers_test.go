@@ -163,7 +163,7 @@ func TestNumbersRefuse(t *testing.T) {
 		`{{ until "3" }}`:                             `expected integer; found "3"`,
 		`{{ repeat "3" "x" }}`:                        `expected integer; found "3"`,
 		`{{ indent "3" "x" }}`:                        `expected integer; found "3"`,
-		`{{ ternary 1 2 "true" }}`:                    `expected bool; found "true"`,
+		`{{ ternary 1 2 "true" }}`:                    `error calling ternary: want true or false, not string`,
 		`{{ lt .y.uint "5" }}`:                        `incompatible types for comparison`,
 		`{{ lt "5" 6 }}`:                              `incompatible types for comparison: string and int`,
 		`{{ lt .y.none 6 }}`:                          `nil is neither less nor greater`,

@@ -16,6 +16,13 @@ import (
 // Kubernetes and Helm: YAML 1.1, in which yes, no, on and off are booleans, and 0640 is
 // octal. Numbers with an underscore or in hexadecimal are whole numbers.
 func FromYAML(text []byte) (any, error) {
+	var decoded any
+	if err := goyaml.Unmarshal(text, &decoded); err != nil {
+		return nil, yamlError(err)
+	}
+	if v, sure := quick(decoded); sure {
+		return v, nil
+	}
 	var v value
 	if err := goyaml.Unmarshal(text, &v); err != nil {
 		return nil, yamlError(err)
@@ -23,10 +30,45 @@ func FromYAML(text []byte) (any, error) {
 	return v.is, nil
 }
 
+// quick is what the decoder gave with the types of JSON. It is not sure when there is
+// something that only the text tells: a float64 that may have been a whole number, or a
+// key that is no text.
+func quick(v any) (exact any, sure bool) {
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case uint64:
+		return wholeNumber(strconv.FormatUint(v, 10)), true
+	case float64:
+		return v, v != math.Trunc(v) && !math.IsNaN(v)
+	case map[any]any:
+		fields := make(map[string]any, len(v))
+		for k, element := range v {
+			name, isText := k.(string)
+			if fields[name], sure = quick(element); !sure || !isText {
+				return nil, false
+			}
+		}
+		return fields, true
+	case []any:
+		for i, element := range v {
+			if v[i], sure = quick(element); !sure {
+				return nil, false
+			}
+		}
+	}
+	return v, true
+}
+
+var errKey = errors.New("a key of a map is a map or a list")
+
 func yamlError(err error) error {
 	var wrong *goyaml.TypeError
 	if errors.As(err, &wrong) {
 		return errors.New(strings.Join(wrong.Errors, "; "))
+	}
+	if strings.Contains(err.Error(), "invalid map key") {
+		return errKey
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }
@@ -92,7 +134,7 @@ type key struct {
 func (k *key) UnmarshalYAML(decode func(any) error) error {
 	var text string
 	if decode(&text) != nil {
-		return errors.New("a key of a map is a map or a list")
+		return errKey
 	}
 	resolved, err := scalar(text, decode)
 	if err != nil {
