@@ -741,6 +741,7 @@ func testSecrets(t *testing.T, w world) {
 		"secret":                 {func(r *Reader) (any, error) { return r.secret("one") }, []string{"s3cret", "sst"}},
 		"lookup of one":          {func(r *Reader) (any, error) { return r.lookup("v1", "Secret", ns, "two") }, []string{"t0ken"}},
 		"lookup of all":          {func(r *Reader) (any, error) { return r.lookup("v1", "Secret", ns, "") }, []string{"s3cret", "sst", "t0ken"}},
+		"secrets":                {func(r *Reader) (any, error) { return r.secretsOf("", ns) }, []string{"s3cret", "sst", "t0ken"}},
 		"nothing that is secret": {func(r *Reader) (any, error) { return r.configMap("settings") }, nil},
 	}
 	for name, test := range tests {
@@ -760,8 +761,8 @@ func testCopies(t *testing.T, w world) {
 	ns := w.namespace()
 	w.put(
 		t,
-		object(t, ns, `{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {a: "1"}}`),
-		object(t, ns, `{apiVersion: v1, kind: Secret, metadata: {name: x}, data: {a: MQ==}}`),
+		object(t, ns, `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, labels: {of: x}}, data: {a: "1"}}`),
+		object(t, ns, `{apiVersion: v1, kind: Secret, metadata: {name: x, labels: {of: x}}, data: {a: MQ==}}`),
 	)
 	watcher := w.watcher(t)
 	start(t, watcher)
@@ -778,16 +779,32 @@ func testCopies(t *testing.T, w world) {
 		if err != nil {
 			return "", err
 		}
+		all, err := r.configMaps("of=x")
+		if err != nil {
+			return "", err
+		}
+		hidden, err := r.secretsOf("of=x")
+		if err != nil {
+			return "", err
+		}
 		data, _ := object["data"].(map[string]any)
 		was := fmt.Sprint(settings["a"], secret["a"], data["a"])
+		for _, selected := range all {
+			was += selected.Data["a"]
+			clear(selected.Data)
+		}
+		for _, selected := range hidden {
+			was += selected.Data["a"]
+			clear(selected.Data)
+		}
 		clear(settings)
 		clear(secret)
 		clear(data)
 		return was, nil
 	})
-	vandal.awaitGot(t, "111")
+	vandal.awaitGot(t, "11111")
 	watcher.View(vandal.run)
-	if vandal.got != "111" {
+	if vandal.got != "11111" {
 		t.Errorf("a template changed what the next one reads: got %q", vandal.got)
 	}
 }
@@ -805,13 +822,14 @@ func testTemplate(t *testing.T, w world) {
 ---
 {apiVersion: apps/v1, kind: StatefulSet, metadata: {name: web}, spec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: x, image: x}]}}}}
 ---
-{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {level: debug}}
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, labels: {app: web}}, data: {level: debug}}
 ---
-{apiVersion: v1, kind: Secret, metadata: {name: sst}, stringData: {password: s3cret}}
+{apiVersion: v1, kind: Secret, metadata: {name: sst, labels: {app: web}}, stringData: {password: s3cret}}
 ---
 {apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {namespace: NS, name: gate}, spec: {holderIdentity: web-0}}`)...)
 	texts := map[string][2]string{
 		"configMap":   {`{{(configMap "settings").level}}`, "debug"},
+		"configMaps":  {`{{range configMaps "app=web"}}{{.Name}} {{.Labels.app}} {{.Data.level}}{{end}}`, "settings web debug"},
 		"endpoints":   {`{{range endpoints "web"}}{{.Address}}:{{.Port "http"}} {{end}}`, "10.0.0.1:8080 10.0.0.2:8080 "},
 		"lookup":      {`{{(lookup "coordination.k8s.io/v1" "Lease" "NS" "gate").spec.holderIdentity}}`, "web-0"},
 		"node":        {`{{(node "NS-a").Zone}}`, "z1"},
@@ -820,6 +838,8 @@ func testTemplate(t *testing.T, w world) {
 		"pods":        {`{{range pods "app=web" "NS"}}{{.Ordinal}}{{end}}`, "0"},
 		"ready":       {`{{len (endpoints "web" "NS" | ready)}}`, "2"},
 		"secret":      {`{{(secret "sst").password}}`, "s3cret"},
+		"secrets":     {`{{range secrets "app=web" "NS"}}{{.}} {{.Data.password}}{{end}}`, "sst s3cret"},
+		"withPort":    {`{{len (endpoints "web" | withPort "http")}} {{len (endpoints "web" | withPort 8081)}}`, "2 0"},
 		"secretEnv":   {`[{{secretEnv "NOT_SET"}}]`, "[]"},
 		"self":        {`{{self.Namespace}}`, ns},
 		"service":     {`{{with service "web"}}{{.Port "http"}}{{range .Endpoints}} {{.Pod}}{{end}}{{end}}`, "80 web-0 web-1"},

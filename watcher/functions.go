@@ -165,16 +165,17 @@ func (r *Reader) lookup(apiVersion, kind, namespace, name string) (map[string]an
 	if f == nil {
 		return map[string]any{}, nil
 	}
+	secret := gv.Group == "" && kind == kindSecret
 	if name != "" {
 		found := sorted(f.groups[name])
 		if len(found) == 0 {
 			return map[string]any{}, nil
 		}
-		return r.given(found[0]), nil
+		return r.given(found[0], secret), nil
 	}
 	items := []any{}
 	for _, found := range sorted(f.records) {
-		items = append(items, r.given(found))
+		items = append(items, r.given(found, secret))
 	}
 	return map[string]any{"apiVersion": apiVersion, "kind": kind + "List", "items": items}, nil
 }
@@ -188,9 +189,9 @@ func sorted(records map[string]*record) []*record {
 
 // given is a copy of the object that lookup found. The values of a Secret are
 // noted, also in the annotation in which kubectl keeps a copy of them.
-func (r *Reader) given(found *record) map[string]any {
+func (r *Reader) given(found *record, secret bool) map[string]any {
 	o := found.view.(*unstructured.Unstructured).DeepCopy()
-	if o.GetAPIVersion() != "v1" || o.GetKind() != kindSecret {
+	if !secret {
 		return o.Object
 	}
 	data, _, _ := unstructured.NestedMap(o.Object, "data")

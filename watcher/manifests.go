@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -273,7 +272,7 @@ func (m *manifests) add(o *unstructured.Unstructured, objects map[manifestKey]*u
 	}
 	k, known := kinds()[o.GetKind()]
 	if isEndpoints(o) {
-		k, known = kind{gv: corev1.SchemeGroupVersion, object: func() runtime.Object { return &corev1.Endpoints{} }}, true
+		k, known = endpointsKind(), true
 	}
 	if known && !isObjectName(o.GetName()) {
 		return fmt.Errorf("%s %q: metadata.name is no name of an object", o.GetKind(), o.GetName())

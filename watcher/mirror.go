@@ -32,6 +32,17 @@ func isEndpoints(o *unstructured.Unstructured) bool {
 	return o.GetKind() == kindEndpoints && o.GetAPIVersion() == corev1.SchemeGroupVersion.String()
 }
 
+// endpoints is the API's own type, which it calls deprecated: what is mirrored is of it
+// all the same.
+//
+//lint:ignore SA1019 mirrored is this type
+type endpoints = corev1.Endpoints
+
+// endpointsKind is what manifests are held against.
+func endpointsKind() kind {
+	return kind{gv: corev1.SchemeGroupVersion, object: func() runtime.Object { return &endpoints{} }}
+}
+
 // mirror adds the EndpointSlices that a cluster would have for the Endpoints among the
 // objects, and has not been given.
 func (m *manifests) mirror(objects map[manifestKey]*unstructured.Unstructured) error {
@@ -47,7 +58,7 @@ func (m *manifests) mirror(objects map[manifestKey]*unstructured.Unstructured) e
 		if mirrored[[2]string{o.GetNamespace(), o.GetName()}] {
 			continue
 		}
-		e := &corev1.Endpoints{}
+		e := &endpoints{}
 		err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, e)
 		if err != nil {
 			return fmt.Errorf("%s %q: %w", kindEndpoints, o.GetName(), err)
@@ -90,7 +101,7 @@ func mirroredServices(objects map[manifestKey]*unstructured.Unstructured) map[[2
 }
 
 // slicesOf are the mirror of Endpoints: one for each subset and IP family.
-func (m *manifests) slicesOf(e *corev1.Endpoints) []*discoveryv1.EndpointSlice {
+func (m *manifests) slicesOf(e *endpoints) []*discoveryv1.EndpointSlice {
 	var all []*discoveryv1.EndpointSlice
 	for _, subset := range e.Subsets {
 		of := map[discoveryv1.AddressType]*discoveryv1.EndpointSlice{}
@@ -149,7 +160,7 @@ func mirroredIP(s string) (netip.Addr, bool) {
 }
 
 // mirrorOf is a slice of Endpoints that has no endpoints yet.
-func mirrorOf(e *corev1.Endpoints, ports []corev1.EndpointPort, family discoveryv1.AddressType) *discoveryv1.EndpointSlice {
+func mirrorOf(e *endpoints, ports []corev1.EndpointPort, family discoveryv1.AddressType) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: discoveryv1.SchemeGroupVersion.String(), Kind: kindEndpointSlice},
 		ObjectMeta: metav1.ObjectMeta{

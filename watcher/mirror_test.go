@@ -23,7 +23,8 @@ func mirrorCases() map[string]struct{ objects, want string } {
 	}
 	return map[string]struct{ objects, want string }{
 		"one address": {service + one, "192.0.2.1 sql:3306/TCP ready"},
-		"every field": {service + `
+		"every field": {
+			service + `
 apiVersion: v1
 kind: Endpoints
 metadata: {name: db}
@@ -33,8 +34,10 @@ subsets:
   notReadyAddresses:
   - {ip: 192.0.2.2, targetRef: {kind: Pod, name: db-2}}
   ports: [{name: sql, port: 3306, appProtocol: mysql}, {name: syslog, port: 514, protocol: UDP}]`,
-			"192.0.2.1 sql:3306/TCP:mysql syslog:514/UDP ready pod=db-1 uid=0aa1 host=db-1 node=node-a\n192.0.2.2 sql:3306/TCP:mysql syslog:514/UDP pod=db-2"},
-		"several subsets": {service + `
+			"192.0.2.1 sql:3306/TCP:mysql syslog:514/UDP ready pod=db-1 uid=0aa1 host=db-1 node=node-a\n192.0.2.2 sql:3306/TCP:mysql syslog:514/UDP pod=db-2",
+		},
+		"several subsets": {
+			service + `
 apiVersion: v1
 kind: Endpoints
 metadata: {name: db}
@@ -42,7 +45,8 @@ subsets:
 - {addresses: [{ip: 192.0.2.1}, {ip: 192.0.2.2}], ports: [{name: sql, port: 3306}]}
 - {addresses: [{ip: 192.0.2.3}], ports: [{name: sql, port: 13306}]}
 - {addresses: [{ip: 192.0.2.1}], ports: [{name: admin, port: 33062}]}`,
-			"192.0.2.1 admin:33062/TCP sql:3306/TCP ready\n192.0.2.2 sql:3306/TCP ready\n192.0.2.3 sql:13306/TCP ready"},
+			"192.0.2.1 admin:33062/TCP sql:3306/TCP ready\n192.0.2.2 sql:3306/TCP ready\n192.0.2.3 sql:13306/TCP ready",
+		},
 		"both IP families": {service + "{apiVersion: v1, kind: Endpoints, metadata: {name: db}, subsets: [{addresses: [{ip: 192.0.2.1}, {ip: 'fd00::1'}], ports: [{name: sql, port: 3306}]}]}", "192.0.2.1 sql:3306/TCP ready\nfd00::1 sql:3306/TCP ready"},
 		"one pod, two families": {service + `
 apiVersion: v1
