@@ -44,6 +44,14 @@ const (
 	RuleConfdKey        = "confd-key"         // without meaning in kconfd
 )
 
+// Rules returns all rules.
+func Rules() []string {
+	return []string{
+		RuleRead, RuleSyntax, RuleUnknownKey, RuleValue, RuleUnknownFunction, RuleMissingTemplate, RuleArguments, RuleOrder, RuleType,
+		RuleName, RuleData, RuleCheckCmd, RuleNoAction, RuleEnvironment, RuleSecret, RuleWritable, RuleIgnored, RuleConfdKey,
+	}
+}
+
 // A Finding is one mistake at one place. Lines and columns count from 1, columns
 // in bytes. What is wrong with a whole file is at 1:1; line and column are 0 when
 // File names no file.

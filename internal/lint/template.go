@@ -57,6 +57,7 @@ type check struct {
 	names     []string        // of all functions
 	templates map[string]bool // that can be named; nil when they are not all known
 	findings  []Finding
+	lines     []int // where they begin in the text
 }
 
 // root is the name of a text while it is parsed: one that no template defines.
@@ -149,14 +150,33 @@ func (c *check) data(pos parse.Pos, name string) {
 // add notes a finding at an offset of the text.
 func (c *check) add(pos parse.Pos, severity Severity, rule, message, hint string) {
 	at := min(max(int(pos), 0), len(c.src.Text))
-	line := strings.Count(c.src.Text[:at], "\n")
-	column := at - strings.LastIndex(c.src.Text[:at], "\n")
+	if c.lines == nil {
+		c.lines = lineStarts(c.src.Text)
+	}
+	line, found := slices.BinarySearch(c.lines, at)
+	if !found {
+		line-- // the one before begins a line
+	}
+	column := at - c.lines[line] + 1
 	if line == 0 {
 		column += max(c.src.Column, 1) - 1
 	} else {
 		column += c.src.Indent
 	}
 	c.findings = append(c.findings, Finding{c.src.File, line + max(c.src.Line, 1), column, severity, rule, message, hint})
+}
+
+// lineStarts are the offsets at which the lines of a text begin.
+func lineStarts(text string) []int {
+	starts := []int{0}
+	for at := 0; ; {
+		next := strings.IndexByte(text[at:], '\n')
+		if next < 0 {
+			return starts
+		}
+		at += next + 1
+		starts = append(starts, at)
+	}
 }
 
 // hintRange is what to range over in the place of a value that is no list.
