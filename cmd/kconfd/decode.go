@@ -75,6 +75,9 @@ func decodeResource(name string, content []byte) (*rawResource, error) {
 	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Drift, one.Values, []rawTemplate{one.Templates}, one.Guards, one.Reload, one.Process, one.Limits}, err
 }
 
+// maxMistakes is how many keys that do not exist are named.
+const maxMistakes = 100
+
 // maxRepairs is how many lines are left out of a resource file to find the next
 // mistake.
 const maxRepairs = 50
@@ -125,7 +128,7 @@ func decodeTOML(content []byte, into any, strict bool) error {
 	switch {
 	case errors.As(err, &unknown):
 		var errs []error
-		for _, e := range unknown.Errors {
+		for _, e := range unknown.Errors[:min(len(unknown.Errors), maxMistakes)] {
 			line, column := e.Position()
 			errs = append(errs, unknownKey(line, column, e.Key()))
 		}
@@ -174,8 +177,9 @@ func decodeYAML(content []byte, into any, strict bool) error {
 		return nil // an empty file
 	case errors.As(err, &wrong):
 		var errs []error
-		for _, message := range wrong.Errors {
-			errs = append(errs, yamlError(content, message))
+		index, lines := lint.IndexYAML(content), strings.Split(string(content), "\n")
+		for _, message := range wrong.Errors[:min(len(wrong.Errors), maxMistakes)] {
+			errs = append(errs, yamlError(index, lines, message))
 		}
 		return errors.Join(errs...)
 	case err != nil:
@@ -188,7 +192,7 @@ func decodeYAML(content []byte, into any, strict bool) error {
 }
 
 // yamlError is one of the decoder's messages, each of which begins with its line.
-func yamlError(content []byte, message string) error {
+func yamlError(index *lint.Index, lines []string, message string) error {
 	parts := regexp.MustCompile(`(?s)^line ([0-9]+): (.*)$`).FindStringSubmatch(message)
 	if parts == nil {
 		return errors.New(message)
@@ -197,10 +201,10 @@ func yamlError(content []byte, message string) error {
 	if err != nil {
 		return errors.New(message)
 	}
-	text := lineOf(content, line)
+	text := lines[min(max(line, 1), len(lines))-1]
 	if unknown := goUnknown().FindStringSubmatch(parts[2]); unknown != nil {
 		at := lint.Place{Line: line, Column: max(strings.Index(text, unknown[1]), 0) + 1}
-		path := slices.DeleteFunc(lint.IndexYAML(content).PathAt(at), isNumber)
+		path := slices.DeleteFunc(index.PathAt(at), isNumber)
 		if len(path) == 0 {
 			path = []string{unknown[1]}
 		}

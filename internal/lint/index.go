@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,10 +14,16 @@ type Place struct {
 	Line, Column int
 }
 
-// An Index has the places of the keys of a TOML or YAML document.
+// maxDepth is how many names lead to a key whose place is noted. Resource files are
+// not that deep, but their values may be.
+const maxDepth = 20
+
+// An Index has the places of the keys of a TOML or YAML document, but for those that
+// are very deep in it.
 type Index struct {
-	keys, values map[string]Place
-	texts        map[string]textPlace
+	keys  map[string]Place
+	texts map[string]textPlace
+	paths map[Place]string // of keys, once they are asked for
 }
 
 // A textPlace is where a string of several lines begins, and how far its further
@@ -27,7 +34,7 @@ type textPlace struct {
 }
 
 func newIndex() *Index {
-	return &Index{map[string]Place{}, map[string]Place{}, map[string]textPlace{}}
+	return &Index{keys: map[string]Place{}, texts: map[string]textPlace{}}
 }
 
 // At returns the place of a key, given by the names and numbers that lead to it;
@@ -61,7 +68,7 @@ func (x *Index) Text(path ...string) (at Place, indent int) {
 // parsed.
 func IndexTOML(content []byte) *Index {
 	x := newIndex()
-	t := &tomlIndex{Index: x, content: content, counts: map[string]int{}}
+	t := &tomlIndex{Index: x, content: content, lines: lineStarts(string(content)), counts: map[string]int{}}
 	t.parser.Reset(content)
 	var table []string
 	for t.parser.NextExpression() {
@@ -81,13 +88,14 @@ type tomlIndex struct {
 	*Index
 	parser  unstable.Parser
 	content []byte
+	lines   []int          // where they begin
 	counts  map[string]int // of array tables, by their paths
 }
 
 // key notes the places of a key's parts below a table, and returns its path.
 func (t *tomlIndex) key(table []string, parts unstable.Iterator) []string {
 	path := append([]string{}, table...)
-	for parts.Next() {
+	for parts.Next() && len(path) < maxDepth {
 		n := parts.Node()
 		path = append(path, string(n.Data))
 		t.note(path, t.place(n))
@@ -101,7 +109,7 @@ func (t *tomlIndex) key(table []string, parts unstable.Iterator) []string {
 func (t *tomlIndex) arrayKey(parts unstable.Iterator) []string {
 	var path []string
 	var at Place
-	for parts.Next() {
+	for parts.Next() && len(path) < maxDepth {
 		n := parts.Node()
 		path, at = append(path, string(n.Data)), t.place(n)
 		t.note(path, at)
@@ -122,6 +130,9 @@ func (t *tomlIndex) pair(table []string, e *unstable.Node) {
 }
 
 func (t *tomlIndex) value(path []string, v *unstable.Node) {
+	if len(path) >= maxDepth {
+		return
+	}
 	switch v.Kind {
 	case unstable.InlineTable:
 		for children := v.Children(); children.Next(); {
@@ -182,11 +193,12 @@ func (t *tomlIndex) place(n *unstable.Node) Place {
 	return Place{1, 1}
 }
 
-func (t *tomlIndex) at(offset int) Place { return placeAt(t.content, offset) }
-
-func placeAt(content []byte, offset int) Place {
-	before := string(content[:min(offset, len(content))])
-	return Place{1 + strings.Count(before, "\n"), len(before) - strings.LastIndex(before, "\n")}
+func (t *tomlIndex) at(offset int) Place {
+	line, found := slices.BinarySearch(t.lines, offset)
+	if !found {
+		line--
+	}
+	return Place{line + 1, offset - t.lines[line] + 1}
 }
 
 // IndexYAML returns the places of the keys of a YAML document, as far as it can be
@@ -209,12 +221,8 @@ type yamlIndex struct {
 	lines []string
 }
 
-// maxYAMLDepth is how deep keys are noted: resource files are not that deep, but
-// values may be.
-const maxYAMLDepth = 20
-
 func (y *yamlIndex) value(path []string, n *yaml.Node, depth int) {
-	if depth > maxYAMLDepth {
+	if depth > maxDepth {
 		return
 	}
 	name := strings.Join(path, "\x00")
@@ -252,14 +260,16 @@ func (y *yamlIndex) value(path []string, n *yaml.Node, depth int) {
 // PathAt returns the names and numbers that lead to the key at a place; nil when no
 // key is there.
 func (x *Index) PathAt(at Place) []string {
-	longest := ""
-	for path, place := range x.keys {
-		if place == at && len(path) > len(longest) {
-			longest = path
+	if x.paths == nil {
+		x.paths = map[Place]string{}
+		for path, place := range x.keys {
+			if len(path) > len(x.paths[place]) { // an element of a list begins with its first key
+				x.paths[place] = path
+			}
 		}
 	}
-	if longest == "" {
-		return nil
+	if path := x.paths[at]; path != "" {
+		return strings.Split(path, "\x00")
 	}
-	return strings.Split(longest, "\x00")
+	return nil
 }
