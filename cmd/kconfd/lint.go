@@ -106,50 +106,59 @@ func (l *linter) run() error {
 		l.add(filepath.Join(l.flags.confDir, "conf.d"), whole(), lint.Error, lint.RuleRead, err.Error(), hint(err))
 	}
 	l.directories()
-	var good []groupConfig
-	for _, name := range names {
+	var all, good []groupConfig
+	add := func(g groupConfig, ok bool) {
 		l.read++
-		if g, ok := l.resource(name); ok {
+		g.templates = slices.DeleteFunc(slices.Clone(g.templates), func(t templateConfig) bool { return t.file.Dest == "" })
+		all = append(all, g)
+		if ok {
 			good = append(good, g)
 		}
 	}
+	for _, name := range names {
+		add(l.resource(name))
+	}
 	for _, flag := range l.flags.templates {
-		l.read++
-		if g, ok := l.templateFlag(flag); ok {
-			good = append(good, g)
-		}
+		add(l.templateFlag(flag))
 	}
 	if l.read == 0 && len(l.findings) == 0 {
 		_, err := load(l.flags)
 		return err
+	}
+	if err := l.flags.refuseDests(all); err != nil && !l.between(all, err) {
+		l.unplaced(l.flags.confDir, err)
 	}
 	return l.together(good)
 }
 
 // together finds what is wrong between files that are right by themselves.
 func (l *linter) together(groups []groupConfig) error {
-	err := l.flags.refuseDests(groups)
-	if err == nil {
-		err = l.flags.refuseForChild(groups)
-	}
+	err := l.flags.refuseForChild(groups)
 	if err == nil {
 		_, err = processOf(l.flags, groups)
 	}
-	if err == nil {
-		return nil
-	}
-	for _, g := range slices.Backward(groups) {
-		if strings.Contains(err.Error(), g.name) && !strings.HasPrefix(g.name, "-template ") {
-			l.add(g.name, whole(), lint.Error, lint.RuleValue, err.Error(), hint(err))
-			return nil
-		}
-	}
 	var usage *usageError
-	if errors.As(err, &usage) {
-		return err
+	if err != nil && !l.between(groups, err) && errors.As(err, &usage) {
+		return err // of the flags alone
 	}
-	l.unplaced(groups[len(groups)-1].name, err)
 	return nil
+}
+
+// between notes an error at the file that it names; of two at the later one. It is
+// false when it names none.
+func (l *linter) between(groups []groupConfig, err error) bool {
+	for _, g := range slices.Backward(groups) {
+		switch {
+		case g.name == "" || !strings.Contains(err.Error(), g.name):
+			continue
+		case strings.HasPrefix(g.name, "-template "):
+			l.unplaced(g.name, err)
+		default:
+			l.add(g.name, whole(), lint.Error, lint.RuleValue, err.Error(), hint(err))
+		}
+		return true
+	}
+	return false
 }
 
 // directories finds resource files that kconfd does not read.
