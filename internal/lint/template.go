@@ -99,8 +99,29 @@ func (c *check) syntax(s *source) {
 				continue
 			}
 		}
-		c.add(parse.Pos(e.offset), Error, RuleSyntax, e.message, "")
+		c.add(parse.Pos(e.offset), Error, RuleSyntax, e.message, syntaxHint(c.src.Text[e.offset:]))
 	}
+}
+
+// syntaxHint is for what is written as in other languages, by what a mistake begins with.
+func syntaxHint(at string) string {
+	for begin, hint := range map[string]string{
+		"/*": "a comment begins right behind the delimiter: {{/* … */}}",
+		"=":  `compare with a function: eq .a "b", ne .a "b"`,
+		"!":  `negate with a function: not .a, ne .a "b"`,
+		"&":  "join conditions with a function: and .a .b",
+		"<":  "compare with a function: lt .a 1, le .a 1",
+		">":  "compare with a function: gt .a 1, ge .a 1",
+		"+":  "calculate with a function: add .a 1",
+		"*":  "calculate with a function: mul .a 2",
+		"/":  "calculate with a function: div .a 2",
+		"?":  "choose with a function: ternary IF-TRUE IF-FALSE .a",
+	} {
+		if strings.HasPrefix(at, begin) && (begin != "/" || !strings.HasPrefix(at, "/*")) {
+			return hint
+		}
+	}
+	return ""
 }
 
 // known collects the templates that can be named.

@@ -213,6 +213,9 @@ func TestHints(t *testing.T) {
 		`{{ repeat (add 1 2) "a" }}`:                      `convert it: (int …)`,
 		`{{ range endpoints "a" }}{{ .Adress }}{{ end }}`: `did you mean .Address?`,
 		`{{ range endpoints "a" }}{{ .Tags }}{{ end }}`:   `(pod .Pod).Labels are the labels of its pod`,
+		`{{ /* a */}}`:                                    `a comment begins right behind the delimiter: {{/* … */}}`,
+		`{{ if .a == "b" }}{{ end }}`:                     `compare with a function: eq .a "b", ne .a "b"`,
+		`{{ if .a > 1 }}{{ end }}`:                        `compare with a function: gt .a 1, ge .a 1`,
 		`{{ servces "a=b" }}`:                             `did you mean "services"?`,
 	} {
 		if got := hintFor(t, text); got != want {
