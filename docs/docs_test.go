@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kconfd/kconfd/docs"
+	"github.com/kconfd/kconfd/internal/lint"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/test/build"
 	"github.com/kconfd/kconfd/watcher"
@@ -229,6 +230,23 @@ func replay(dir, bin, session string) string {
 		fmt.Fprintf(&replayed, "%s%s", line, out)
 	}
 	return replayed.String()
+}
+
+// The rules of lint and the fields of its JSON in the reference are those that there are.
+func TestLint(t *testing.T) {
+	var rules []string
+	for _, row := range rowsOf(t, "### Rules of lint") {
+		rules = append(rules, docs.Names(row[0])...)
+	}
+	compareSets(t, rules, lint.Rules())
+	var fields, existing []string
+	for _, row := range rowsOf(t, "## `kconfd lint`") {
+		fields = append(fields, docs.Names(row[0])...)
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[lint.Finding]()) {
+		existing = append(existing, f.Tag.Get("json"))
+	}
+	compareSets(t, fields, existing)
 }
 
 // The functions in the reference are those that there are.

@@ -264,7 +264,7 @@ func placeOf(err error, name string) string {
 	start := fmt.Sprintf("rendering %q: ", name)
 	var exec template.ExecError
 	if errors.As(err, &exec) {
-		if place, _, ok := strings.Cut(strings.TrimPrefix(exec.Error(), "template: "), ": executing "); ok {
+		if place, _, ok := strings.Cut(execText(exec), ": executing "); ok {
 			return start + place + ": "
 		}
 	}

@@ -190,7 +190,7 @@ func TestMask(t *testing.T) {
 // of error it is stays.
 func TestRedactError(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"urlParse":  {`{{ urlParse (printf "pg://%s" .signs) }}`, `rendering "t": t:1:20: error calling urlParse: [redacted]`},
+		"urlParse":  {`{{ urlParse (printf "pg://%s" .signs) }}`, `rendering "t": t:1:21: error calling urlParse: [redacted]`},
 		"fromYaml":  {`{{ fromYaml .password }}`, `error calling fromYaml: `},
 		"toDate":    {`{{ mustToDate "2006-01-02" .password }}`, `error calling mustToDate: parsing time [redacted] as "2006-01-02": cannot parse [redacted] as "2006"`},
 		"regexp":    {`{{ mustRegexFind (printf "(%s" .phrase) "x" }}`, `error calling mustRegexFind: error parsing regexp: missing closing ): [redacted]`},
@@ -205,10 +205,10 @@ func TestRedactError(t *testing.T) {
 		"printf":    {`{{ printf "%d" .password }}`, `error calling printf: the format "%d" gives [redacted]`},
 		"fromJson":  {`{{ fromJson .password }}`, `error calling fromJson: `},
 		"join":      {`{{ join "," (dict "a" .password) }}`, `error calling join: want a list, not a map`},
-		"fail":      {`{{ fail (printf "the password %s is bad" .password) }}`, `t:1:20: the password [redacted] is bad`},
-		"required":  {`{{ required (printf "no %s" .password) "" }}`, `t:1:20: no [redacted]`},
-		"a branch":  {`{{ if eq .flag "true" }}{{ fail "flag is true" }}{{ end }}`, `rendering "t": t:1:44: error calling fail: [redacted]`},
-		"public":    {`{{ fail "no such thing" }}`, `rendering "t": t:1:20: no such thing`},
+		"fail":      {`{{ fail (printf "the password %s is bad" .password) }}`, `t:1:21: the password [redacted] is bad`},
+		"required":  {`{{ required (printf "no %s" .password) "" }}`, `t:1:21: no [redacted]`},
+		"a branch":  {`{{ if eq .flag "true" }}{{ fail "flag is true" }}{{ end }}`, `rendering "t": t:1:45: error calling fail: [redacted]`},
+		"public":    {`{{ fail "no such thing" }}`, `rendering "t": t:1:21: no such thing`},
 		"a range":   {`{{ range .password }}{{ break }}{{ end }}{{ index . "x" | fromJson }}{{ range $i := tpl "x" . }}{{ end }}`, ``},
 		"a field":   {`{{ .password.field }}`, `can't evaluate field field in type string`},
 		"a tpl":     {`{{ tpl (printf "{{ %s }}" .phrase) . }}`, `error calling tpl`},

@@ -180,14 +180,14 @@ func TestLimits(t *testing.T) {
 		good, bad  string
 		limitError string
 	}{
-		"depth":      {limits.Limits{Depth: 3}, `{{define "a"}}{{if gt . 1}}{{template "a" (sub . 1)}}{{end}}{{end}}{{template "a" 3}}`, `{{define "a"}}{{if gt . 1}}{{template "a" (sub . 1)}}{{end}}{{end}}{{template "a" 4}}`, `main:1:14: templates within templates, and again "a": limit "depth" of 3 exceeded`},
-		"values":     {limits.Limits{Depth: 2}, `{{list (list 1)}}`, `{{list (list (list 1))}}`, `main:1:2: values within values: limit "depth" of 2 exceeded`},
-		"elements":   {limits.Limits{Elements: 3}, `{{until 3}}`, `{{until 4}}`, `main:1:2: executing "main" at <until 4>: error calling until: a list of 4 elements: limit "elements" of 3 exceeded`},
-		"iterations": {limits.Limits{Iterations: 3}, `{{range until 3}}x{{end}}`, "\n{{range until 4}}x{{end}}", `main:2:8: the loops go round once more: limit "iterations" of 3 exceeded`},
-		"value":      {limits.Limits{Value: 3}, `{{repeat 3 "x"}}`, `{{repeat 4 "x"}}`, `main:1:2: executing "main" at <repeat 4 "x">: error calling repeat: a text of 4 bytes: limit "value" of 3 exceeded`},
-		"an include": {limits.Limits{Value: 3}, `{{define "a"}}xxx{{end}}{{include "a" .}}`, `{{define "a"}}xxxx{{end}}{{include "a" .}}`, `main:1:14: the template prints more: limit "value" of 3 exceeded`},
-		"output":     {limits.Limits{Output: 4096}, `{{repeat 4096 "x"}}`, "x{{repeat 4096 `x`}}", `main:1:0: the template prints more: limit "output" of 4Ki exceeded`},
-		"memory":     {limits.Limits{Memory: 1 << 20}, `{{fromJsonArray "[1]"}}`, `{{print "[" (repeat 20000 "1,") "1]" | fromJsonArray}}`, `main:1:39: executing "main" at <fromJsonArray>: error calling fromJsonArray: 2040203 bytes needed at once: limit "memory" of 1Mi exceeded`},
+		"depth":      {limits.Limits{Depth: 3}, `{{define "a"}}{{if gt . 1}}{{template "a" (sub . 1)}}{{end}}{{end}}{{template "a" 3}}`, `{{define "a"}}{{if gt . 1}}{{template "a" (sub . 1)}}{{end}}{{end}}{{template "a" 4}}`, `main:1:15: templates within templates, and again "a": limit "depth" of 3 exceeded`},
+		"values":     {limits.Limits{Depth: 2}, `{{list (list 1)}}`, `{{list (list (list 1))}}`, `main:1:3: values within values: limit "depth" of 2 exceeded`},
+		"elements":   {limits.Limits{Elements: 3}, `{{until 3}}`, `{{until 4}}`, `main:1:3: executing "main" at <until 4>: error calling until: a list of 4 elements: limit "elements" of 3 exceeded`},
+		"iterations": {limits.Limits{Iterations: 3}, `{{range until 3}}x{{end}}`, "\n{{range until 4}}x{{end}}", `main:2:9: the loops go round once more: limit "iterations" of 3 exceeded`},
+		"value":      {limits.Limits{Value: 3}, `{{repeat 3 "x"}}`, `{{repeat 4 "x"}}`, `main:1:3: executing "main" at <repeat 4 "x">: error calling repeat: a text of 4 bytes: limit "value" of 3 exceeded`},
+		"an include": {limits.Limits{Value: 3}, `{{define "a"}}xxx{{end}}{{include "a" .}}`, `{{define "a"}}xxxx{{end}}{{include "a" .}}`, `main:1:15: the template prints more: limit "value" of 3 exceeded`},
+		"output":     {limits.Limits{Output: 4096}, `{{repeat 4096 "x"}}`, "x{{repeat 4096 `x`}}", `main:1:1: the template prints more: limit "output" of 4Ki exceeded`},
+		"memory":     {limits.Limits{Memory: 1 << 20}, `{{fromJsonArray "[1]"}}`, `{{print "[" (repeat 20000 "1,") "1]" | fromJsonArray}}`, `main:1:40: executing "main" at <fromJsonArray>: error calling fromJsonArray: 2040203 bytes needed at once: limit "memory" of 1Mi exceeded`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := mustParse(t, Source{Name: "main", Text: test.good, Limits: test.limits}).Execute(nil); err != nil {

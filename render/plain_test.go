@@ -8,6 +8,8 @@ import (
 	"text/template"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 type plainElement struct {
@@ -70,6 +72,7 @@ func TestPlainLoopPrintsWhatTextTemplatePrints(t *testing.T) {
 			t.Run(name+"/"+list, func(t *testing.T) {
 				data := map[string]any{"L": value, "T": []int{1, 2}}
 				want, wantErr := plainly(text, funcs, data)
+				wantErr = limits.FromOne(wantErr)
 				parsed, err := Parse(Source{Name: "x", Text: text, Funcs: funcs})
 				if err != nil {
 					t.Fatal(err)

@@ -250,13 +250,19 @@ func trim(err error) error {
 	var exec template.ExecError
 	var held *HeldError
 	if errors.As(err, &exec) && errors.As(err, &held) {
-		place, _, _ := strings.Cut(strings.TrimPrefix(exec.Error(), "template: "), ": executing ")
+		place, _, _ := strings.Cut(execText(exec), ": executing ")
 		return shortened(&placed{place + ": " + held.Reason, err}) // the reason is meant for people
 	}
 	if errors.As(err, &exec) {
-		return shortened(&placed{strings.TrimPrefix(exec.Error(), "template: "), err})
+		return shortened(&placed{execText(exec), err})
 	}
 	return shortened(err)
+}
+
+// execText is the text of an error of text/template, without what it says before the
+// place, and with columns that count from 1.
+func execText(err error) string {
+	return limits.FromOne(strings.TrimPrefix(err.Error(), "template: "))
 }
 
 // atLimit is a limit's error at the innermost place that is known, and not at
@@ -270,7 +276,7 @@ func atLimit(err error, over *limits.Error) error {
 	for rest := err; errors.As(rest, &exec); rest = exec.Err {
 		innermost = exec
 	}
-	text := strings.TrimPrefix(innermost.Error(), "template: ")
+	text := execText(innermost)
 	if place, _, ours := strings.Cut(text, ": executing "); ours && strings.Contains(text, ">: error calling "+limits.PrintFunc+": ") {
 		text = place + ": " + over.Error()
 	}

@@ -83,22 +83,22 @@ func TestExecuteErrors(t *testing.T) {
 		text string
 		want string
 	}{
-		"in a function":       {"a\n{{ repeat -1 .a }}", `main:2:3: executing "main" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
-		"in an own function":  {"{{ atLeast 1 .a }}", `main:1:3: executing "main" at <atLeast 1 .a>: error calling atLeast: want a list, not string`},
-		"a panic":             {"{{ repeat -1 .a }}", `main:1:3: executing "main" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
-		"wrong argument":      {"{{ 1 | upper }}", `main:1:7: executing "main" at <upper>: wrong type for value; expected string; got int`},
-		"too few arguments":   {"{{ hostPort .a }}", `main:1:3: executing "main" at <hostPort>: wrong number of args for hostPort: want 2 got 1`},
-		"no such key":         {"{{ .missing }}", `main:1:3: executing "main" at <.missing>: map has no entry for key "missing"`},
-		"no such key below":   {"{{ .m.missing }}", `main:1:5: executing "main" at <.m.missing>: map has no entry for key "missing"`},
-		"no such string key":  {"{{ .s.missing }}", `main:1:5: executing "main" at <.s.missing>: map has no entry for key "missing"`},
-		"key of no map":       {"{{ .a.b }}", `main:1:5: executing "main" at <.a.b>: can't evaluate field b in type interface {}`},
-		"no such partial":     {`{{ include (print "nope") . }}`, `main:1:3: executing "main" at <include (print "nope") .>: error calling include: there is no template "nope"`},
-		"in an include":       {`{{ include "_fails" . }}`, `main:1:3: executing "main" at <include "_fails" .>: error calling include: template: _fails:2:3: executing "_fails" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
-		"in a template":       {`{{ template "_field" . }}`, `_field:1:3: executing "_field" at <.missing>: map has no entry for key "missing"`},
-		"in tpl":              {`{{ tpl "\n{{ .missing }}" . }}`, `main:1:3: executing "main" at <tpl "\n{{ .missing }}" .>: error calling tpl: template: tpl:2:3: executing "tpl" at <.missing>: map has no entry for key "missing"`},
-		"tpl of what is none": {`{{ tpl "\n{{ nope }}" . }}`, `main:1:3: executing "main" at <tpl "\n{{ nope }}" .>: error calling tpl: parsing template: tpl:2:4: there is no function "nope"`},
-		"tpl of the impure":   {`{{ tpl "{{ now }}" . }}`, `main:1:3: executing "main" at <tpl "{{ now }}" .>: error calling tpl: parsing template: tpl:1:4: function "now" is left out: it would give another result at every render, and so a reload for nothing`},
-		"in a plain loop":     {"\n{{range .l}}{{.missing}}{{end}}", `main:2:14: executing "main" at <.missing>: map has no entry for key "missing"`},
+		"in a function":       {"a\n{{ repeat -1 .a }}", `main:2:4: executing "main" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
+		"in an own function":  {"{{ atLeast 1 .a }}", `main:1:4: executing "main" at <atLeast 1 .a>: error calling atLeast: want a list, not string`},
+		"a panic":             {"{{ repeat -1 .a }}", `main:1:4: executing "main" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
+		"wrong argument":      {"{{ 1 | upper }}", `main:1:8: executing "main" at <upper>: wrong type for value; expected string; got int`},
+		"too few arguments":   {"{{ hostPort .a }}", `main:1:4: executing "main" at <hostPort>: wrong number of args for hostPort: want 2 got 1`},
+		"no such key":         {"{{ .missing }}", `main:1:4: executing "main" at <.missing>: map has no entry for key "missing"`},
+		"no such key below":   {"{{ .m.missing }}", `main:1:6: executing "main" at <.m.missing>: map has no entry for key "missing"`},
+		"no such string key":  {"{{ .s.missing }}", `main:1:6: executing "main" at <.s.missing>: map has no entry for key "missing"`},
+		"key of no map":       {"{{ .a.b }}", `main:1:6: executing "main" at <.a.b>: can't evaluate field b in type interface {}`},
+		"no such partial":     {`{{ include (print "nope") . }}`, `main:1:4: executing "main" at <include (print "nope") .>: error calling include: there is no template "nope"`},
+		"in an include":       {`{{ include "_fails" . }}`, `main:1:4: executing "main" at <include "_fails" .>: error calling include: template: _fails:2:4: executing "_fails" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
+		"in a template":       {`{{ template "_field" . }}`, `_field:1:4: executing "_field" at <.missing>: map has no entry for key "missing"`},
+		"in tpl":              {`{{ tpl "\n{{ .missing }}" . }}`, `main:1:4: executing "main" at <tpl "\n{{ .missing }}" .>: error calling tpl: template: tpl:2:4: executing "tpl" at <.missing>: map has no entry for key "missing"`},
+		"tpl of what is none": {`{{ tpl "\n{{ nope }}" . }}`, `main:1:4: executing "main" at <tpl "\n{{ nope }}" .>: error calling tpl: parsing template: tpl:2:4: there is no function "nope"`},
+		"tpl of the impure":   {`{{ tpl "{{ now }}" . }}`, `main:1:4: executing "main" at <tpl "{{ now }}" .>: error calling tpl: parsing template: tpl:1:4: function "now" is left out: it would give another result at every render, and so a reload for nothing`},
+		"in a plain loop":     {"\n{{range .l}}{{.missing}}{{end}}", `main:2:15: executing "main" at <.missing>: map has no entry for key "missing"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := map[string]any{
@@ -223,10 +223,10 @@ func TestIncludeDepth(t *testing.T) {
 		data any
 		last string
 	}{
-		"of itself":   {`{{define "a"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, `main:1:14: templates within templates, and again "a"`},
-		"in a circle": {`{{define "a"}}{{include "b" .}}{{end}}{{define "b"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, `main:1:14: templates within templates, and again "a"`},
-		"of template": {`{{define "a"}}{{template "a" .}}{{end}}{{template "a" .}}`, nil, `main:1:14: templates within templates, and again "a"`},
-		"of tpl":      {`{{tpl . .}}`, `{{tpl . .}}`, `tpl:1:0: templates within templates, and again "tpl"`},
+		"of itself":   {`{{define "a"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, `main:1:15: templates within templates, and again "a"`},
+		"in a circle": {`{{define "a"}}{{include "b" .}}{{end}}{{define "b"}}{{include "a" .}}{{end}}{{include "a" .}}`, nil, `main:1:15: templates within templates, and again "a"`},
+		"of template": {`{{define "a"}}{{template "a" .}}{{end}}{{template "a" .}}`, nil, `main:1:15: templates within templates, and again "a"`},
+		"of tpl":      {`{{tpl . .}}`, `{{tpl . .}}`, `tpl:1:1: templates within templates, and again "tpl"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := mustParse(t, Source{Name: "main", Text: test.text}).Execute(test.data)

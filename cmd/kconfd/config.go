@@ -69,6 +69,7 @@ func (g *groupConfig) rejections() reload.Backoff {
 type templateConfig struct {
 	source  render.Source // without functions
 	reads   []string      // the files that the source was read from
+	own     bool          // the first of them is the template's
 	dir     string        // of the templates, and of the partials
 	file    render.File   // without content
 	written string        // its dest before it was rendered
@@ -146,8 +147,7 @@ func resourceFiles(f *flags) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		known := slices.Contains([]string{".toml", ".yaml", ".yml"}, filepath.Ext(e.Name()))
-		if known && !strings.HasPrefix(e.Name(), ".") {
+		if isResourceFile(e.Name()) {
 			names = append(names, filepath.Join(dir, e.Name()))
 		}
 	}
@@ -167,6 +167,11 @@ func readText(name string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
+// isResourceFile says whether a file is a resource file, by its name.
+func isResourceFile(name string) bool {
+	return slices.Contains([]string{".toml", ".yaml", ".yml"}, filepath.Ext(name)) && !strings.HasPrefix(name, ".")
+}
+
 func loadResource(name, templateDir string) (groupConfig, error) {
 	content, err := readText(name, maxResource)
 	if err != nil {
@@ -178,7 +183,11 @@ func loadResource(name, templateDir string) (groupConfig, error) {
 	}
 	g, err := raw.parse(templateDir)
 	if err != nil {
-		return groupConfig{}, atKey(err, name, content)
+		var errs []error
+		for _, err := range all(err) {
+			errs = append(errs, atKey(err, name, content))
+		}
+		return groupConfig{}, errors.Join(errs...)
 	}
 	g.name = name
 	g.sign(content)
@@ -199,19 +208,28 @@ func (g *groupConfig) sign(content []byte) {
 
 // parseTemplateFlag reads SRC:DEST[:COMMAND].
 func parseTemplateFlag(flag string) (groupConfig, error) {
-	parts := strings.SplitN(flag, ":", 3)
-	if len(parts) < 2 || parts[0] == "" || parts[1] == "" {
-		return groupConfig{}, &usageError{errors.New("want SRC:DEST or SRC:DEST:COMMAND")}
+	raw, dir, err := rawTemplateFlag(flag)
+	if err != nil {
+		return groupConfig{}, err
 	}
-	dir, base := filepath.Split(parts[0])
-	raw := rawResource{Templates: []rawTemplate{{Src: base, Dest: parts[1]}}}
-	if len(parts) == 3 {
-		raw.Reload = &rawReload{Action: "exec", Command: parts[2]}
-	}
-	g, err := raw.parse(filepath.Clean(dir))
+	g, err := raw.parse(dir)
 	g.name = "-template " + flag
 	g.sign([]byte(flag))
 	return g, err
+}
+
+// rawTemplateFlag is SRC:DEST[:COMMAND] as a resource file, and the directory of SRC.
+func rawTemplateFlag(flag string) (raw *rawResource, dir string, err error) {
+	parts := strings.SplitN(flag, ":", 3)
+	if len(parts) < 2 || parts[0] == "" || parts[1] == "" {
+		return nil, "", &usageError{errors.New("want SRC:DEST or SRC:DEST:COMMAND")}
+	}
+	dir, base := filepath.Split(parts[0])
+	raw = &rawResource{Templates: []rawTemplate{{Src: base, Dest: parts[1]}}}
+	if len(parts) == 3 {
+		raw.Reload = &rawReload{Action: "exec", Command: parts[2]}
+	}
+	return raw, filepath.Clean(dir), nil
 }
 
 // readSource reads a template's file, unless it has its text already, and the
@@ -225,10 +243,10 @@ func (t *templateConfig) readSource(dir string) error {
 		}
 		text, err := readText(path, maxTemplate)
 		if err != nil {
-			return err
+			return errors.Join(err, t.readPartials(dir))
 		}
 		t.source.Text = string(text)
-		t.reads = append(t.reads, path)
+		t.reads, t.own = append(t.reads, path), true
 	}
 	return t.readPartials(dir)
 }
@@ -246,16 +264,21 @@ func (t *templateConfig) readPartials(dir string) error {
 		}
 	}
 	t.source.Partials = map[string]string{}
+	var errs []error
 	for _, p := range paths {
 		text, err := readText(p, maxTemplate)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		t.source.Partials[filepath.Base(p)] = string(text)
+		t.reads = append(t.reads, p)
 	}
-	t.reads = append(t.reads, paths...)
-	return nil
+	return errors.Join(errs...)
 }
+
+// templateFields are the names in the data of templates.
+func templateFields() []string { return []string{"Values"} }
 
 // commandData is what {{ }} in a template's check_cmd may name.
 func commandData(src, dest string) map[string]any {

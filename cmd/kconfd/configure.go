@@ -64,6 +64,11 @@ func (e *engine) configure(configs []groupConfig) error {
 			e.log.Info("without meaning in kconfd", "group", g.name, "keys", g.unused)
 		}
 	}
+	if len(added) > 0 {
+		for _, dir := range ignoredDirs(e.flags.confDir) {
+			e.log.Warn("subdirectory of conf.d ignored", "dir", dir.path, "resource_files", dir.files)
+		}
+	}
 	e.groups, e.gone = groups, nil
 	for _, g := range gone {
 		if e.follows(g) {

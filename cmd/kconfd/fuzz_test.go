@@ -31,6 +31,7 @@ func decodeAndParse(t *testing.T, name, content string) {
 		return
 	}
 	_ = g.lint()
+	_ = g.lintSecrets()
 }
 
 func FuzzResourceTOML(f *testing.F) {

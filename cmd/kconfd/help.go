@@ -87,7 +87,7 @@ Of single commands:
   -name NAME, -service-account NAME
                                rbac: of the Role (default kconfd), and whom to bind it
                                to (default: the same name)
-  -json                        status: print JSON
+  -json                        status, lint: print JSON
   -galera CLUSTER              rbac: also for the record of this Galera cluster
   -node-address IP             galera check: what wsrep_node_address must be
   -in FILE, -dest FILE         galera check: the option file that includes it as FILE
@@ -110,8 +110,8 @@ Each flag is also an environment variable: -log-level is KCONFD_LOG_LEVEL; the
 values of one that may be repeated stand on lines of their own.
 
 Exit codes: 0, or 1 error, 2 usage, 3 the timeout passed with data missing or a
-render held; render -diff: 0 same, 1 differs, 2 trouble; status: 0 all applied, 1
-not, 2 trouble; claim: 0 won, 1 somebody else was first, 3 not decided. With CMD
+render held; render -diff: 0 same, 1 differs, 2 trouble; lint: 0, 1 warnings, 2
+errors; status: 0 all applied, 1 not, 2 trouble; claim: 0 won, 1 somebody else was first, 3 not decided. With CMD
 its own, 128+n for its signal n, 126 and 127 when it cannot be run or found.
 `
 

@@ -15,6 +15,7 @@ import (
 	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/gate"
 	"github.com/kconfd/kconfd/internal/limits"
+	"github.com/kconfd/kconfd/internal/lint"
 	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
@@ -34,6 +35,7 @@ func hint(err error) string {
 	var foreign *reload.ForeignProcessError
 	var process *reload.NotFoundError
 	var port *watcher.NoPortError
+	var decode *decodeError
 	switch {
 	case errors.As(err, &usage):
 		return "see kconfd -help"
@@ -51,11 +53,10 @@ func hint(err error) string {
 		return "claim another name, or see whose Lease it is: kubectl get lease -o yaml"
 	case apierrors.IsUnauthorized(err):
 		return "the credentials are not accepted: look at the kubeconfig, or the service account's token"
+	case errors.As(err, &decode):
+		return decode.hint
 	case errors.As(err, &unknown):
-		if unknown.Similar != "" {
-			return fmt.Sprintf("did you mean %q?", unknown.Similar)
-		}
-		return "the functions are listed in docs/reference.md"
+		return lint.HintFor(unknown.Function, []string{unknown.Similar})
 	case errors.As(err, &port) && port.OfEndpoint:
 		return fmt.Sprintf("leave out the endpoints without that port: endpoints \"NAME\" | withPort %q", port.Name)
 	case limitOf(err) != nil && limitOf(err).Limit != limits.Reads:

@@ -3,27 +3,32 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/kconfd/kconfd/internal/lint"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
 )
 
 // lintSecrets is where secrets can be seen that need not be, and which files
 // anybody may change.
-func (g *group) lintSecrets() []string {
-	var warnings []string
-	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
-	for _, t := range g.templates {
+func (g *group) lintSecrets() []complaint {
+	var warnings []complaint
+	for i, t := range g.templates {
+		warn := func(rule, key, format string, args ...any) {
+			path := []string{"template", strconv.Itoa(i), key}
+			warnings = append(warnings, complaint{lint.Warning, rule, path, fmt.Sprintf(format, args...), ""})
+		}
 		dest, mode := t.config.file.Dest, t.config.file.Mode
 		if mode&0o004 != 0 && readsSecret(t.template) {
-			warn("%q has secrets, and everybody may read it with mode %04o", dest, mode)
+			warn(lint.RuleSecret, "mode", "%q has secrets, and everybody may read it with mode %04o", dest, mode)
 		}
 		if mode&0o002 != 0 {
-			warn("everybody may write %q with mode %04o", dest, mode)
+			warn(lint.RuleWritable, "mode", "everybody may write %q with mode %04o", dest, mode)
 		}
 		for _, name := range secretLooking(t.template) {
-			warn("%q reads the variable %s with env: with secretEnv it is hidden, and the file is for its owner only", dest, name)
+			warn(lint.RuleSecret, "src", "%q reads the variable %s with env: with secretEnv it is hidden, and the file is for its owner only", dest, name)
 		}
 	}
 	if g.process != nil {
@@ -34,7 +39,7 @@ func (g *group) lintSecrets() []string {
 
 // lintProcess is lintSecrets for a command line, which every user of the machine
 // can see.
-func lintProcess(raw *rawProcess) []string {
+func lintProcess(raw *rawProcess) []complaint {
 	p, err := raw.parse()
 	if err != nil {
 		return nil // it has been refused
@@ -43,15 +48,18 @@ func lintProcess(raw *rawProcess) []string {
 	if err != nil {
 		return nil
 	}
-	var warnings []string
+	var warnings []complaint
+	warn := func(path []string, format string, args ...any) {
+		warnings = append(warnings, complaint{lint.Warning, lint.RuleSecret, append([]string{"process"}, path...), fmt.Sprintf(format, args...), ""})
+	}
 	for i, t := range line.args {
 		if readsSecret(t) || len(secretLooking(t)) > 0 {
-			warnings = append(warnings, fmt.Sprintf("[process] args %d has a secret, which other users see in the list of processes: give it in env or in a file", i+1))
+			warn([]string{"args", strconv.Itoa(i)}, "[process] args %d has a secret, which other users see in the list of processes: give it in env or in a file", i+1)
 		}
 	}
 	for i, t := range line.values {
 		for _, name := range secretLooking(t) {
-			warnings = append(warnings, fmt.Sprintf("[process] env %s reads the variable %s with env: with secretEnv it is hidden", line.names[i], name))
+			warn([]string{"env", line.names[i]}, "[process] env %s reads the variable %s with env: with secretEnv it is hidden", line.names[i], name)
 		}
 	}
 	return warnings

@@ -1,22 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os/user"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/internal/timing"
@@ -93,81 +86,8 @@ type rawReload struct {
 	Rolling *rawRolling `toml:"rolling" yaml:"rolling"`
 }
 
-// decodeResource reads TOML or YAML, by the name's ending. A key that does not
-// exist is an error with its line.
-func decodeResource(name string, content []byte) (*rawResource, error) {
-	decode := decodeTOML
-	if filepath.Ext(name) != ".toml" {
-		decode = decodeYAML
-	}
-	var shape struct {
-		Template any `toml:"template" yaml:"template"`
-	}
-	if err := decode(content, &shape, false); err != nil {
-		return nil, err
-	}
-	if _, single := shape.Template.(map[string]any); !single {
-		var raw rawResource
-		return &raw, decode(content, &raw, true)
-	}
-	var one rawFile[rawTemplate]
-	err := decode(content, &one, true)
-	return &rawResource{one.Wait, one.CheckCmd, one.CheckTimeout, one.Drift, one.Values, []rawTemplate{one.Templates}, one.Guards, one.Reload, one.Process, one.Limits}, err
-}
-
-func decodeTOML(content []byte, into any, strict bool) error {
-	d := toml.NewDecoder(bytes.NewReader(content))
-	if strict {
-		d.DisallowUnknownFields()
-	}
-	err := d.Decode(into)
-	var unknown *toml.StrictMissingError
-	var syntax *toml.DecodeError
-	switch {
-	case errors.As(err, &unknown):
-		var errs []error
-		for _, e := range unknown.Errors {
-			line, _ := e.Position()
-			errs = append(errs, fmt.Errorf("line %d: there is no key %q", line, strings.Join(e.Key(), ".")))
-		}
-		return errors.Join(errs...)
-	case errors.As(err, &syntax):
-		line, column := syntax.Position()
-		message := strings.TrimPrefix(syntax.Error(), "toml: ")
-		if key := strings.Join(syntax.Key(), "."); key != "" {
-			message = fmt.Sprintf("key %q: %s", key, goField().ReplaceAllString(message, "a value"))
-		}
-		return fmt.Errorf("line %d, column %d: %s", line, column, message)
-	}
-	return err
-}
-
-func decodeYAML(content []byte, into any, strict bool) error {
-	d := yaml.NewDecoder(bytes.NewReader(content))
-	d.KnownFields(strict)
-	err := d.Decode(into)
-	var wrong *yaml.TypeError
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil // an empty file
-	case errors.As(err, &wrong):
-		// Each begins with its line.
-		return errors.New(goUnknown().ReplaceAllString(strings.Join(wrong.Errors, "; "), `there is no key "$1"`))
-	case err != nil:
-		return err
-	}
-	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return errors.New("more than one document: a resource file has one")
-	}
-	return nil
-}
-
-// goField and goUnknown are what the decoders say in the words of Go rather
-// than of the file.
-func goField() *regexp.Regexp   { return regexp.MustCompile(`struct field \S+`) }
-func goUnknown() *regexp.Regexp { return regexp.MustCompile(`field (\S+) not found in type [^;]+`) }
-
-// parse makes a group of what was written. Errors name the key.
+// parse makes a group of what was written. It returns all errors that it finds,
+// joined; each names the key. The group has what could be read all the same.
 func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	g := groupConfig{values: raw.Values}
 	if g.values == nil {
@@ -176,56 +96,47 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 	if len(raw.Templates) == 0 && raw.Process == nil {
 		return g, errors.New("there is no [[template]]")
 	}
+	var errs []error
 	if raw.Wait != "" {
 		quiet, ceiling, err := parseWait("wait", raw.Wait, 0)
-		if err != nil {
-			return g, err
-		}
+		errs = append(errs, err)
 		g.quiet = &reload.Quiet{Min: quiet, Max: ceiling}
 	}
 	var err error
 	if g.limits, err = raw.Limits.parse(); err != nil {
-		return g, fmt.Errorf("[limits]: %w", err)
+		errs = append(errs, fmt.Errorf("[limits]: %w", err))
 	}
-	if err := refuseLiterals(*raw); err != nil {
-		return g, err
-	}
+	errs = append(errs, refuseLiterals(*raw))
 	s := &settingRenderer{limits: g.limits}
 	for i, t := range raw.Templates {
 		parsed, err := t.parse(templateDir, s)
-		if err != nil {
-			return g, fmt.Errorf("template %d%s: %w", i+1, t.name(), under(err, "template", strconv.Itoa(i)))
+		for _, err := range all(err) {
+			errs = append(errs, fmt.Errorf("template %d%s: %w", i+1, t.name(), under(err, "template", strconv.Itoa(i))))
 		}
 		parsed.source.Limits = g.limits
 		g.templates = append(g.templates, parsed)
-		if len(t.Keys) > 0 {
-			g.unused = append(g.unused, "keys")
-		}
-		if t.Prefix != "" {
-			g.unused = append(g.unused, "prefix")
-		}
+		g.unused = append(g.unused, t.unused()...)
 	}
-	if g.check, err = parseCommand("check_cmd", raw.CheckCmd, "check_timeout", raw.CheckTimeout); err != nil {
-		return g, err
-	}
-	if raw.Reload, err = s.action(raw.Reload, g.settingData()); err != nil {
-		return g, err
+	g.check, err = parseCommand("check_cmd", raw.CheckCmd, "check_timeout", raw.CheckTimeout)
+	errs = append(errs, err)
+	rendered, err := s.action(raw.Reload, g.settingData())
+	errs = append(errs, err)
+	if err == nil {
+		raw.Reload = rendered
+		g.action, err = raw.action()
+		errs = append(errs, err)
 	}
 	g.reads, g.secrets, g.literal = s.reads, s.secrets, s.literal
-	if g.action, err = raw.action(); err != nil {
-		return g, err
-	}
-	if g.schedule, err = raw.backoff(); err != nil {
-		return g, err
-	}
-	if err := raw.parseAfterwards(&g); err != nil {
-		return g, err
-	}
+	g.schedule, err = raw.backoff()
+	errs = append(errs, err, raw.parseAfterwards(&g))
 	if raw.Process != nil {
 		g.process = raw.Process
 		if _, err := raw.Process.parse(); err != nil {
-			return g, fmt.Errorf("[process]: %w", err)
+			errs = append(errs, fmt.Errorf("[process]: %w", err))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return g, err
 	}
 	return g, g.tryCommands()
 }
@@ -297,6 +208,18 @@ func (g *groupConfig) tryCommands() error {
 	return nil
 }
 
+// unused are the keys that are confd's and have no meaning here.
+func (t *rawTemplate) unused() []string {
+	var keys []string
+	if len(t.Keys) > 0 {
+		keys = append(keys, "keys")
+	}
+	if t.Prefix != "" {
+		keys = append(keys, "prefix")
+	}
+	return keys
+}
+
 // name is how to tell it from others, in brackets, as far as it has a name.
 func (t *rawTemplate) name() string {
 	if t.Src == "" && t.Dest == "" {
@@ -319,17 +242,12 @@ func (t *rawTemplate) parse(dir string, s *settingRenderer) (templateConfig, err
 		return parsed, errors.New("want one of src and contents")
 	}
 	parsed.source = render.Source{Name: cmp.Or(t.Src, dest), Text: t.Contents}
-	if err := parsed.readSource(dir); err != nil {
-		return parsed, err
-	}
-	if err := t.parseDelims(&parsed.source); err != nil {
-		return parsed, err
-	}
-	if err := t.parseFile(&parsed.file); err != nil {
-		return parsed, err
-	}
-	parsed.check, err = parseCommand("check_cmd", t.CheckCmd, "check_timeout", t.CheckTimeout)
-	return parsed, err
+	read := parsed.readSource(dir)
+	delims := t.parseDelims(&parsed.source)
+	file := t.parseFile(&parsed.file)
+	var check error
+	parsed.check, check = parseCommand("check_cmd", t.CheckCmd, "check_timeout", t.CheckTimeout)
+	return parsed, errors.Join(read, delims, file, check)
 }
 
 func (t *rawTemplate) parseDelims(src *render.Source) error {
@@ -354,15 +272,13 @@ func (t *rawTemplate) parseFile(f *render.File) error {
 	if t.TrustPath {
 		f.Trust = safefs.Trusted
 	}
+	var wrong error
+	f.Mode, wrong = parseMode(t.Mode)
 	var err error
-	if f.Mode, err = parseMode(t.Mode); err != nil {
-		return err
-	}
-	if f.MakeDir, err = parseMkDir(t.MkDir); err != nil {
-		return err
-	}
+	var badDir error
+	f.MakeDir, badDir = parseMkDir(t.MkDir)
 	f.UID, f.GID, err = t.owners()
-	return err
+	return errors.Join(wrong, badDir, err)
 }
 
 // parseMode reads an octal mode. Unquoted, 0640 would mean 416 in one format

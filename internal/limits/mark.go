@@ -77,7 +77,7 @@ func (n *mounter) text(at parse.Pos, k mark) parse.Node {
 	node := &parse.TextNode{NodeType: parse.NodeText, Pos: at, Text: backing[:0]}
 	k.place = func() string {
 		place, _ := n.tree.ErrorContext(node)
-		return place
+		return placeFromOne(place)
 	}
 	n.meter.marks[&backing[0]] = &k
 	*n.mine = append(*n.mine, &backing[0])

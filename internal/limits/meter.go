@@ -43,7 +43,10 @@ func (m *Meter) Execute(t *template.Template, out io.Writer, data any) (err erro
 	defer Recover(&err)
 	m.Mount(t.Templates()...)
 	m.Start()
-	return t.Execute(out, data)
+	if err := t.Execute(out, data); err != nil {
+		return &execError{err}
+	}
+	return nil
 }
 
 // workUnit is how much work is done between two looks at the clock, in bytes of
