@@ -21,7 +21,7 @@ func inAccount(t *testing.T, way string, args ...string) *daemon {
 	return startCmd(t, cmd)
 }
 
-// A command that runs as an account has its environment, whoever kconfd is.
+// A command that runs as an account has its environment, whatever user kconfd runs as.
 func TestEnvironmentOfAccount(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		for name, test := range map[string]struct {
