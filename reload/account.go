@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// An Account is whom a process runs as.
+// An Account is the user and the groups that a process runs as.
 type Account struct {
 	UID, GID int
 	Groups   []int // supplementary

@@ -32,7 +32,11 @@ func Become(c Child) error {
 			return startError(err)
 		}
 	}
-	return startError(&os.PathError{Op: "fork/exec", Path: path, Err: syscall.Exec(path, c.Argv, lastOfEach(c.Env))})
+	err = syscall.Exec(path, c.Argv, lastOfEach(c.Env))
+	if missingInterpreter(&os.PathError{Op: "fork/exec", Path: path, Err: err}) {
+		return &StartError{Code: 126, Err: fmt.Errorf("%w: the file is there, but not the interpreter or loader that it needs", err)}
+	}
+	return startError(err)
 }
 
 // lastOfEach is an environment with the last value of each variable: which of several counts differs

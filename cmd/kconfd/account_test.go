@@ -21,7 +21,7 @@ func inAccount(t *testing.T, way string, args ...string) *daemon {
 	return startCmd(t, cmd)
 }
 
-// A command that runs as an account has its environment, whoever kconfd is.
+// A command that runs as an account has its environment, whatever user kconfd runs as.
 func TestEnvironmentOfAccount(t *testing.T) {
 	inBothWays(t, func(t *testing.T, way string) {
 		for name, test := range map[string]struct {
@@ -101,11 +101,11 @@ func TestOnetimeRefuses(t *testing.T) {
 		key   string
 		want  string
 	}{
-		"a flag":    {[]string{"-stop-grace", "1s"}, "", "for -stop-grace to be done by"},
-		"flags":     {[]string{"-ready-cmd", "true", "-adopt", "-forward-hup", "-user", "nobody"}, "", "for -adopt, -forward-hup, -ready-cmd to be done by"},
-		"a command": {[]string{"-pre-start", "touch $DIR/started"}, "", "for -pre-start to be done by"},
-		"a key":     {nil, "restart = \"always\"", "a.toml: [process]: with -onetime the command takes kconfd's place, and nothing is left for restart to be done by"},
-		"keys":      {nil, "forward = []\nstop_lease = \"x\"\nuser = \"nobody\"", "for stop_lease, forward to be done by"},
+		"a flag":    {[]string{"-stop-grace", "1s"}, "", "kconfd: error: -stop-grace: cannot be honoured with -onetime"},
+		"flags":     {[]string{"-ready-cmd", "true", "-adopt", "-forward-hup", "-user", "nobody"}, "", "kconfd: error: -adopt, -forward-hup, -ready-cmd: cannot be honoured"},
+		"a command": {[]string{"-pre-start", "touch $DIR/started"}, "", "kconfd: error: -pre-start: cannot be honoured"},
+		"a key":     {nil, "restart = \"always\"", "a.toml: [process]: restart: cannot be honoured with -onetime, where the command takes kconfd's place"},
+		"keys":      {nil, "forward = []\nstop_lease = \"x\"\nuser = \"nobody\"", "[process]: stop_lease, forward: cannot be honoured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,6 +147,7 @@ func TestOnetimeCommandFails(t *testing.T) {
 		"not there":                {"dir = \"/\"", "no-such-command", 127, "no-such-command"},
 		"not there in its PATH":    {"env = {PATH = \"/none\"}", "ls", 127, `running "ls"`},
 		"not for this user":        {"user = \"nobody\"", "$DIR/secret", 126, "permission denied"},
+		"no interpreter":           {"dir = \"/\"", "$DIR/script", 126, "not the interpreter or loader"},
 		"no directory":             {"dir = \"/none\"", "ls", 127, "/none"},
 		"an argument without data": {"args = [\"{{ (configMap \\\"none\\\").x }}\"]", "ls", 3, "none"},
 		"an argument that is held": {"args = [\"{{ required \\\"set x\\\" nil }}\"]", "ls", 3, "set x"},
@@ -155,11 +156,13 @@ func TestOnetimeCommandFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			files := colourFiles()
-			files["secret"] = "#!/bin/sh\n"
+			files["secret"], files["script"] = "#!/bin/sh\n", "#!/none\n"
 			files["conf/conf.d/a.toml"] += "[process]\n" + test.process + "\n"
 			d := newDir(t, files)
-			if err := os.Chmod(d.file("secret"), 0o700); err != nil {
-				t.Fatal(err)
+			for _, name := range []string{"secret", "script"} {
+				if err := os.Chmod(d.file(name), 0o700); err != nil {
+					t.Fatal(err)
+				}
 			}
 			_, log, code := onetime(d, "-timeout", "1s", "--", strings.ReplaceAll(test.command, "$DIR", d.path))
 			if code != test.code || !strings.Contains(log, test.want) {

@@ -48,7 +48,12 @@ func (f *flags) checkSuccessor() error {
 	for i, key := range keys {
 		keys[i] = "-" + strings.ReplaceAll(key, "_", "-")
 	}
-	return &usageError{fmt.Errorf("with -onetime the command takes kconfd's place, and nothing is left for %s to be done by", strings.Join(keys, ", "))}
+	return &usageError{errors.New(needSupervisor(keys))}
+}
+
+// needSupervisor says why keys or flags are refused.
+func needSupervisor(keys []string) string {
+	return strings.Join(keys, ", ") + ": cannot be honoured with -onetime, where the command takes kconfd's place"
 }
 
 // newSuccessor is the command of the flags, as [process] of the groups describes it.
@@ -58,7 +63,7 @@ func (e *engine) newSuccessor() (*successor, error) {
 			continue
 		}
 		if keys := g.process.unhonoured(); len(keys) > 0 {
-			return nil, &usageError{fmt.Errorf("%s: [process]: with -onetime the command takes kconfd's place, and nothing is left for %s to be done by", g.name, strings.Join(keys, ", "))}
+			return nil, &usageError{fmt.Errorf("%s: [process]: %s", g.name, needSupervisor(keys))}
 		}
 	}
 	config, err := e.process()
