@@ -131,9 +131,9 @@ func (v *volume) names() []string {
 	return names
 }
 
-// serve runs the server on the data directory, until the test ends. It listens on
+// serve runs the server on the data directory, until the test ends, with more arguments. It listens on
 // a port of its own.
-func (v *volume) serve() (port int) {
+func (v *volume) serve(args ...string) (port int) {
 	v.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -150,8 +150,8 @@ func (v *volume) serve() (port int) {
 		v.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program, "--defaults-file="+v.config(), "--wsrep-on=OFF", "--wsrep-provider=none",
-		"--bind-address=127.0.0.1", "--port="+strconv.Itoa(port))
+	cmd := exec.Command(program, append([]string{"--defaults-file=" + v.config(), "--wsrep-on=OFF", "--wsrep-provider=none",
+		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port)}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// Not by cmd.Start: threads end here, with which the kernel would end the server.
 	server, err := tree.Start(tree.Bind(cmd))

@@ -188,8 +188,8 @@ func (e *inspection) look(ctx context.Context) (hang, error) {
 			return hang{}, err
 		}
 		p, err := readProgress(e.seen.Process.PID)
-		if err != nil || p.unknown {
-			return hang{}, nil // it has ended, or only a login can tell
+		if err != nil {
+			return hang{}, nil // it has ended
 		}
 		e.seen = e.seen.see(p, now)
 		h := e.judge(p, now)
@@ -204,6 +204,9 @@ func (e *inspection) look(ctx context.Context) (hang, error) {
 }
 
 func (e *inspection) judge(p progress, now time.Duration) (h hang) {
+	if p.unknown {
+		return hang{} // only a login can tell
+	}
 	if e.seen.Ran < now { // with a count of before
 		h = hang{now - e.seen.Ran, noThreadLimit, "no thread of the server runs", true}
 		if p.stopped {
