@@ -43,8 +43,8 @@ fuzz: ## each fuzz test for a minute; FUZZTIME=… for more
 model: ## many games of the model of a Galera cluster; GAMES=… SEED=… for others
 	go test -count=1 -timeout 12h -v -run '^TestModel(Majority)?$$' ./galera -model.games=$(or $(GAMES),20000) -model.seed=$(or $(SEED),0)
 
-model-mutations: ## games of the model without each guard of the code: an hour; MUTATION=regexp for some
-	go test -count=1 -timeout 6h -run '^TestMutations$$' ./galera -model.mutations -model.mutation='$(MUTATION)'
+model-mutations: ## the model without each guard of the code, as a table: hours; MUTATION=regexp for some
+	go test -count=1 -timeout 24h -v -run '^TestMutations$$' ./galera -model.mutations -model.mutation='$(MUTATION)'
 
 flaky: packages kubernetes build ## each package 10 times on a busy machine, lists tests that failed: hours; PKG=… COUNT=…
 	CGO_ENABLED=1 go run ./test/flaky -count $(or $(COUNT),10) $(or $(PKG),./...)

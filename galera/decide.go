@@ -260,7 +260,8 @@ func joined(s situation) (decision, bool) {
 	}
 	// A last view is that of the cluster as long as nobody was made the first since.
 	// One of a single node is not kept: it would come back without asking anybody.
-	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
+	// Nor is that of a volume that was put back, which may be an older one.
+	d.keepView = s.view > 1 && own.Data == Full && own.Lost == nil && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	if lost := s.lost(); !d.keepView && lost != "" { // a majority is restored without those that wait for it
 		return decision{action: wait, reason: "waits for a primary component, which is lost: " + lost}, true
 	}

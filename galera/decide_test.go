@@ -458,3 +458,62 @@ func TestForkAtBranch(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be the first, whatever an operator says, and what only force overrules.
+func TestUnfitAndObjections(t *testing.T) {
+	t.Parallel()
+	const other = "22222222-2222-2222-2222-222222222222"
+	full := func(uuid string, seqno int64) Node {
+		return Node{State: Offered, Data: Full, Position: Position{uuid, seqno}}
+	}
+	for name, test := range map[string]struct {
+		uuid         string
+		a, b         Node
+		unfit, about string // of a as the first
+	}{
+		"data of no cluster":             {uuid: oneUUID, a: Node{State: Offered, Data: Fresh}, unfit: "never were in this cluster"},
+		"data of no cluster, and no one": {a: Node{State: Offered, Data: Fresh}},
+		"data of another cluster":        {uuid: oneUUID, a: full(other, 1), unfit: "are those of another cluster"},
+		"it may be running":              {uuid: oneUUID, a: Node{State: Synced, Data: Full, Position: Position{oneUUID, 1}}, about: "a may be running"},
+		"another one has other data":     {a: full(oneUUID, 5), b: full(other, 1), about: "b has other data"},
+		"and this one has none":          {a: Node{State: Offered, Data: Fresh}, b: full(other, 1), about: "b has other data"},
+	} {
+		r := nodes(map[string]Node{"a": test.a})
+		if test.b.State != "" {
+			r.Nodes["b"] = test.b
+		}
+		r.UUID = test.uuid
+		if got := r.unfit("a"); test.unfit == "" && got != "" || !strings.Contains(got, test.unfit) {
+			t.Errorf("%s: got %q, want %q", name, got, test.unfit)
+		}
+		_, _, err := r.decree("a", "test", test.unfit != "", time.Time{}) // force does not help
+		if refused := test.unfit+test.about != ""; (err != nil) != refused || refused && !strings.Contains(err.Error(), test.unfit+test.about) {
+			t.Errorf("%s: got %v, want %q", name, err, test.unfit+test.about)
+		}
+	}
+	lost := Lost{Position{oneUUID, 3}, false}
+	if lost.within(Position{other, 5}) || !lost.within(Position{oneUUID, 3}) || lost.within(Position{oneUUID, 2}) {
+		t.Error("what was lost is within other data, or not within the same")
+	}
+}
+
+// What a node gives up to join is not lost when its volume is lost later. Another node at the address of
+// this one is another one all the same.
+func TestJoinGivesUp(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 5)})
+	r.UUID, r.Generation, r.Forks = oneUUID, 2, []Fork{{2, 4}}
+	b := r.Nodes["b"]
+	b.Generation = 2
+	r.Nodes["b"] = b
+	d, ok := joined(situation{record: r, self: "a", listening: []string{"b"}})
+	if own := d.record.Nodes["a"]; !ok || !d.discard || own.Data != Partial || own.Position != (Position{}) {
+		t.Errorf("got %+v", d)
+	}
+	n := at(Synced, 1)
+	n.Address = "10.0.0.1"
+	r = nodes(map[string]Node{"a": n})
+	if known, is := r.at(peer{"10.0.0.1", defaultPort}, "a", func(Node) bool { return true }); !known || is {
+		t.Errorf("the own address: known %v, another's %v", known, is)
+	}
+}

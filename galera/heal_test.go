@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,10 @@ type loneServer struct {
 	lock              *loneSession
 	primary, isolated bool
 	bootstraps        int
+	slow              time.Duration // from the bootstrap to the component
+	formed            time.Time
+	early             bool // the isolation has ended before the component was there
+	hears             bool // isolates, and does not answer that
 
 	record     *Record
 	away       bool // the API server is
@@ -92,14 +97,19 @@ func (l *loneServer) memory() (memory, error)  { return memory{}, nil }
 type loneSession struct{ *loneServer }
 
 func (s *loneSession) component(context.Context) (primary bool, p Position, err error) {
-	return s.primary, Position{oneUUID, 5}, nil
+	return s.primary && !time.Now().Before(s.formed), Position{oneUUID, 5}, nil
 }
 
 func (s *loneSession) isolate(_ context.Context, on bool) error {
 	if s.lock != nil && s.lock != s {
 		return errors.New("another session leads")
 	}
+	s.early = s.early || !on && s.primary && time.Now().Before(s.formed)
 	s.lock, s.isolated = s, on
+	if s.hears {
+		s.hears = false
+		return errAway
+	}
 	return nil
 }
 
@@ -107,7 +117,7 @@ func (s *loneSession) bootstrap(context.Context, Position) error {
 	if s.lock != s || !s.isolated {
 		return errors.New("it does not lead")
 	}
-	s.primary = true
+	s.primary, s.formed = true, time.Now().Add(s.slow)
 	s.bootstraps++
 	return nil
 }
@@ -185,6 +195,129 @@ func TestHealIsolationOutlivesMonitor(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The isolation ends when the server has formed its component, and not before: others that connect would
+// undo that.
+func TestHealWaitsForComponent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoneServer()
+		l.slow = time.Second
+		l.watch(t.Context(), l.monitor(t), func() bool { return l.primary && !l.isolated })
+		if l.early || l.isolated || l.bootstraps != 1 {
+			t.Errorf("ended early %v, isolated %v, %d bootstraps", l.early, l.isolated, l.bootstraps)
+		}
+	})
+}
+
+// A server does not stay isolated when its monitor cannot go on: with an isolation of which the
+// answer is lost, or without the API server.
+func TestHealEndsIsolation(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*loneServer){
+		"without an answer":      func(l *loneServer) { l.hears = true },
+		"without the API server": func(*loneServer) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLoneServer()
+				fault(l)
+				j := l.monitor(t)
+				l.watch(t.Context(), j, func() bool { return l.isolated })
+				l.away = name == "without the API server"
+				begun := time.Now()
+				l.watch(t.Context(), j, func() bool { return !l.isolated })
+				if took := time.Since(begun); l.isolated || took > isolatedAlone+5*time.Second {
+					t.Errorf("isolated %v, after %v", l.isolated, took)
+				}
+			})
+		})
+	}
+}
+
+// No server is isolated beside one that listens and that by the record does not run.
+func TestHealBesideStranger(t *testing.T) {
+	t.Parallel()
+	const stranger = "127.0.80.1"
+	accept(t, stranger+":"+defaultPort, func(c net.Conn) {
+		_, _ = c.Write([]byte("\x24\x00\x00\x02")) // as a member begins
+		silent(c)
+	})
+	for name, test := range map[string]struct {
+		node Node
+		want string
+	}{
+		"it is not in the record": {Node{}, stranger + ":" + defaultPort},
+		"it rests by the record":  {Node{State: Stopped, Address: stranger}, stranger + ":" + defaultPort},
+		"it runs by the record":   {Node{State: Synced, Address: stranger}, ""},
+	} {
+		j := newLoneServer().monitor(t)
+		j.settings.Peers = []string{stranger}
+		r := nodes(map[string]Node{"a": lostNode("a", 5, 3, "a"), "b": test.node})
+		r.UUID = oneUUID
+		if got := j.strangers(t.Context(), r); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+		if test.want == "" {
+			continue
+		}
+		step := healing{r, "a", *r.Nodes["a"].NonPrimary, true, true}
+		step.own.ID = r.Nodes["a"].NonPrimary.ID
+		delete(r.Nodes, "b") // one at rest, whose rows are not known, would lead otherwise
+		opened := false
+		j.open = func(context.Context) (healSession, error) {
+			opened = true
+			return nil, errAway
+		}
+		if err := j.takeStep(t.Context(), &stored{r, nil}, step); err != nil || opened {
+			t.Errorf("%s: %v, the server was asked %v", name, err, opened)
+		}
+	}
+}
+
+// Nothing is noted of a server of which it is not certain.
+func TestNotNoted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		j := newLoneServer().monitor(t)
+		if _, err := j.nonPrimary(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name, spoil := range map[string]func(*Joined, *loneServer){
+			"members are evicted": func(j *Joined, _ *loneServer) { j.settings.Evicts = true },
+			"it has a component":  func(_ *Joined, l *loneServer) { l.primary = true },
+			"it does not answer": func(j *Joined, _ *loneServer) {
+				j.open = func(context.Context) (healSession, error) { return nil, errAway }
+			},
+			"it has no view":        func(j *Joined, l *loneServer) { j.dir = &viewOf{l, 0} },
+			"its view is too large": func(j *Joined, l *loneServer) { j.dir = &viewOf{l, maxHealed + 1} },
+			"it may be isolated":    func(j *Joined, l *loneServer) { j.healer.undo, l.lock = true, &loneSession{l} },
+		} {
+			l := newLoneServer()
+			j := l.monitor(t)
+			if spoil(j, l); name == "it may be isolated" {
+				j.open = func(context.Context) (healSession, error) { return &loneSession{l}, nil }
+			}
+			if _, err := j.nonPrimary(t.Context()); err == nil {
+				t.Errorf("%s: it is noted", name)
+			}
+		}
+	})
+}
+
+// viewOf is a data directory whose last view has so many members.
+type viewOf struct {
+	*loneServer
+	members int
+}
+
+func (v *viewOf) lastPrimary() (me string, members []string, view *View, err error) {
+	if v.members > 0 {
+		view = &View{memberID("a"), 3, v.members}
+	}
+	return memberID("a"), make([]string, v.members), view, nil
 }
 
 // note changes the note in the record.

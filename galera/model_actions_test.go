@@ -47,6 +47,18 @@ func (t theme) String() string {
 	return strings.Join(names, ", ")
 }
 
+// themeNamed is the theme with these names, separated by commas.
+func themeNamed(names string) (t theme) {
+	for name := range strings.SplitSeq(names, ", ") {
+		i := slices.Index(themeNames, name)
+		if i < 0 {
+			panic("there is no theme " + name)
+		}
+		t |= 1 << i
+	}
+	return t
+}
+
 func (t theme) has(all theme) bool { return t&all == all }
 
 // themeOf chooses what may happen in a game.

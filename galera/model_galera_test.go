@@ -277,6 +277,9 @@ func (n *modelNode) join(members []*modelNode, arg int) {
 	if n.uuid != "" && n.uuid != from.uuid && n.tables && !n.partial {
 		w.fail("%s joins %s, which replaces its data of another cluster", n.name, from.name)
 	}
+	if n.uuid == "" && n.tables && !n.partial {
+		w.fail("%s joins %s, which replaces its data of no cluster", n.name, from.name)
+	}
 	n.uuid, n.rows, n.history = from.uuid, slices.Clip(from.rows), from.history
 	if full {
 		s.transfer, s.donor, n.tables, n.partial = 1+arg%4, from.server, false, true

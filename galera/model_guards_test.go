@@ -4,7 +4,7 @@ package galera
 func mutations() (all []mutation) {
 	add := func(file string, guards ...[3]string) {
 		for _, g := range guards {
-			all = append(all, mutation{name: g[0], file: file, old: g[1], new: g[2], with: covered[g[0]], test: tested[g[0]]})
+			all = append(all, mutation{name: g[0], file: file, old: g[1], new: g[2], with: covered[g[0]], test: tested[g[0]], themes: gameThemes[g[0]]})
 		}
 	}
 	add("decide.go", decideGuards...)
@@ -42,8 +42,45 @@ var healingFiles = []string{"heal.go", "nonprimary.go", "lastprimary.go"}
 // covered are the guards that others cover, with these.
 var covered = map[string][]string{}
 
-// tested are the guards that no game can be without, each with the test that fails then.
-var tested = map[string]string{}
+// gameThemes are the themes without which no game finds that the guard is missing.
+var gameThemes = map[string]string{
+	"data behind an election are refused":                     "restored records",
+	"overruled nodes come back as unknown":                    "force",
+	"the history of overruled nodes is kept":                  "force",
+	"overruled losses are settled":                            "force, lost volumes",
+	"the fork is where the data diverged":                     "force",
+	"the lowest fork counts":                                  "force",
+	"a decision is void when an overruled node has moved":     "force",
+	"a decision is void when its own node has lost something": "force, lost volumes",
+	"a sign of life is any write":                             "force",
+	"objection: older than its record":                        "adopted, decisions",
+	"objection: the node has diverged":                        "force, decisions",
+	"objection: another has lost data":                        "decisions, lost volumes",
+	"objection: another has the cluster's rows":               "force, decisions",
+	"diverged data do not count":                              "force",
+	"elections are forks as well":                             "restored records",
+	"data wait for the UUID of the cluster":                   "adopted",
+	"no election beside a server against the record":          "restored records",
+	"no election without rows that another one passed over":   "restored records",
+	"an election is kept":                                     "restored records",
+	"a server against the record is seen":                     "restored records",
+	"an own address is not another's":                         "addresses",
+	"a start reads the record once more":                      "restored records",
+	"rows wait for a record that has their last start":        "restored records",
+	"alone not with a view of one node":                       "outages",
+	"the marker is removed":                                   "outages",
+	"another pod is waited for":                               "second pods",
+	"one that was overtaken gives up":                         "second pods",
+	"an address of another node is not another pod":           "addresses",
+	"the addresses of the record are looked at":               "force, addresses",
+	"a founder that may have served keeps its role":           "early ends",
+	"data that are older than the record adopt it":            "adopted",
+}
+
+// tested are the guards that games find too rarely, or cannot, each with the test that fails without it.
+var tested = map[string]string{
+	"a view of a volume that was put back is not kept": "TestViewOfVolumesThatWerePutBack",
+}
 
 var decideGuards = [][3]string{
 	{"data of another cluster are refused", "case own.UUID != s.record.UUID:", "case false:"},
@@ -97,6 +134,7 @@ var electionGuards = [][3]string{
 	{"diverged data are given up", "if d.discard = s.record.diverged(own); d.discard {", "if d.discard = false; d.discard {"},
 	{"what is given up is not lost", "own.Data, own.Position = Partial, Position{} // what it gives up is not lost later", ""},
 	{"a view of one node is not kept", "d.keepView = s.view > 1 && own.Data == Full", "d.keepView = own.Data == Full"},
+	{"a view of a volume that was put back is not kept", "own.Lost == nil && own.Generation", "own.Generation"},
 	{"a view does not outlive an election", "own.Generation == s.record.Generation && !s.record.Adopted", "!s.record.Adopted"},
 	{"a view of an older cluster is not kept", "!s.record.Adopted && !d.discard", "!d.discard"},
 	{"no election while one may run", "if running := s.running(); len(running) > 0 {", "if running := s.running(); false && len(running) > 0 {"},

@@ -71,8 +71,7 @@ func (n *modelNode) checkFirst() {
 	switch {
 	case all:
 	case w.rewritten, w.restored:
-		w.exempt(oldRecord)
-		w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
+		w.passOver(n)
 	case n.uuid == "":
 		w.fail("%s founds anew, and %d rows were acknowledged before", n.name, len(w.acked))
 	default:
@@ -89,10 +88,30 @@ func (w *model) checkAgain(best *modelNode) {
 	switch {
 	case all:
 	case w.rewritten, w.restored:
-		w.exempt(oldRecord)
-		w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(best.rows, row) })
+		w.passOver(best)
 	default:
 		w.fail("a view comes back with %d rows and without row %d, which was acknowledged", len(best.rows), missing)
+	}
+}
+
+// passOver notes that a component is without acknowledged rows, because of a record that was wrong.
+func (w *model) passOver(first *modelNode) {
+	w.exempt(oldRecord)
+	for _, row := range w.acked {
+		if !slices.Contains(first.rows, row) {
+			w.owed = append(w.owed, row)
+		}
+	}
+	w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(first.rows, row) })
+}
+
+// checkGivenUp demands that a node does not give up rows about which an operator has to decide.
+func (n *modelNode) checkGivenUp() {
+	for _, row := range n.w.owed {
+		if slices.Contains(n.rows, row) && !n.w.rewritten {
+			n.w.fail("%s gives up row %d, which was acknowledged, and which only an operator may give up", n.name, row)
+			return
+		}
 	}
 }
 
@@ -169,6 +188,15 @@ func (w *model) forget(n *modelNode, r *Record) {
 		return
 	}
 	w.count["forced"]++
+	w.owed = slices.DeleteFunc(w.owed, func(row int) bool { return !slices.Contains(n.rows, row) })
+	for _, name := range r.others(n.name) {
+		switch entry := r.Nodes[name]; {
+		case entry.State.mayRun():
+			w.fail("an operator has decided with force against %s, and the record still waits for it", name)
+		case entry.Lost != nil:
+			w.fail("an operator has decided with force about what %s lost, and the record still waits for that", name)
+		}
+	}
 	w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
 	w.cluster = n.copy()
 }

@@ -27,6 +27,9 @@ type mutation struct {
 	file     string
 	old, new string
 
+	// themes are those of the games that can find it, if only such can: the others need not be played.
+	themes string
+
 	// with are guards that cover this one: a fault is found only when they are missing as well.
 	with []string
 
@@ -227,12 +230,15 @@ func (b build) play(ctx context.Context, binary string, m mutation, mutant int) 
 	if slices.Contains(healingFiles, m.file) {
 		slices.Reverse(kinds)
 	}
+	if m.themes != "" {
+		kinds = kinds[:1]
+	}
 	ctx, cancel := context.WithTimeout(ctx, mutationTime)
 	defer cancel()
 	// A short run of each kind comes first: most faults are found at once, by one kind or the other.
 	for _, games := range slices.Compact([]uint64{min(1000, mutationGames()), mutationGames()}) {
 		for _, kind := range kinds {
-			out, err := b.command(ctx, ".", mutant, binary, "-test.run=^"+kind+"$", "-test.timeout=0", fmt.Sprintf("-model.games=%d", games)).CombinedOutput()
+			out, err := b.command(ctx, ".", mutant, binary, "-test.run=^"+kind+"$", "-test.timeout=0", "-model.theme="+m.themes, fmt.Sprintf("-model.games=%d", games)).CombinedOutput()
 			switch game, crash := foundGame.FindSubmatch(out), panicked.FindSubmatch(out); {
 			case game != nil:
 				return fmt.Sprintf("`%s`, game %s: %s", kind, game[1], game[2]), nil

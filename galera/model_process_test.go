@@ -292,6 +292,7 @@ func (n *modelNode) setGeneration(generation int) error {
 
 func (n *modelNode) discard() error {
 	n.w.pause("the discarding of the data")
+	n.checkGivenUp()
 	n.partial = true
 	return nil
 }

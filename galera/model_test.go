@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 	flag.Uint64("model.games", shortGames, "how many games TestModel plays")
 	flag.Uint64("model.seed", 0, "seed of its first game")
 	flag.Uint64("model.nodes", 0, "play only games of so many nodes; 0 for all")
+	flag.String("model.theme", "", "play only games of these themes, separated by commas")
 	flag.Parse()
 	os.Exit(m.Run())
 }
@@ -92,7 +93,7 @@ func (s *series) more() bool {
 func (s *series) take() (seed uint64, more bool) {
 	s.Lock()
 	defer s.Unlock()
-	for size := modelFlag("model.nodes"); size > 0 && s.next < s.end && len(newModel(s.next).nodes) != int(size); {
+	for s.next < s.end && !isWanted(s.next) {
 		s.next++
 	}
 	if s.next >= s.end || s.failed {
@@ -100,6 +101,13 @@ func (s *series) take() (seed uint64, more bool) {
 	}
 	s.next++
 	return s.next - 1, true
+}
+
+// isWanted says whether the flags permit the game of a seed.
+func isWanted(seed uint64) bool {
+	w := newModel(seed)
+	size, themes := modelFlag("model.nodes"), flag.Lookup("model.theme").Value.String()
+	return (size == 0 || len(w.nodes) == int(size)) && (themes == "" || themeOf(w).has(themeNamed(themes)))
 }
 
 // play plays some games.
@@ -135,7 +143,7 @@ func report(t *testing.T, seed, game uint64, found *model, made schedule) {
 // checkReach demands that the games get to what they are about: one that does not would prove nothing.
 func (s *series) checkReach(t *testing.T) {
 	games := int(s.end - s.first)
-	if games < shortGames || modelFlag("model.nodes") > 0 {
+	if games < shortGames || modelFlag("model.nodes") > 0 || flag.Lookup("model.theme").Value.String() != "" {
 		return
 	}
 	for what, per := range map[string]int{

@@ -32,6 +32,7 @@ type model struct {
 	// What is true of the cluster.
 	cluster   modelVolume // what the newest primary component has, or the node of the last forced decision
 	acked     []int       // rows that a client was told are written
+	owed      []int       // of those, the ones that a record that was put back passed over: an operator decides about them
 	rows      int         // written so far
 	views     int
 	servers   int
