@@ -94,8 +94,11 @@ func (j *Joined) tryHeal(ctx context.Context) error {
 		j.seen.known = old.Record
 	}
 	if err != nil {
-		if h.session != nil && time.Since(h.reached) >= isolatedAlone {
+		switch {
+		case h.session != nil && time.Since(h.reached) >= isolatedAlone:
 			err = errors.Join(err, j.release(ctx))
+		case h.session == nil && h.undo:
+			err = errors.Join(err, j.undoIsolation(ctx))
 		}
 		return err
 	}

@@ -40,7 +40,10 @@ func mutations() (all []mutation) {
 var healingFiles = []string{"heal.go", "nonprimary.go", "lastprimary.go"}
 
 // covered are the guards that others cover, with these.
-var covered = map[string][]string{}
+var covered = map[string][]string{
+	"no election by a record that was put back": {"no election in a cluster older than its record"},
+	"no new cluster in place of a known one":    {"no new cluster when data were lost"},
+}
 
 // gameThemes are the themes without which no game finds that the guard is missing.
 var gameThemes = map[string]string{
@@ -79,7 +82,64 @@ var gameThemes = map[string]string{
 
 // tested are the guards that games find too rarely, or cannot, each with the test that fails without it.
 var tested = map[string]string{
-	"a view of a volume that was put back is not kept": "TestViewOfVolumesThatWerePutBack",
+	"a view of a volume that was put back is not kept":           "TestViewOfVolumesThatWerePutBack",
+	"an isolation ends when the API server is away":              "TestHealEndsIsolation",
+	"an isolation without an answer ends when the API server is away": "TestHealEndsIsolation",
+	"a server without an answer may be isolated":                 "TestHealEndsIsolation",
+	"the isolation ends after the component is made":             "TestHealWaitsForComponent",
+	"no isolation beside an unknown server":                      "TestHealBesideStranger",
+	"a server that runs by the record is no stranger":            "TestHealBesideStranger",
+	"a server that is at rest by the record is a stranger":       "TestHealBesideStranger",
+	"no majority where members are evicted":                      "TestNotNoted",
+	"no note without a view":                                     "TestNotNoted",
+	"no note of a view that is too large":                        "TestNotNoted",
+	"no note of a server that does not answer":                   "TestNotNoted",
+	"no note before an isolation is undone":                      "TestNotNoted",
+	"a claim without an answer is found":                         "TestHealClaimWithoutAnswer",
+	"an isolation is undone without the API server":              "TestHealIsolationOutlivesMonitor",
+	"evictions are on":                                           "TestEvicts",
+	"a setting that is not understood is a long one":             "TestSuspectTimeout",
+	"one session leads":                                          "TestSessionLeads",
+	"a session that leads does so again":                         "TestSessionLeads",
+	"only the session that leads bootstraps":                     "TestSessionLeads",
+	"a server with a component is not bootstrapped":              "TestSessionLeads",
+	"a server with other rows is not bootstrapped":               "TestSessionLeads",
+	"a bootstrap that was not done is an error":                  "TestSessionLeads",
+	"a session without replication asks for the status":          "TestSessionLeads",
+	"an unknown status is an error":                              "TestSessionLeads",
+	"a server without a position has none":                       "TestSessionWithoutPosition",
+	"a stopped server":                                           "TestExamineProcess",
+	"a stopped server that has just run":                         "TestExamineProcess",
+	"a server of which no thread runs":                           "TestExamineProcess",
+	"a hang needs its time":                                      "TestExamineProcess",
+	"a blocked thread":                                           "TestJudge",
+	"a blocked thread is so for some time":                       "TestJudge",
+	"threads without counts say nothing":                         "TestJudge",
+	"a hang is seen before a login":                              "TestHangBeforeLogin",
+	"another user's sighting is not believed":                    "TestSightingOfAnotherUser",
+	"a new server is another one":                                "TestSightingOfAnEarlierServer",
+	"no login without a place to keep it":                        "TestExamineLogin",
+	"no login after a refusal":                                   "TestExamineLogin",
+	"a login that may never have been answered does not count":   "TestExamineLogin",
+	"a login without an answer is a hang":                        "TestExamineLogin",
+	"but for a forced decision":                                  "TestDecreeDiverged",
+	"data that never were in the cluster are not the first":      "TestUnfitAndObjections",
+	"data of another cluster are not the first":                  "TestUnfitAndObjections",
+	"objection: the node may be running":                         "TestUnfitAndObjections",
+	"objection: another has other data":                          "TestUnfitAndObjections",
+	"what was lost is of the same cluster":                       "TestUnfitAndObjections",
+	"what cannot be the first is refused":                        "TestUnfitAndObjections",
+	"objections need force":                                      "TestUnfitAndObjections",
+	"what is given up is not lost":                               "TestJoinGivesUp",
+	"an own address is not another's":                            "TestJoinGivesUp",
+	"a join needs one that may run":                              "TestDecide",
+	"a join does not replace data of no cluster":                 "TestDecide",
+	"no election beside an unknown server":                       "TestDecide",
+	"no election between two clusters":                           "TestDecide",
+	"the last one goes first":                                    "TestDecide",
+	"data of another cluster are lost ones":                      "TestLosses",
+	"losses add up":                                              "TestLossesAddUp",
+	"an empty volume whose offer was corrected has lost nothing": "TestOfferThatWasCorrected",
 }
 
 var decideGuards = [][3]string{

@@ -5,7 +5,8 @@ package galera
 var healGuards = [][3]string{
 	{"only the pod of the entry restores a majority", "case old == nil || !old.runsIn(j.settings.Node, j.Pod):", "case old == nil:"},
 	{"no majority by a record that was put back", "case !old.follows(j.known):\n\t\terr", "case false:\n\t\terr"},
-	{"an isolation ends when the API server is away", "if h.session != nil && time.Since(h.reached) >= isolatedAlone {", "if false {"},
+	{"an isolation ends when the API server is away", "case h.session != nil && time.Since(h.reached) >= isolatedAlone:", "case false:"},
+	{"an isolation without an answer ends when the API server is away", "case h.session == nil && h.undo:", "case false:"},
 	{"a claim without an answer is found", "if h.session != nil && entry.State == Bootstrapping && entry.Token == h.claim {", "if false {"},
 	{"a claim is this monitor's", "entry.State == Bootstrapping && entry.Token == h.claim {", "entry.State == Bootstrapping {"},
 	{"a claim is the last write", "entry.State == Bootstrapping && entry.Token == h.claim {", "h.claim != \"\" {"},
@@ -119,5 +120,3 @@ var hangGuards = [][3]string{
 	{"a login without an answer is a hang", "return hang{now - e.seen.Unanswered, 0,", "return hang{}, err\n\treturn hang{now - e.seen.Unanswered, 0,"},
 }
 
-// healTested are the tests of guards that no game can be without.
-var healTested = map[string]string{}

@@ -18,7 +18,7 @@ import (
 
 func init() {
 	flag.Bool("model.mutations", false, "play games without each guard of the code, which takes an hour or two")
-	flag.String("model.mutation", "", "with -model.mutations: only those whose file and name match this")
+	flag.String("model.mutation", "", "with -model.mutations: only those of which \"file: name: test\" matches this")
 }
 
 // A mutation takes one guard away from the code.
@@ -100,16 +100,9 @@ func TestMutations(t *testing.T) {
 		})
 		t.Fatalf("mutations do not compile: %v\n%s", err, named)
 	}
-	if keep := os.Getenv("MUTANTS_KEEP"); keep != "" {
-		out, err := exec.Command("cp", binary, keep).CombinedOutput()
-		for i, m := range all {
-			fmt.Printf("%d\t%s\t%s\n", i+1, m.file, m.name)
-		}
-		t.Fatal(err, string(out))
-	}
 	fmt.Println("| file | guard | what finds that it is missing |\n|---|---|---|")
 	for i, m := range all {
-		if !only.MatchString(m.file + ": " + m.name) {
+		if !only.MatchString(m.file + ": " + m.name + ": " + m.test) {
 			continue
 		}
 		found, err := b.play(t.Context(), binary, m, i+1)
