@@ -119,4 +119,3 @@ var hangGuards = [][3]string{
 	{"a login that may never have been answered does not count", "e.seen.Answered != 0}, err", "true}, err"},
 	{"a login without an answer is a hang", "return hang{now - e.seen.Unanswered, 0,", "return hang{}, err\n\treturn hang{now - e.seen.Unanswered, 0,"},
 }
-
