@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -103,10 +104,12 @@ func TestExamineProcess(t *testing.T) {
 				b, err2 := readProgress(p.PID)
 				return err1 == nil && err2 == nil && a.counts == b.counts && a.stopped == test.stop
 			})
+			ctx, cancel := context.WithTimeout(t.Context(), patience) // without a sign of a hang it would wait for one
+			defer cancel()
 			var h hang
 			for range test.looks {
 				var err error
-				if h, _, err = e.settings.examine(t.Context(), false); err != nil {
+				if h, _, err = e.settings.examine(ctx, false); err != nil {
 					t.Fatal(err)
 				}
 			}
