@@ -82,6 +82,10 @@ func TestLeader(t *testing.T) {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
 			change: func(r *Record) { r.Adopted = true }, want: "the cluster is older than its record, and may have other members",
 		},
+		"a record that was put back": {
+			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
+			change: func(r *Record) { r.PutBack = true }, want: "the record was put back to an older version",
+		},
 		"a cluster without a UUID": {
 			nodes:  map[string]Node{"a": lostNode("a", 5, 3, "a")},
 			change: func(r *Record) { r.UUID = "" }, want: "the UUID of the cluster is not known",
@@ -144,6 +148,7 @@ func TestHealSteps(t *testing.T) {
 		"another process has written it":         {self: "a", own: func(n *NonPrimary) { n.ID = "" }, settled: true, want: healNote},
 		"the server has more rows by now":        {self: "a", own: func(n *NonPrimary) { n.Seqno++ }, settled: true, want: healNote},
 		"the server was in another view":         {self: "a", own: func(n *NonPrimary) { n.View = View{n.View.ID, 9, 3} }, settled: true, want: healNote},
+		"the server is isolated by now":          {self: "a", own: func(n *NonPrimary) { n.Isolated = true }, settled: true, want: healNote},
 		"the leader isolates itself":             {self: "a", settled: true, want: healIsolate},
 		"another node does not":                  {self: "b", settled: true, stable: true, want: healWait},
 		"it agrees":                              {self: "b", before: isolated, settled: true, stable: true, want: healAgree},
@@ -192,6 +197,76 @@ func TestHealSteps(t *testing.T) {
 	}
 }
 
+// A round changes with all that a node says of itself, and so does its token: a decision that was forced
+// against the node is void then.
+func TestRound(t *testing.T) {
+	t.Parallel()
+	r := nodes(map[string]Node{"a": lostNode("a", 5, 3, "ab"), "b": at(Stopped, 4)})
+	noted := r.withNote("a", NonPrimary{ID: "another"})
+	if noted.round() == r.round() || noted.Nodes["a"].Token == r.Nodes["a"].Token {
+		t.Errorf("after another note: round %s, token %q", noted.round(), noted.Nodes["a"].Token)
+	}
+	rests := r.clone()
+	b := rests.Nodes["b"]
+	b.Token = "of another stop"
+	rests.Nodes["b"] = b
+	if rests.round() == r.round() {
+		t.Error("the round is the same after another stop")
+	}
+}
+
+// A node that is to begin has a view only if its server runs on: another one does not follow it before.
+func TestFollowsServerThatRuns(t *testing.T) {
+	t.Parallel()
+	n := at(Bootstrapping, 1)
+	n.Member, n.Generation = memberID("a"), 3
+	r := nodes(map[string]Node{"a": n})
+	if got := r.newestIn([]string{memberID("a")}); got != 0 {
+		t.Errorf("got generation %d, want none", got)
+	}
+}
+
+// A view that is being written says nothing.
+func TestLastPrimaryIsWhole(t *testing.T) {
+	t.Parallel()
+	d := dataDir{path: t.TempDir()}
+	whole := gvwstate(3, 5, 1)
+	writeFile(t, d.join(gvwstateName), whole)
+	if _, _, v, err := d.lastPrimary(); err != nil || v == nil {
+		t.Fatalf("got %v, %v", v, err)
+	}
+	writeFile(t, d.join(gvwstateName), strings.Replace(whole, "#vwend", "", 1))
+	if _, _, v, err := d.lastPrimary(); err == nil {
+		t.Errorf("got %v", v)
+	}
+}
+
+// A node whose own last view may come back starts beside servers that have lost theirs, and another one
+// does when one of those that listen may still have its component.
+func TestJoinsBesideLost(t *testing.T) {
+	t.Parallel()
+	own := at(Offered, 5)
+	own.Generation = 1
+	lost, runs := lostNode("b", 5, 3, "ab"), at(Synced, 5)
+	lost.Address, runs.Address = "10.0.0.2", "10.0.0.3"
+	for name, test := range map[string]struct {
+		view      int
+		listening []string
+		want      action
+	}{
+		"with a view":             {2, []string{"10.0.0.2:4567"}, join},
+		"without":                 {0, []string{"10.0.0.2:4567"}, wait},
+		"beside one that has not": {0, []string{"10.0.0.3:4567", "10.0.0.2:4567"}, join},
+		"and in the other order":  {0, []string{"10.0.0.2:4567", "10.0.0.3:4567"}, join},
+	} {
+		r := nodes(map[string]Node{"a": own, "b": lost, "c": runs})
+		r.UUID, r.Generation = oneUUID, 1
+		if d, ok := joined(situation{record: r, self: "a", view: test.view, listening: test.listening}); !ok || d.action != test.want {
+			t.Errorf("%s: got %s, %s", name, d.action, d.reason)
+		}
+	}
+}
+
 // A claim raises the generation, keeps what the server is called, and leaves no fork: the others go on in
 // the same history, without a start.
 func TestClaim(t *testing.T) {
@@ -203,6 +278,9 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.Nodes["a"]
+	if a.Starts != r.Nodes["a"].Starts {
+		t.Errorf("got %d starts", a.Starts)
+	}
 	if a.State != Bootstrapping || a.Generation != 3 || a.NonPrimary != nil || a.Seqno != 5 || a.Member != memberID("a") {
 		t.Errorf("got %+v", a)
 	}
