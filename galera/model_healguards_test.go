@@ -4,7 +4,7 @@ package galera
 
 var healGuards = [][3]string{
 	{"only the pod of the entry restores a majority", "case old == nil || !old.runsIn(j.settings.Node, j.Pod):", "case old == nil:"},
-	{"no majority by a record that was put back", "case !old.follows(j.known):\n\t\terr", "case false:\n\t\terr"},
+	{"no majority by a record that was put back", "case !old.follows(j.seen.known), old.older(j.settings.Node, j.remembers()) != \"\":\n\t\terr", "case false:\n\t\terr"},
 	{"an isolation ends when the API server is away", "case h.session != nil && time.Since(h.reached) >= isolatedAlone:", "case false:"},
 	{"an isolation without an answer ends when the API server is away", "case h.session == nil && h.undo:", "case false:"},
 	{"a claim without an answer is found", "if h.session != nil && entry.State == Bootstrapping && entry.Token == h.claim {", "if false {"},
@@ -19,8 +19,8 @@ var healGuards = [][3]string{
 	{"a server that is at rest by the record is a stranger", "if !known || !runs {", "if !known || runs && !runs {"},
 	{"an isolation is noted", "now.own.Isolated = true\n", "\n"},
 	{"another note has another ID", "note.ID, note.Agrees = token(), \"\"", "if note.Agrees = \"\"; note.ID == \"\" {\n\t\tnote.ID = token()\n\t}"},
-	{"a note that is carried out later is this monitor's", "j.healer.note = note // also when the write is carried out later\n", "j.healer.note.Position = note.Position\n"},
-	{"a server that is Synced again says so", "j.recorded = false   // once the server is Synced, the entry says that again\n", "\n"},
+	{"a note that is carried out later is this monitor's", "j.healer.note = note    // also when the write is carried out later\n", "j.healer.note.Position = note.Position\n"},
+	{"a server that is Synced again says so", "j.seen.recorded = false // once the server is Synced, the entry says that again\n", "\n"},
 	{"the generation is beside the data before a component is made", "if err := j.dir.setGeneration(entry.Generation); err != nil {", "if err := error(nil); err != nil {"},
 	{"a failed bootstrap ends the isolation", "entry.Generation)\n\t}\n\treturn errors.Join(err, j.release(ctx))", "entry.Generation)\n\t}\n\treturn err"},
 	{"the isolation ends after the component is made", "case err != nil || primary:\n\t\t\treturn err", "case err != nil || primary || !primary:\n\t\t\treturn err"},
@@ -30,7 +30,7 @@ var healGuards = [][3]string{
 	{"a claim of an earlier monitor may have isolated", "return n.State == Bootstrapping || n.NonPrimary != nil }", "return n.NonPrimary != nil }"},
 	{"a note of an earlier monitor may have isolated", "return n.State == Bootstrapping || n.NonPrimary != nil }", "return n.State == Bootstrapping }"},
 	{"an isolation is undone without the API server", "j.healer.undo = err != nil || old == nil ||", "j.healer.undo = err == nil && old != nil &&"},
-	{"the isolation ends with a component", "case state != stateConnected || time.Since(j.lonely) < noteAfter:\n\t\tj.endHealing(ctx)", "case state != stateConnected || time.Since(j.lonely) < noteAfter:"},
+	{"the isolation ends with a component", "case state != stateConnected || time.Since(j.alone.since) < noteAfter:\n\t\tj.endHealing(ctx)", "case state != stateConnected || time.Since(j.alone.since) < noteAfter:"},
 	{"no majority where members are evicted", "if j.settings.Evicts {", "if false {"},
 	{"no note before an isolation is undone", "if j.healer.undo {\n\t\tif err := j.undoIsolation(ctx); err != nil {\n\t\t\treturn n, err\n\t\t}\n\t}\n", ""},
 	{"no note of a server with a component", "if err == nil && primary {\n", "if false && primary {\n"},
