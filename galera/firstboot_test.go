@@ -150,8 +150,10 @@ func (v *volume) serve(args ...string) (port int) {
 		v.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program, append([]string{"--defaults-file=" + v.config(), "--wsrep-on=OFF", "--wsrep-provider=none",
-		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port)}, args...)...)
+	cmd := exec.Command(program, append([]string{
+		"--defaults-file=" + v.config(), "--wsrep-on=OFF", "--wsrep-provider=none",
+		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port),
+	}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// Not by cmd.Start: threads end here, with which the kernel would end the server.
 	server, err := tree.Start(tree.Bind(cmd))

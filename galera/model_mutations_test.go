@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,11 @@ func TestMutations(t *testing.T) {
 		names[m.name] = true
 		if err := all[i].locate(sources); err != nil {
 			t.Error(err)
+		}
+	}
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(covered)), slices.Collect(maps.Keys(gameThemes)), slices.Collect(maps.Keys(tested))) {
+		if !names[name] {
+			t.Errorf("there is no guard %q", name)
 		}
 	}
 	var parts [][]mutation
