@@ -593,7 +593,7 @@ func TestPreStart(t *testing.T) {
 func TestBadProcess(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ text, want string }{
-		"unknown key":     {"[process]\nusr = \"x\"", `p.toml: line 2: there is no key "process.usr"`},
+		"unknown key":     {"[process]\nusr = \"x\"", `p.toml: line 2, column 1: there is no key "process.usr"`},
 		"unknown user":    {"[process]\nuser = \"no-such-user\"", `p.toml: \[process\]: user: unknown user no-such-user`},
 		"two groups":      {"[process]\nuser = \"root:root\"\ngroup = \"root\"", `user and group both name a group`},
 		"signal":          {"[process]\nstop_signal = \"TREM\"", `stop_signal: signal "TREM": unknown`},

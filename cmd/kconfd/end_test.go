@@ -23,6 +23,7 @@ func TestEndsDuringATemplate(t *testing.T) {
 	files := colourFiles()
 	files["live/a"] = "old\n"
 	files["conf/templates/a.tmpl"] = `{{ range until 1000000 }}{{ range until 1000000 }}{{ end }}{{ end }}new` + "\n"
+	files["conf/conf.d/a.toml"] += "[limits]\niterations = 1000000000\ntime = \"10m\"\n" // it computes until the end
 	d := newDir(t, files)
 	before := fingerprintOf(d.file("live/a"))
 	k := startIn(d)
@@ -61,7 +62,8 @@ func benchEngine(log slog.Handler) *engine {
 // jobOn is a job that wants the content in a file.
 func jobOn(path, content string) *job {
 	g := &groupConfig{name: "test", templates: []templateConfig{{}}}
-	return &job{group: g, ledger: &ledger{}, files: []render.File{{Dest: path, Content: []byte(content), UID: -1, GID: -1}}}
+	of := &group{groupConfig: *g, unkept: map[string]string{}, shown: shown{outputs: &outputs{}}}
+	return &job{group: g, of: of, ledger: &ledger{}, files: []render.File{{Dest: path, Content: []byte(content), UID: -1, GID: -1}}}
 }
 
 // After the end has been ordered nothing goes live: nobody would tell the process.

@@ -112,7 +112,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	}{
 		"unknown key": {
 			"conf/conf.d/a.toml", "[[template]]\nsorce = \"a.tmpl\"\n",
-			`level=ERROR msg="configuration refused, the one before stays" err="reading .*a.toml: line 2: there is no key \\"template.sorce\\""`,
+			`level=ERROR msg="configuration refused, the one before stays" err="reading .*a.toml: line 2, column 1: there is no key \\"template.sorce\\""`,
 		},
 		"template that does not parse": {
 			"conf/templates/a.tmpl", "{{ range }\n",
