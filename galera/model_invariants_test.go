@@ -253,6 +253,13 @@ func (n *modelNode) isMissing() bool {
 	return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || n.w.entry(n.name).State != Synced)
 }
 
+// isOtherFounders says whether the node is missing, and its data are those of a founder by another version of
+// the record.
+func (n *modelNode) isOtherFounders() bool {
+	uuid := n.w.record.UUID
+	return n.isMissing() && n.tables && (n.uuid == "" || !n.partial && uuid != "" && n.uuid != uuid)
+}
+
 // distrusts says whether the data of the node remember a later record.
 func (n *modelNode) distrusts() bool {
 	return n.tables && !n.partial && n.w.record.older(n.name, local{data: Full, generation: n.modelVolume.generation, memory: n.memo}) != ""
@@ -289,8 +296,8 @@ func (w *model) excuse() exemption {
 		return unnotedMember
 	case w.restored && slices.ContainsFunc(slices.Collect(maps.Values(w.record.Nodes)), w.record.isPassedOver):
 		return oldRecord
-	case w.restored && w.any(func(n *modelNode) bool { return n.isMissing() && n.tables && n.uuid == "" }):
-		return oldRecord // another founder's
+	case w.restored && w.any((*modelNode).isOtherFounders):
+		return oldRecord
 	case w.restored && (w.record.PutBack || w.any(func(n *modelNode) bool { return n.isMissing() && n.distrusts() })):
 		return oldRecord
 	case w.rewritten:

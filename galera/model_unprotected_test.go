@@ -110,6 +110,21 @@ func TestNotProtected(t *testing.T) {
 				w.settle()
 			},
 		},
+		"a record that is put back to before a founder gave its role back, and the next one has served": {
+			harm: "a founds anew, and 1 rows were acknowledged before",
+			play: func(w *model, a, b, _ *modelNode) {
+				w.kconfd(a).round()
+				record := w.record
+				a.early = true // its first boot fails
+				w.kconfd(a).round()
+				w.kconfd(a).round()
+				w.bring(b)
+				b.write()
+				b.stop()
+				w.store(record)
+				w.bring(a)
+			},
+		},
 		"an empty node beside data that are older than the record": {
 			harm: "founds anew",
 			play: func(w *model, _, _, c *modelNode) {
