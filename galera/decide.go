@@ -252,6 +252,10 @@ func joined(s situation) (decision, bool) {
 	if own.Data == Full && s.record.UUID == "" {
 		return decision{action: wait, reason: s.record.unnamed()}, true
 	}
+	if s.record.PutBack { // its generation may be older than that of those who listen
+		return decision{action: wait, reason: fmt.Sprintf("%s listens, and the record was put back to an older version: %s",
+			strings.Join(s.listening, ", "), wayOut)}, true
+	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
 	if d.discard = s.record.diverged(own); d.discard {
 		own := d.record.Nodes[s.self]

@@ -83,6 +83,7 @@ var electionGuards = [][3]string{
 	{"a join needs one that may run", "if len(s.listening) == 0 || !s.record.Adopted && len(s.running()) == 0 {", "if len(s.listening) == 0 {"},
 	{"a join does not replace data of no cluster", "if own.Data == Fresh {", "if false {"},
 	{"data wait for the UUID of the cluster", `if own.Data == Full && s.record.UUID == "" {`, "if false {"},
+	{"no join by a record that was put back", "if s.record.PutBack { // its generation", "if false { // its generation"},
 	{"diverged data are given up", "if d.discard = s.record.diverged(own); d.discard {", "if d.discard = false; d.discard {"},
 	{"what is given up is not lost", "own.Data, own.Position = Partial, Position{} // what it gives up is not lost later", ""},
 	{"a view of one node is not kept", "d.keepView = s.view > 1 && own.Data == Full", "d.keepView = own.Data == Full"},
