@@ -15,6 +15,7 @@ func mutations() (all []mutation) {
 	add("carryout.go", carryOutGuards...)
 	add("confirm.go", [3]string{"rows wait for a record that has their last start", "s.local.data != Full && s.local.data != Fresh && own", "own"})
 	add("confirm.go", [3]string{"a start reads the record once more", "own.Token == d.token && own.State.mayRun() {", "own.Token != \"\" || own.Token == \"\" {"})
+	add("confirm.go", [3]string{"no start alone after a record that was put back", "if err := s.mark(); err != nil {", "if err := error(nil); err != nil {"})
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
 	add("history.go", historyGuards...)
