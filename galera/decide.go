@@ -263,8 +263,9 @@ func joined(s situation) (decision, bool) {
 		d.record.Nodes[s.self] = own
 	}
 	// A last view is that of the cluster as long as nobody was made the first since.
-	// One of a single node is not kept: it would come back without asking anybody.
-	d.keepView = s.view > 1 && own.Data == Full && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
+	// One of a single node is not kept: it would come back without asking anybody. Nor is one of a volume
+	// that was put back: it may be older than rows that are lost.
+	d.keepView = s.view > 1 && own.Data == Full && own.Lost == nil && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	if lost := s.lost(); !d.keepView && lost != "" { // a majority is restored without those that wait for it
 		return decision{action: wait, reason: "waits for a primary component, which is lost: " + lost}, true
 	}

@@ -135,6 +135,9 @@ func TestDecide(t *testing.T) {
 		"the last view is kept": {
 			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}), listening: peer, view: 3, want: join, keepView: true,
 		},
+		"the last view is that of a volume that has lost something": {
+			record: nodes(map[string]Node{"a": at(Offered, 3).lost(5, true), "b": at(Synced, 3)}), listening: peer, view: 3, want: join,
+		},
 		"the last view is from before somebody became the first": {
 			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation = 2 }), listening: peer, view: 3, want: join,
 		},

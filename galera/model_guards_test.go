@@ -88,6 +88,7 @@ var electionGuards = [][3]string{
 	{"diverged data are given up", "if d.discard = s.record.diverged(own); d.discard {", "if d.discard = false; d.discard {"},
 	{"what is given up is not lost", "own.Data, own.Position = Partial, Position{} // what it gives up is not lost later", ""},
 	{"a view of one node is not kept", "d.keepView = s.view > 1 && own.Data == Full", "d.keepView = own.Data == Full"},
+	{"a view of an older volume is not kept", "&& own.Lost == nil && own.Generation", "&& own.Generation"},
 	{"a view does not outlive an election", "own.Generation == s.record.Generation && !s.record.Adopted", "!s.record.Adopted"},
 	{"a view of an older cluster is not kept", "!s.record.Adopted && !d.discard", "!d.discard"},
 	{"no election while one may run", "if running := s.running(); len(running) > 0 {", "if running := s.running(); false && len(running) > 0 {"},

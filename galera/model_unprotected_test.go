@@ -75,6 +75,20 @@ func TestNotProtected(t *testing.T) {
 				w.bring(a, b, c)
 			},
 		},
+		"all volumes are put back, and the API server is away": {
+			harm: "a view comes back with 0 rows and without row 1",
+			play: func(w *model, a, b, c *modelNode) {
+				w.bring(a, b, c)
+				w.snapshot()
+				w.powerCut()
+				w.bring(a, b, c)
+				a.write()
+				w.powerCut()
+				w.putBack(w.nodes, 0)
+				a.away, b.away, c.away = true, true, true
+				w.bring(a, b, c)
+			},
+		},
 		"a record that is put back, and an election by it before a later node has seen it": {
 			harm: "without row 1",
 			play: func(w *model, a, b, c *modelNode) {
