@@ -62,6 +62,9 @@ func (s *Start) distrust(ctx context.Context, old *stored, fault string) (decisi
 	reason := fmt.Sprintf("%s; the data are at %s; %s", fault, s.local.position, wayOut)
 	d := decision{action: wait, reason: reason}
 	s.say(slog.LevelWarn, reason)
+	if err := s.mark(); err != nil { // the entry may say that the server does not run
+		return d, err
+	}
 	own, known := old.Nodes[s.settings.Node]
 	// A node with rows does not believe the record before the start is in it again: they may be those of
 	// a history that the record does not have. Without rows nothing can be lost, and no monitor corrects

@@ -252,6 +252,10 @@ func joined(s situation) (decision, bool) {
 	if own.Data == Full && s.record.UUID == "" {
 		return decision{action: wait, reason: s.record.unnamed()}, true
 	}
+	if s.record.PutBack { // its generation may be older than that of those who listen
+		return decision{action: wait, reason: fmt.Sprintf("%s listens, and the record was put back to an older version: %s",
+			strings.Join(s.listening, ", "), wayOut)}, true
+	}
 	d := decision{action: join, record: s.change(Joining), reason: "listening: " + strings.Join(s.listening, ", ")}
 	if d.discard = s.record.diverged(own); d.discard {
 		own := d.record.Nodes[s.self]
@@ -259,8 +263,8 @@ func joined(s situation) (decision, bool) {
 		d.record.Nodes[s.self] = own
 	}
 	// A last view is that of the cluster as long as nobody was made the first since.
-	// One of a single node is not kept: it would come back without asking anybody.
-	// Nor is that of a volume that was put back, which may be an older one.
+	// One of a single node is not kept: it would come back without asking anybody. Nor is one of a volume
+	// that was put back: it may be older than rows that are lost.
 	d.keepView = s.view > 1 && own.Data == Full && own.Lost == nil && own.Generation == s.record.Generation && !s.record.Adopted && !d.discard
 	if lost := s.lost(); !d.keepView && lost != "" { // a majority is restored without those that wait for it
 		return decision{action: wait, reason: "waits for a primary component, which is lost: " + lost}, true

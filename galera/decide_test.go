@@ -124,8 +124,19 @@ func TestDecide(t *testing.T) {
 		"somebody is synced and does not listen": {
 			record: nodes(map[string]Node{"a": at(Offered, 9), "b": at(Synced, 3)}), want: wait, reason: "b, which may be running: synced",
 		},
+		"somebody listens, and the record was put back": {
+			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}).but(func(r *Record) { r.PutBack, r.Adopted = true, true }), listening: peer,
+			want: wait, reason: "10.0.0.2:4567 listens, and the record was put back",
+		},
+		"somebody listens, the record was put back, and there are no data": {
+			record: nodes(map[string]Node{"a": has(Offered, NoData), "b": at(Stopped, 3)}).but(func(r *Record) { r.PutBack, r.Adopted = true, true }), listening: peer,
+			want: wait, reason: "10.0.0.2:4567 listens, and the record was put back",
+		},
 		"the last view is kept": {
 			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}), listening: peer, view: 3, want: join, keepView: true,
+		},
+		"the last view is that of a volume that has lost something": {
+			record: nodes(map[string]Node{"a": at(Offered, 3).lost(5, true), "b": at(Synced, 3)}), listening: peer, view: 3, want: join,
 		},
 		"the last view is from before somebody became the first": {
 			record: nodes(map[string]Node{"a": at(Offered, 3), "b": at(Synced, 3)}).but(func(r *Record) { r.Generation = 2 }), listening: peer, view: 3, want: join,

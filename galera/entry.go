@@ -59,8 +59,12 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 // outlived says whether the data are those that the node has given up by its entry: the start that
 // wrote this has ended before it removed them. They are not of the generation of that start.
 func (l local) outlived(name string, own Node) bool {
-	m := l.memory
-	return l.data == Full && own.State == Joining && own.Data == Partial && m.Record != "" && m.Node == name && m.Starts < own.Starts
+	return l.data == Full && own.State == Joining && own.Data == Partial && l.memory.lacks(name, own)
+}
+
+// lacks says whether the node's last start by its entry was not carried out on this volume.
+func (m memory) lacks(name string, own Node) bool {
+	return m.Record != "" && m.Node == name && m.Starts < own.Starts
 }
 
 // historyOf is the generation of a node's data: what is written beside them, as far as the record
@@ -87,7 +91,7 @@ func (r *Record) lossesOf(name string, l local) *Lost {
 		if old.Data == Full && !has {
 			return old.loss(false)
 		}
-	case l.data == Partial && !old.State.mayRun() && r.counts(old):
+	case l.data == Partial && (!old.State.mayRun() || m.Record == r.ID && m.lacks(name, old)) && r.counts(old):
 		// No server has run since, which alone may leave that.
 		return old.loss(false)
 	}

@@ -146,8 +146,11 @@ var modelActions = []modelAction{
 
 	// What does not answer.
 	{"the API server goes away, or is back, for the node", 25, outages, func(w *model, n *modelNode, _ int) bool {
-		n.away = !n.away && !w.forced
-		return !w.forced
+		if w.forced || !n.away && n.trustsOlder() {
+			return false
+		}
+		n.away = !n.away
+		return true
 	}},
 	{"the network between the servers changes", 15, partitions, func(w *model, n *modelNode, arg int) bool { return w.cut(n, arg) }},
 	{"the server hangs, or goes on", 12, hangs, func(w *model, n *modelNode, _ int) bool { return w.hang(n) }},

@@ -50,7 +50,7 @@ func (w *model) putBack(nodes []*modelNode, arg int) bool {
 	could := false
 	for _, n := range nodes {
 		old := w.snapshots[arg%len(w.snapshots)]
-		if n.index >= len(old) || !n.isOlder(old[n.index]) {
+		if n.index >= len(old) || !n.isOlder(old[n.index]) || n.away && !old[n.index].marker {
 			continue
 		}
 		n.killPod()
@@ -67,6 +67,10 @@ func (n *modelNode) isOlder(v modelVolume) bool {
 	r := n.w.record
 	return r != nil && v.memo.Record == r.ID && v.memo.Node == n.name && v.memo.Next < r.Nodes[n.name].Starts
 }
+
+// trustsOlder says whether the node would start with a volume that was put back, if the API server were away: see
+// the tests of what is not protected.
+func (n *modelNode) trustsOlder() bool { return n.isOlder(n.modelVolume) && !n.marker }
 
 // losePosition makes the data ones without a position, as a broken-off full transfer does, although by
 // the record no server has run since they had one.

@@ -15,6 +15,7 @@ func mutations() (all []mutation) {
 	add("carryout.go", carryOutGuards...)
 	add("confirm.go", [3]string{"rows wait for a record that has their last start", "s.local.data != Full && s.local.data != Fresh && own", "own"})
 	add("confirm.go", [3]string{"a start reads the record once more", "own.Token == d.token && own.State.mayRun() {", "own.Token != \"\" || own.Token == \"\" {"})
+	add("confirm.go", [3]string{"no start alone after a record that was put back", "if err := s.mark(); err != nil {", "if err := error(nil); err != nil {"})
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
 	add("history.go", historyGuards...)
@@ -254,6 +255,7 @@ var electionGuards = [][3]string{
 	{"a join needs one that may run", "if len(s.listening) == 0 || !s.record.Adopted && len(s.running()) == 0 {", "if len(s.listening) == 0 {"},
 	{"a join does not replace data of no cluster", "if own.Data == Fresh {", "if false {"},
 	{"data wait for the UUID of the cluster", `if own.Data == Full && s.record.UUID == "" {`, "if false {"},
+	{"no join by a record that was put back", "if s.record.PutBack { // its generation", "if false { // its generation"},
 	{"diverged data are given up", "if d.discard = s.record.diverged(own); d.discard {", "if d.discard = false; d.discard {"},
 	{"what is given up is not lost", "own.Data, own.Position = Partial, Position{} // what it gives up is not lost later", ""},
 	{"a view of one node is not kept", "d.keepView = s.view > 1 && own.Data == Full", "d.keepView = own.Data == Full"},
@@ -327,7 +329,8 @@ var entryGuards = [][3]string{
 	{"losses add up", "case all.UUID == \"\", all.UUID == before.UUID && all.Seqno < before.Seqno:", "case false:"},
 	{"an older volume has lost what a running server had", "if old.State.mayRun() {\n\t\t\treturn old.loss(true)", "if false {\n\t\t\treturn old.loss(true)"},
 	{"an older volume has lost what a stopped server had", "if old.Data == Full && !has {", "if false && !has {"},
-	{"data that lost their position are lost", "case l.data == Partial && !old.State.mayRun() && r.counts(old):", "case false:"},
+	{"data that lost their position are lost", "case l.data == Partial && (!old.State.mayRun() || m.Record == r.ID && m.lacks(name, old)) && r.counts(old):", "case false:"},
+	{"data of a start that was not carried out are lost", "|| m.Record == r.ID && m.lacks(name, old)) && r.counts(old):", ") && r.counts(old):"},
 	{"a volume knows its starts", "m.Next < old.Starts):", "false):"},
 	{"a node that is Synced has lost nothing", "n.State, n.Data, n.Lost, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, nil, \"\", 0", "n.State, n.Data, n.NonPrimary, n.Waits, n.FailedBoots = Synced, Full, nil, \"\", 0"},
 	{"a decision ends when there is a cluster", "c.Bootstrap = nil // there is a cluster", ""},

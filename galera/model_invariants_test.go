@@ -26,6 +26,7 @@ const (
 	goneNode      exemption = "a node does not come back, and the record says that its server may run or has more than the others"
 	adoptedAlone  exemption = "the cluster is older than its record, and all of its servers ended before the record had all of them"
 	wrongRecord   exemption = "the record was edited, and says of a node what only that node would put right"
+	unnotedMember exemption = "a node was elected by the record of an older cluster, while a server ran that no monitor had noted"
 	refusedByFork exemption = "the data of a node are of another history, and are refused"
 )
 
@@ -126,6 +127,10 @@ func (n *modelNode) checkRefusal(err error) {
 		return // it is refused because of something else
 	}
 	n.count("refused")
+	if n.isUnnoted() {
+		w.exempt(unnotedMember)
+		return
+	}
 	if n.isPrefix(w.cluster) && !w.rewritten {
 		w.fail("%s is refused, and its %d rows are the first of the cluster's %d: %v", n.name, len(n.rows), len(w.cluster.rows), err)
 	}
@@ -139,12 +144,37 @@ func (w *model) checkWrite(n *modelNode, r *Record) {
 		}
 	}
 	own := r.Nodes[n.name]
+	w.passOverUnnoted(r, own)
 	if s := n.server; s != nil && s.primary && s.transfer == 0 && own.State == Synced && own.Pod == n.podName() && !w.rewritten {
-		if own.Generation != n.history && !r.continues(n.history, own.Generation) {
+		switch {
+		case own.Generation == n.history, r.continues(n.history, own.Generation):
+		case n.isUnnoted() && own.Generation == 0: // until the elected node is noted as Synced
+			w.exempt(unnotedMember)
+		default:
 			w.fail("the record says that %s is of generation %d, and its history began with %d", n.name, own.Generation, n.history)
 		}
 	}
 }
+
+// passOverUnnoted notes which servers run that the record of an older cluster lacks, when it elects a node. Their
+// volumes have nothing of a record.
+func (w *model) passOverUnnoted(r *Record, elected Node) {
+	last := len(r.Elections) - 1
+	if !w.theme.has(adopted) || elected.State != Bootstrapping || last < 0 || r.Elections[last].Generation != elected.Generation {
+		return
+	}
+	for _, n := range w.nodes {
+		_, known := r.Nodes[n.name]
+		_, overruled := r.Overruled[n.name]
+		if n.server != nil && !known && !overruled && n.modelVolume.generation == 0 && n.memo.Record == "" {
+			n.unnoted = true
+		}
+	}
+}
+
+// isUnnoted says whether the data are of a server that an election passed over, and no monitor has written of
+// which generation they are since.
+func (n *modelNode) isUnnoted() bool { return n.unnoted && n.modelVolume.generation == 0 }
 
 // continues says whether a later generation is of the same history: a majority that was restored, or
 // was about to be, begins none.
@@ -251,6 +281,13 @@ func (n *modelNode) isMissing() bool {
 	return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || n.w.entry(n.name).State != Synced)
 }
 
+// isOtherFounders says whether the node is missing, and its data are those of a founder by another version of
+// the record.
+func (n *modelNode) isOtherFounders() bool {
+	uuid := n.w.record.UUID
+	return n.isMissing() && n.tables && (n.uuid == "" || !n.partial && uuid != "" && n.uuid != uuid)
+}
+
 // distrusts says whether the data of the node remember a later record.
 func (n *modelNode) distrusts() bool {
 	return n.tables && !n.partial && n.w.record.older(n.name, local{data: Full, generation: n.modelVolume.generation, memory: n.memo}) != ""
@@ -283,10 +320,12 @@ func (w *model) excuse() exemption {
 		return foreignData
 	case w.record.Adopted:
 		return adoptedAlone
+	case w.any(func(n *modelNode) bool { return n.isUnnoted() && w.record.isPassedOver(w.entry(n.name)) }):
+		return unnotedMember
 	case w.restored && slices.ContainsFunc(slices.Collect(maps.Values(w.record.Nodes)), w.record.isPassedOver):
 		return oldRecord
-	case w.restored && w.any(func(n *modelNode) bool { return n.isMissing() && n.tables && n.uuid == "" }):
-		return oldRecord // another founder's
+	case w.restored && w.any((*modelNode).isOtherFounders):
+		return oldRecord
 	case w.restored && (w.record.PutBack || w.any(func(n *modelNode) bool { return n.isMissing() && n.distrusts() })):
 		return oldRecord
 	case w.rewritten:

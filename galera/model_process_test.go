@@ -286,7 +286,7 @@ func (n *modelNode) mark() error {
 
 func (n *modelNode) setGeneration(generation int) error {
 	n.w.pause("the generation beside the data")
-	n.modelVolume.generation = generation
+	n.modelVolume.generation, n.unnoted = generation, n.unnoted && generation == 0
 	return nil
 }
 

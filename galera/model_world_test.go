@@ -89,6 +89,9 @@ type modelVolume struct {
 	generation int       // kconfd-generation
 	memo       memory    // kconfd-record
 
+	// unnoted says that a node was elected by a record without this node, while its server ran.
+	unnoted bool
+
 	// history is, as it is true, the generation of the record at which the history began that the
 	// rows are of.
 	history int

@@ -76,6 +76,29 @@ func TestUnknownDataWaitForRecord(t *testing.T) {
 	}
 }
 
+// By a record that was put back, the node's entry may be at rest. A start that has seen that does not start
+// the server without the record, nor does the next one: another node may have been elected.
+func TestPutBackRecordIsAwaited(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.calm = true
+	w.record = nodes(map[string]Node{"a": at(Offered, 9)})
+	w.record.ID = "id"
+	a := w.node("a")
+	a.uuid, a.tables, a.rows, a.memo = oneUUID, true, make([]int, 9), memory{Record: "id", Node: "a", Starts: 1, Next: 1}
+	for _, away := range []bool{false, true, true} {
+		a.away = away
+		a.prepare()
+		for range 2 {
+			a.start.begun = time.Now().Add(-time.Hour)
+			d, done, _, err := a.start.round(t.Context())
+			if err != nil || done {
+				t.Errorf("API server away %v: got %v, %s because %q, want it to wait", away, err, d.action, d.reason)
+			}
+		}
+	}
+}
+
 // A node is found by its address in the record. One that others would write in another way, or that is
 // none, is refused before there is an entry with it.
 func TestStartNeedsAddress(t *testing.T) {
