@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/kconfd/kconfd/internal/lint"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -133,11 +137,13 @@ func (e *liveFailsError) hint() string {
 	if len(e.unseen) > 0 {
 		return "`kconfd -onetime -sync-only` writes the candidates without a check; for the future: " + hintUnseen
 	}
-	return "if the fault is in a file that another group or nobody renders, mend that file, or put files that include each other into one resource file; `kconfd -onetime -sync-only` writes without a check"
+	return "if the fault is in a file outside of the group, mend that file, and put files that include each other into one resource file; `kconfd -onetime -sync-only` writes without a check"
 }
 
-// namesDir says whether a command may name {{.dir}}.
-func namesDir(c reload.Command) bool { return mentions(c, "dir") && mentions(c, "{{") }
+var dirName = regexp.MustCompile(`\{\{[^}]*[."]dir\b`)
+
+// namesDir says whether a command names {{.dir}}.
+func namesDir(c reload.Command) bool { return dirName.MatchString(c.String()) }
 
 // warnUnseen logs, once for each file, that a check does not see its candidate.
 func (e *engine) warnUnseen(j *job, files []string, why error) {
@@ -146,11 +152,15 @@ func (e *engine) warnUnseen(j *job, files []string, why error) {
 			continue
 		}
 		j.of.unseen[file] = true
-		e.log.Warn("check cannot see candidate", "group", j.group.name, "file", file, "err", why, "hint", hintUnseen)
+		attrs := []any{"group", j.group.name, "file", file, "err", why}
+		if j.group.verify == nil {
+			attrs = append(attrs, "hint", hintUnseen)
+		}
+		e.log.Warn("check cannot see candidate", attrs...)
 	}
 }
 
-const hintUnseen = "name it by {{.dir}} and include it by a relative path, or set verify_cmd in [reload], which rolls back files that the process does not work with"
+const hintUnseen = "name the files by {{.dir}} and include them by relative paths, or set verify_cmd in [reload], which rolls back files that the process does not work with"
 
 // unseen are the changed files of the group of which the check sees the live file, unless it has its own
 // mount namespace.
@@ -175,21 +185,71 @@ type checkedFile struct {
 func unseenBy(c reload.Command, files []checkedFile, texts []string) []string {
 	var unseen []string
 	for i, f := range files {
-		if !f.changed {
-			continue
-		}
-		named := mentions(c, `"`+f.dest+`"`, `"`+f.written+`"`, f.dest+`\"`) && mentions(c, "staged") || len(files) == 1 && mentions(c, ".src")
-		for k, text := range texts {
-			if k != i && leads(text, f.dest, !namesDir(c) && !named) {
-				unseen = append(unseen, f.dest)
-				break
-			}
-		}
-		if len(texts) == 1 && !mentions(c, ".src", "staged", "dir") {
+		if f.changed && f.led(i, texts, !namesDir(c) && !f.namedBy(c)) {
 			unseen = append(unseen, f.dest)
 		}
 	}
 	return unseen
+}
+
+// namedBy says whether the check has the path of the file's candidate.
+func (f checkedFile) namedBy(c reload.Command) bool {
+	return mentions(c, "staged") && mentions(c, f.dest, f.written)
+}
+
+// led says whether a text other than the file's own leads to it.
+func (f checkedFile) led(own int, texts []string, relative bool) bool {
+	for i, text := range texts {
+		if i != own && leads(text, f.dest, relative) {
+			return true
+		}
+	}
+	return false
+}
+
+// lintUnseen finds checks that cannot see files of the group, as far as the texts of the templates tell,
+// where files that turn out bad are not rolled back either.
+func (g *groupConfig) lintUnseen() []complaint {
+	if g.verify != nil || len(g.templates) < 2 || !g.hasCheck() {
+		return nil
+	}
+	why := reload.CanIsolate()
+	if why == nil {
+		return nil
+	}
+	var found []complaint
+	var texts, said []string
+	var files []checkedFile
+	for _, t := range g.templates {
+		texts = append(texts, t.source.Text)
+		files = append(files, checkedFile{t.file.Dest, t.written, true})
+	}
+	look := func(c *reload.Command, files []checkedFile, path ...string) {
+		if c == nil {
+			return
+		}
+		for _, file := range unseenBy(*c, files, texts) {
+			if slices.Contains(said, file) {
+				continue
+			}
+			said = append(said, file)
+			found = append(found, complaint{
+				lint.Warning, lint.RuleCheckCmd, path,
+				fmt.Sprintf("the check_cmd follows an include to the live %q and cannot see its candidate: %v", file, why), hintUnseen,
+			})
+		}
+	}
+	look(g.check, files, "check_cmd")
+	for i, t := range g.templates {
+		others := slices.Clone(files)
+		others[i].changed = false
+		look(t.check, others, "template", strconv.Itoa(i), "check_cmd")
+	}
+	return found
+}
+
+func (g *groupConfig) hasCheck() bool {
+	return g.check != nil || slices.ContainsFunc(g.templates, func(t templateConfig) bool { return t.check != nil })
 }
 
 // leads says whether a text has the path of a file, or of its directory with a pattern; with relative,
