@@ -185,11 +185,38 @@ func (d *Dir) AccessAs(like *Dir, most fs.FileMode) error {
 		return err
 	}
 	now := describe(info)
+	acl := like.accessACL()
 	if now.GID != int(like.stat.Gid) {
 		mode &^= 0o070
+		acl = nil
 	}
 	if now.UID == os.Geteuid() {
 		mode |= 0o700 // it has to be removed again
 	}
-	return f.Chmod(mode)
+	for _, inherited := range []string{accessACL, defaultACL} {
+		if err := unix.Fremovexattr(int(f.Fd()), inherited); err != nil && !none(err) && !Refused(err) {
+			return fmt.Errorf("%q: removing the access list that it has inherited: %w", d.said, err)
+		}
+	}
+	if acl == nil {
+		return f.Chmod(mode)
+	}
+	if err := f.Chmod(mode & (0o707 | acl.Group()<<3)); err != nil { // without the list, the mode is all
+		return err
+	}
+	_ = unix.Fsetxattr(int(f.Fd()), accessACL, acl.withMode(mode).bytes(), 0) // or named users have no access
+	return nil
+}
+
+// accessACL is the list of the directory itself; nil without one.
+func (d *Dir) accessACL() ACL {
+	value, err := byPath(d.fd).value(accessACL)
+	if err != nil || value == nil {
+		return nil
+	}
+	acl, err := parseACL(value)
+	if err != nil {
+		return nil
+	}
+	return acl
 }
