@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/kconfd/kconfd/internal/safefs"
 )
@@ -19,29 +18,17 @@ import (
 // An error is one of the kernel, which may not allow it, or of a directory that is not the one any more
 // in which the file was staged.
 func (b *Batch) Overlay() error {
-	byDir := map[*safefs.Dir][]*Staged{}
-	for _, s := range b.Files {
-		if s.pending != nil {
-			byDir[s.live.dir] = append(byDir[s.live.dir], s)
+	for _, dir := range b.dirs {
+		files := slices.DeleteFunc(slices.Clone(b.Files), func(s *Staged) bool { return s.pending == nil || s.live.dir != dir })
+		if len(files) == 0 {
+			continue
 		}
-	}
-	// The directories around others first: their mounts would hide those.
-	var dirs []*safefs.Dir
-	for dir := range byDir {
-		dirs = append(dirs, dir)
-	}
-	slices.SortFunc(dirs, func(a, b *safefs.Dir) int {
-		return cmp.Or(cmp.Compare(depth(a), depth(b)), cmp.Compare(a.RealPath(""), b.RealPath("")))
-	})
-	for _, dir := range dirs {
-		if err := overlay(dir, byDir[dir]); err != nil {
+		if err := overlay(dir, files); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-func depth(d *safefs.Dir) int { return strings.Count(d.RealPath(""), "/") }
 
 // overlay mounts the candidates of files in one directory.
 func overlay(dir *safefs.Dir, files []*Staged) error {
