@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,12 +81,18 @@ func (e *engine) runCheck(ctx context.Context, r checkRun) error {
 		return err
 	}
 	c.Hide, c.Ran = e.redactor.Redact, e.ran(r.job.of, outputOfCheck, r.file)
-	c.Isolate = r.batch.Overlay
-	err = c.Run(ctx)
 	var unseen []string
-	if isolation := (*reload.IsolationError)(nil); errors.As(err, &isolation) {
+	why := wantsLive(r.command, r.file)
+	if why == nil {
+		c.Isolate = r.batch.Overlay
+		err = c.Run(ctx)
+		if isolation := (*reload.IsolationError)(nil); errors.As(err, &isolation) {
+			why = isolation
+		}
+	}
+	if why != nil {
 		unseen = r.unseen()
-		e.warnUnseen(r.job, unseen, isolation)
+		e.warnUnseen(r.job, unseen, why)
 		c.Isolate = nil
 		err = c.Run(ctx)
 	}
@@ -93,6 +100,18 @@ func (e *engine) runCheck(ctx context.Context, r checkRun) error {
 		return &liveFailsError{unseen, err}
 	}
 	return err
+}
+
+// errWantsLive is a check that is about the live file too.
+var errWantsLive = errors.New("it names the live file")
+
+// wantsLive is an error for a check that compares a candidate with the live file, which has to have its
+// own name for that. The file is empty for a check of all files.
+func wantsLive(c reload.Command, file string) error {
+	if mentions(c, ".dest") || filepath.IsAbs(file) && mentions(c, ".src") && mentions(c, file) {
+		return errWantsLive
+	}
+	return nil
 }
 
 // liveFails says, of a check that failed on the candidates, whether the live files fail it as well.
@@ -127,7 +146,7 @@ func (e *liveFailsError) Error() string {
 	if len(e.unseen) > 0 {
 		return fmt.Sprintf("%v; the live files fail this check too, and it reads the live %s in place of the candidate", e.err, strings.Join(e.unseen, ", "))
 	}
-	return fmt.Sprintf("%v; the live files fail this check too", e.err)
+	return e.err.Error()
 }
 
 func (e *liveFailsError) Unwrap() error { return e.err }
@@ -137,7 +156,7 @@ func (e *liveFailsError) hint() string {
 	if len(e.unseen) > 0 {
 		return "`kconfd -onetime -sync-only` writes the candidates without a check; for the future: " + hintUnseen
 	}
-	return "if the fault is in a file outside of the group, mend that file, and put files that include each other into one resource file; `kconfd -onetime -sync-only` writes without a check"
+	return "the live files fail this check too: if the fault is in a file outside of the group, mend that file, and put files that include each other into one resource file; `kconfd -onetime -sync-only` writes without a check"
 }
 
 var dirName = regexp.MustCompile(`\{\{[^}]*[."]dir\b`)
@@ -213,10 +232,7 @@ func (g *groupConfig) lintUnseen() []complaint {
 	if g.verify != nil || len(g.templates) < 2 || !g.hasCheck() {
 		return nil
 	}
-	why := reload.CanIsolate()
-	if why == nil {
-		return nil
-	}
+	cannot := reload.CanIsolate()
 	var found []complaint
 	var texts, said []string
 	var files []checkedFile
@@ -224,8 +240,12 @@ func (g *groupConfig) lintUnseen() []complaint {
 		texts = append(texts, t.source.Text)
 		files = append(files, checkedFile{t.file.Dest, t.written, true})
 	}
-	look := func(c *reload.Command, files []checkedFile, path ...string) {
+	look := func(c *reload.Command, file string, files []checkedFile, path ...string) {
 		if c == nil {
+			return
+		}
+		why := cmp.Or(wantsLive(*c, file), cannot)
+		if why == nil {
 			return
 		}
 		for _, file := range unseenBy(*c, files, texts) {
@@ -239,11 +259,11 @@ func (g *groupConfig) lintUnseen() []complaint {
 			})
 		}
 	}
-	look(g.check, files, "check_cmd")
+	look(g.check, "", files, "check_cmd")
 	for i, t := range g.templates {
 		others := slices.Clone(files)
 		others[i].changed = false
-		look(t.check, others, "template", strconv.Itoa(i), "check_cmd")
+		look(t.check, t.file.Dest, others, "template", strconv.Itoa(i), "check_cmd")
 	}
 	return found
 }
