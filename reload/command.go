@@ -32,7 +32,18 @@ type Command struct {
 	// Ran is called when the command has ended, with the end of its output, without secrets, and with
 	// the error of Run; nil leaves it.
 	Ran func(output string, err error) `json:"-"`
+
+	// Isolate, unless nil, gives the command a mount namespace of its own. It is called on a thread in
+	// that namespace, and mounts what only the command is to see. When that is not possible the command
+	// is not started, and the error is, or wraps, an [*IsolationError].
+	Isolate func() error `json:"-"`
 }
+
+// An IsolationError is a command that was not started for want of a mount namespace of its own.
+type IsolationError = tree.IsolationError
+
+// CanIsolate reports why commands cannot have mount namespaces of their own; nil when they can.
+func CanIsolate() error { return tree.CanIsolate() }
 
 const (
 	defaultGrace = 2 * time.Second
@@ -174,7 +185,12 @@ func (c Command) start() (*tree.Process, *output, error) {
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = w, w
-	process, err := tree.Start(cmd)
+	var process *tree.Process
+	if c.Isolate != nil {
+		process, err = tree.StartIsolated(cmd, c.Isolate)
+	} else {
+		process, err = tree.Start(cmd)
+	}
 	if err != nil {
 		r.Close()
 		return nil, nil, err

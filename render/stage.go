@@ -79,6 +79,9 @@ func ownerOf(s safefs.Stat) owner { return owner{s.UID, s.GID, s.Mode.Perm()} }
 // Rewritten says whether the content differs from the live file's.
 func (s *Staged) Rewritten() bool { return s.rewritten }
 
+// Existed says whether there was a live file.
+func (s *Staged) Existed() bool { return s.existed }
+
 // InSync says whether content, mode and owner are the live file's.
 func (s *Staged) InSync() bool { return !s.Rewritten() && s.wanted == s.now() }
 

@@ -88,48 +88,6 @@ func (j *job) candidates(batch *render.Batch) map[string]fingerprint {
 	return all
 }
 
-// check runs every check on the candidates, which are all staged by now.
-func (e *engine) check(ctx context.Context, j *job, batch *render.Batch) error {
-	j.of.shown.outputs.begin(outputOfCheck)
-	staged := map[string]string{}
-	for _, f := range batch.Files {
-		staged[f.Dest] = f.Path
-		if err := e.refuseContent(f); err != nil {
-			return err
-		}
-	}
-	if e.flags.syncOnly {
-		return nil
-	}
-	funcs := j.group.commandFuncs(staged)
-	for i, f := range batch.Files {
-		c := j.group.templates[i].check
-		if c == nil || !f.Rewritten() {
-			continue
-		}
-		if err := e.runCheck(ctx, j, f.Dest, *c, commandData(f.Path, f.Dest), funcs); err != nil {
-			return fmt.Errorf("checking %q: %w", f.Dest, err)
-		}
-	}
-	if j.group.check == nil {
-		return nil
-	}
-	if err := e.runCheck(ctx, j, "", *j.group.check, j.group.groupData(staged), funcs); err != nil {
-		return fmt.Errorf("checking the files of %q: %w", j.group.name, err)
-	}
-	return nil
-}
-
-// runCheck runs the check of a file, or of all files of the group.
-func (e *engine) runCheck(ctx context.Context, j *job, file string, c reload.Command, data map[string]any, funcs map[string]any) error {
-	c, err := c.Expand(data, funcs)
-	if err != nil {
-		return err
-	}
-	c.Hide, c.Ran = e.redactor.Redact, e.ran(j.of, outputOfCheck, file)
-	return c.Run(ctx)
-}
-
 func (e *engine) commit(j *job, batch *render.Batch) error {
 	if e.flags.diff {
 		if err := e.printDiff(j, batch); err != nil {

@@ -285,6 +285,12 @@ func commandData(src, dest string) map[string]any {
 	return map[string]any{"src": src, "dest": dest}
 }
 
+// checkData is an example of what {{ }} in a check may name, given what it may name in any command.
+func checkData(data map[string]any) map[string]any {
+	data["dir"] = "dir"
+	return data
+}
+
 // settingData is what {{ }} in settings may name: with several files there is no dest.
 func (g *groupConfig) settingData() map[string]any {
 	if len(g.templates) != 1 {

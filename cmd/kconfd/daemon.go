@@ -191,14 +191,18 @@ func (e *engine) sweep() {
 	for _, g := range e.groups {
 		keep = append(keep, g.ledger.Olds...)
 	}
+	e.swept(render.SweepMirrors(abandoned))
 	for _, file := range e.withLedgers(e.files()) {
-		removed, err := render.Sweep(file, abandoned, keep)
-		if len(removed) > 0 {
-			e.log.Info("removed what a kconfd that was killed had left", "files", removed[:min(len(removed), maxShownFiles)], "count", len(removed))
-		}
-		if err != nil {
-			e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
-		}
+		e.swept(render.Sweep(file, abandoned, keep))
+	}
+}
+
+func (e *engine) swept(removed []string, err error) {
+	if len(removed) > 0 {
+		e.log.Info("removed what a kconfd that was killed had left", "files", removed[:min(len(removed), maxShownFiles)], "count", len(removed))
+	}
+	if err != nil {
+		e.log.Warn("files that a kconfd that was killed had left stay", "err", err)
 	}
 }
 

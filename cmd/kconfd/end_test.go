@@ -62,8 +62,8 @@ func benchEngine(log slog.Handler) *engine {
 // jobOn is a job that wants the content in a file.
 func jobOn(path, content string) *job {
 	g := &groupConfig{name: "test", templates: []templateConfig{{}}}
-	of := &group{groupConfig: *g, unkept: map[string]string{}, shown: shown{outputs: &outputs{}}}
-	return &job{group: g, of: of, ledger: &ledger{}, files: []render.File{{Dest: path, Content: []byte(content), UID: -1, GID: -1}}}
+	of := &group{groupConfig: *g, unkept: map[string]string{}, unseen: map[string]bool{}, shown: shown{outputs: &outputs{}}}
+	return &job{of: of, group: g, ledger: &ledger{}, files: []render.File{{Dest: path, Content: []byte(content), UID: -1, GID: -1}}}
 }
 
 // After the end has been ordered nothing goes live: nobody would tell the process.

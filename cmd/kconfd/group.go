@@ -49,6 +49,8 @@ type group struct {
 
 	unkept map[string]string // by file, what the log has said that it did not get; the job's while one runs
 
+	unseen map[string]bool // files of which the log has said that a check does not see the candidate; as unkept
+
 	over *limits.Error // the last limit that a template exceeded, once it is counted
 
 	old error // why what was read may be out of date; nil when it is not
@@ -102,7 +104,7 @@ type groupTemplate struct {
 func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*group, error) {
 	g := &group{
 		groupConfig: config, quiet: quiet, backoff: config.schedule, rejections: config.rejections(), slow: slowBackoff(),
-		dirty: true, unkept: map[string]string{}, shown: shown{outputs: &outputs{}},
+		dirty: true, unkept: map[string]string{}, unseen: map[string]bool{}, shown: shown{outputs: &outputs{}},
 	}
 	if config.quiet != nil {
 		g.quiet = *config.quiet

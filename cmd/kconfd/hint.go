@@ -36,6 +36,7 @@ func hint(err error) string {
 	var process *reload.NotFoundError
 	var port *watcher.NoPortError
 	var decode *decodeError
+	var live *liveFailsError
 	switch {
 	case errors.As(err, &usage):
 		return "see kconfd -help"
@@ -71,6 +72,8 @@ func hint(err error) string {
 		return `mount its directory instead, or set write = "inplace" for the template`
 	case errors.Is(err, render.ErrNoModes):
 		return "write it to a volume that has modes, an emptyDir for instance, or mount the volume with the owner and mode that its files are to have"
+	case errors.As(err, &live):
+		return live.hint()
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &command) && command.ExitCode == exitNotFound:
 		return "install it in the image, or give its full path"
 	case errors.As(err, &command) && command.TimedOut:

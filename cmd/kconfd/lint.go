@@ -242,16 +242,17 @@ func (g *groupConfig) lint() []complaint {
 	for i, t := range g.templates {
 		dest := t.file.Dest
 		path := []string{"template", strconv.Itoa(i)}
-		if c := t.check; c != nil && !mentions(*c, ".src", "staged") {
-			warn(lint.RuleCheckCmd, append(path, "check_cmd"), "the check_cmd of %q does not name {{.src}}: it checks the file that is live, not the one that is to be", dest)
+		if c := t.check; c != nil && !mentions(*c, ".src", "staged", ".dir") {
+			warn(lint.RuleCheckCmd, append(path, "check_cmd"), "the check_cmd of %q does not name {{.src}}: where kconfd may not mount, it checks the file that is live, not the one that is to be", dest)
 		}
 		if _, err := os.Stat(filepath.Dir(dest)); err != nil && dest != "" && t.file.MakeDir == 0 {
 			warn(lint.RuleEnvironment, append(path, "dest"), "the directory of %q does not exist here", dest)
 		}
 	}
-	if len(g.templates) > 1 && g.check != nil && !mentions(*g.check, "staged") {
-		warn(lint.RuleCheckCmd, []string{"check_cmd"}, "check_cmd does not name {{staged \"DEST\"}}: it checks the files that are live, not those that are to be")
+	if len(g.templates) > 1 && g.check != nil && !mentions(*g.check, "staged", ".dir") {
+		warn(lint.RuleCheckCmd, []string{"check_cmd"}, "check_cmd does not name {{.dir}} or {{staged \"DEST\"}}: where kconfd may not mount, it checks the files that are live, not those that are to be")
 	}
+	found = append(found, g.lintUnseen()...)
 	if g.action.Kind == reload.None && g.check == nil {
 		for i, t := range g.templates {
 			if t.check == nil && t.file.Dest != "" {

@@ -185,13 +185,13 @@ func (raw *rawResource) parseAfterwards(g *groupConfig) (err error) {
 func (g *groupConfig) tryCommands() error {
 	for _, t := range g.templates {
 		if t.check != nil {
-			if err := t.check.Validate(commandData("src", t.file.Dest), g.commandFuncs(nil)); err != nil {
+			if err := t.check.Validate(checkData(commandData("src", t.file.Dest)), g.commandFuncs(nil)); err != nil {
 				return fmt.Errorf("check_cmd of %q: %w", t.file.Dest, err)
 			}
 		}
 	}
 	if g.check != nil {
-		if err := g.check.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
+		if err := g.check.Validate(checkData(g.groupData(nil)), g.commandFuncs(nil)); err != nil {
 			return fmt.Errorf("check_cmd: %w", err)
 		}
 	}

@@ -17,6 +17,6 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "5"); err != nil { // they wait most of the time
 		panic(err)
 	}
-	os.Exit(unshare.InPod(m, "mkdir -p /etc/nginx/upstreams /etc/prometheus/targets",
+	os.Exit(unshare.InPod(m, "mount --make-rshared / # as systemd has it\nmkdir -p /etc/nginx/upstreams /etc/prometheus/targets",
 		"haproxy", "mariadbd", "nginx", "pgbouncer", "prometheus", "psql", "redis-server"))
 }

@@ -43,6 +43,25 @@ type Process struct {
 // Wait once, after Done is closed or End has returned. A Pdeathsig of cmd is sent
 // when this process ends, rather than one of its threads.
 func Start(cmd *exec.Cmd) (*Process, error) {
+	return start(cmd, func(do func()) {
+		go func() { // until the program ends
+			// The kernel sends the Pdeathsig when the thread ends that started the program.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			do()
+		}()
+	}, func() error { return nil })
+}
+
+// StartIsolated is [Start] for a program with a mount namespace of its own. It calls mount on a thread
+// that is in the namespace: what mount opens and mounts is there, and seen by the program alone. The
+// error is an [*IsolationError] when that fails; the program has not been started then.
+func StartIsolated(cmd *exec.Cmd, mount func() error) (*Process, error) {
+	return start(cmd, onThread, func() error { return isolate(mount) })
+}
+
+// start starts cmd on a thread of its own, which on provides, after prepare was called there.
+func start(cmd *exec.Cmd, on func(do func()), prepare func() error) (*Process, error) {
 	p := &Process{cmd: cmd, mark: rand.Text(), ended: make(chan struct{}), seen: map[process]bool{}}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -50,11 +69,11 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr.Setpgid = true
 	cmd.Env = marked(cmd.Environ(), p.mark)
 	started := make(chan error)
-	go func() { // until the program ends
-		// The kernel sends the Pdeathsig when the thread ends that started the program.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+	on(func() {
+		err := prepare()
+		if err == nil {
+			err = cmd.Start()
+		}
 		if err == nil {
 			p.root = process{pid: cmd.Process.Pid}
 			if root, err := readProcess(cmd.Process.Pid); err == nil { // it is there until Wait
@@ -65,7 +84,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		if err == nil {
 			p.awaitEnd()
 		}
-	}()
+	})
 	return p, <-started
 }
 
