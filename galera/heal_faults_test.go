@@ -58,6 +58,42 @@ func (l *loneServer) healed() bool { return l.primary && !l.isolated }
 
 var errBroken = errors.New("the connection is broken")
 
+// Each step costs one write: the note, the one with the isolation, and the claim.
+func TestHealWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoneServer()
+		before := l.record.Writes
+		l.watch(t.Context(), l.monitor(t), l.healed)
+		if writes := l.record.Writes - before; writes != 3 || !l.healed() {
+			t.Errorf("%d writes, isolated %v", writes, l.isolated)
+		}
+	})
+}
+
+// A server that gets a component for a moment and loses it again says so, also where it could not write that
+// meanwhile: what the nodes have agreed to before is void.
+func TestHealNotesComponentInBetween(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoneServer()
+		j := l.monitor(t)
+		dir := &laterView{l, 3}
+		j.dir = dir
+		l.watch(t.Context(), j, func() bool { return l.record.Nodes["a"].NonPrimary != nil })
+		round, noted := l.record.round(), time.Now()
+		l.away = true
+		l.watch(t.Context(), j, func() bool { return time.Since(noted) >= settleTime })
+		dir.number = 4
+		j.heal(t.Context(), stateSynced)
+		l.away = false
+		l.watch(t.Context(), j, func() bool { return l.isolated || l.record.round() != round })
+		if n := l.record.Nodes["a"].NonPrimary; l.isolated || n.View.Seqno != 4 {
+			t.Errorf("isolated %v, and the note has view %v", l.isolated, n.View)
+		}
+	})
+}
+
 // A record that was put back says nothing of what has happened since: no majority is restored by it.
 func TestHealByOlderRecord(t *testing.T) {
 	t.Parallel()

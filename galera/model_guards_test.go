@@ -212,6 +212,7 @@ var tested = map[string]string{
 	"a claim of an earlier monitor may have isolated":                 "TestHealIsolationOutlivesMonitor",
 	"the view is read after the server was asked":                     "TestNoteHasLaterView",
 	"one that was started anew is not isolated":                       "TestUndoAsksOnce",
+	"an isolation is noted":                                           "TestHealWrites",
 	"losses add up":                                                   "TestLossesAddUp",
 	"an empty volume whose offer was corrected has lost nothing":      "TestOfferThatWasCorrected",
 }
