@@ -278,7 +278,6 @@ func (j *Joined) undoIsolation(ctx context.Context) error {
 // endHealing ends what was begun when the server has a primary component again.
 func (j *Joined) endHealing(ctx context.Context) {
 	h := &j.healer
-	h.round = ""
 	if h.session == nil && !h.undo {
 		return
 	}

@@ -90,6 +90,7 @@ func (l *loneServer) lastPrimary() (me string, members []string, v *View, err er
 	return memberID("a"), []string{memberID("a")}, &View{memberID("a"), 3, 1}, nil
 }
 
+func (l *loneServer) primaryView() *View       { return &View{memberID("a"), 3, 1} }
 func (l *loneServer) generation() (int, error) { return 1, nil }
 func (l *loneServer) setGeneration(int) error  { return nil }
 func (l *loneServer) memory() (memory, error)  { return memory{}, nil }
@@ -170,6 +171,7 @@ func TestHealIsolationOutlivesMonitor(t *testing.T) {
 	for name, end := range map[string]func(*loneServer){
 		"it has not written that":        func(l *loneServer) { l.note(func(n *NonPrimary) { n.Isolated = false }) },
 		"it has":                         func(*loneServer) {},
+		"it has claimed":                 func(l *loneServer) { l.record = healing{record: l.record, self: "a"}.claim() },
 		"and the API server goes away":   func(l *loneServer) { l.away = true },
 		"and the server has a component": func(l *loneServer) { l.away, l.primary = true, true },
 	} {

@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"os"
@@ -102,6 +103,74 @@ func TestJoinedEndsDecision(t *testing.T) {
 	}
 	if got := w.record.Nodes["a"].State; got != Synced {
 		t.Errorf("got state %s", got)
+	}
+}
+
+// A server of another cluster than the record's is not noted in it.
+func TestNotesItsClusterOnly(t *testing.T) {
+	t.Parallel()
+	for uuid, noted := range map[string]bool{"": true, oneUUID: true, "2" + oneUUID[1:]: false} {
+		w := newModel(1)
+		w.calm = true // nothing gets lost on the way
+		w.record = nodes(map[string]Node{"b": at(Stopped, 9)})
+		w.record.UUID = uuid
+		before := w.record
+		d := dir(t, oneUUID+":9", map[string]string{"grastate.dat": saved(oneUUID, -1, 0)})
+		j := &Joined{
+			NodeCommand: NodeCommand{Log: slog.New(slog.DiscardHandler)}, dir: d, store: w.node("a"), settings: Settings{Cluster: "test", Node: "a"},
+		}
+		if err := j.note(t.Context()); (err == nil) != noted || (w.record != before) != noted {
+			t.Errorf("record of cluster %q: got %v, noted %v", uuid, err, w.record != before)
+		}
+	}
+}
+
+// A server without a primary component is killed only while the API server answers: its next start goes by
+// the record.
+func TestKillsByRecordOnly(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.calm = true // nothing gets lost on the way
+	w.record = nodes(map[string]Node{"a": at(Synced, 9)})
+	n := w.node("a")
+	d := &killedDir{pids: []int{1}}
+	j := &Joined{
+		NodeCommand: NodeCommand{Log: slog.New(slog.DiscardHandler)}, dir: d, store: n, settings: Settings{Cluster: "test", Node: "a", StatusFile: "wsrep.json"},
+	}
+	for _, away := range []bool{true, false} {
+		n.away = away
+		if err := j.giveUp(t.Context(), "has no primary component"); transient(err) != away || (len(d.pids) > 0) != away {
+			t.Errorf("API server away %v: got %v, and the processes %v", away, err, d.pids)
+		}
+	}
+}
+
+// killedDir is the data directory of a server without a primary component.
+type killedDir struct {
+	liveDir
+	pids []int
+}
+
+func (d *killedDir) status(context.Context, Settings) (s status, err error) {
+	s.State = stateConnected
+	return s, nil
+}
+
+func (d *killedDir) processes() (pids []int, err error) { return d.pids, nil }
+
+func (d *killedDir) kill(int) error {
+	d.pids = nil
+	return nil
+}
+
+// A node that is Synced has all rows of the cluster. What it lost before does not stop an election any more.
+func TestSyncedHasLostNothing(t *testing.T) {
+	t.Parallel()
+	n := at(Joining, 5)
+	n.Lost = &Lost{Position{oneUUID, 9}, true}
+	r := nodes(map[string]Node{"a": n})
+	if got := r.synced("a", oneUUID, memberID("a"), nil, 0, stamp{}); got.Nodes["a"].Lost != nil || got.loser() != "" {
+		t.Errorf("got %+v lost", got.Nodes["a"].Lost)
 	}
 }
 

@@ -26,8 +26,7 @@ func mutations() (all []mutation) {
 		{"what is overruled is noted", "d.Over[o.node] = r.Nodes[o.node].standing()", "_ = o"},
 	}...)
 	add("stopped.go", [][3]string{
-		{"another pod's stop is not noted", "case known && own.Pod != c.Pod:", "case false && known:"},
-		{"a stop that was noted is not noted again", "case own.Token == s.token:", "case false:"},
+		{"another pod's stop is not noted", "if known && own.Pod != c.Pod {", "if false && known {"},
 	}...)
 	add("heal.go", healGuards...)
 	add("nonprimary.go", nonPrimaryGuards...)
@@ -58,13 +57,9 @@ var gameThemes = map[string]string{
 	"diverged data do not count":                       "force",
 	"no election beside a server against the record":   "restored records",
 	"a server against the record is seen":              "restored records",
-	"an own address is not another's":                  "addresses",
 	"rows wait for a record that has their last start": "restored records",
 	"alone not with a view of one node":                "outages",
 	"another pod is waited for":                        "second pods",
-	"one that was overtaken gives up":                  "second pods",
-	"an address of another node is not another pod":    "addresses",
-	"the addresses of the record are looked at":        "force, addresses",
 }
 
 // tested are the guards that games find too rarely, or cannot, each with the test that fails without it.
@@ -202,6 +197,27 @@ var tested = map[string]string{
 	"no election between two clusters":                                "TestDecide",
 	"the last one goes first":                                         "TestDecide",
 	"data of another cluster are lost ones":                           "TestLosses",
+	"no majority by a record that was put back":                       "TestHealByOlderRecord",
+	"a claim is the last write":                                       "TestHealClaimNotWritten",
+	"only one that is isolated carries out a claim":                   "TestHealClaimAfterRelease",
+	"the generation is beside the data before a component is made":    "TestHealWritesGenerationFirst",
+	"a failed bootstrap ends the isolation":                           "TestHealAfterFailedBootstrap",
+	"an isolation that did not end is ended later":                    "TestHealSessionFails",
+	"a session that fails is given up":                                "TestHealSessionFails",
+	"a claim of an earlier monitor may have isolated":                 "TestHealIsolationOutlivesMonitor",
+	"the view is read after the server was asked":                     "TestNoteHasLaterView",
+	"one that was started anew is not isolated":                       "TestUndoAsksOnce",
+	"an isolation is noted":                                           "TestHealWrites",
+	"rows remember an earlier name":                                   "TestOlder",
+	"the offer is this start's":                                       "TestOfferOfThisStart",
+	"the offer has the right data":                                    "TestEditedOffer",
+	"a record beside data is an adopted one":                          "TestWhoFounds",
+	"a record beside a server is an adopted one":                      "TestWhoFounds",
+	"one that was overtaken gives up":                                 "TestOvertakenGivesUp",
+	"an address of another node is not another pod":                   "TestAddressOfAnotherNode",
+	"a node that is Synced has lost nothing":                          "TestSyncedHasLostNothing",
+	"a server of another cluster is not noted":                        "TestNotesItsClusterOnly",
+	"no kill without the API server":                                  "TestKillsByRecordOnly",
 	"losses add up":                                                   "TestLossesAddUp",
 	"an empty volume whose offer was corrected has lost nothing":      "TestOfferThatWasCorrected",
 }

@@ -13,7 +13,6 @@ var healGuards = [][3]string{
 	{"only one that is isolated carries out a claim", "if h.session != nil && entry.State == Bootstrapping &&", "if entry.State == Bootstrapping &&"},
 	{"agreement takes longer than a view lasts", "seen >= j.settings.Suspect+healEvery}", "seen >= 0}"},
 	{"a new round begins anew", "h.round, h.since = round, now", "if h.round = round; h.since.IsZero() {\n\t\t\th.since = now\n\t\t}"},
-	{"a round is forgotten with a component", "h.round = \"\"\n", "\n"},
 	{"no isolation beside an unknown server", "if open := j.strangers(ctx, old.Record); open != \"\" {", "if open := \"\"; open != \"\" {"},
 	{"a server that runs by the record is no stranger", "if !known || !runs {", "if true || !known || !runs {"},
 	{"a server that is at rest by the record is a stranger", "if !known || !runs {", "if !known || runs && !runs {"},

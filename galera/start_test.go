@@ -2,6 +2,7 @@ package galera
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -187,14 +188,21 @@ func TestForcedLooksAtRecord(t *testing.T) {
 // first with less than the others have.
 func TestEditedOffer(t *testing.T) {
 	t.Parallel()
-	for name, edit := range map[string]func(*Node){
-		"more":         func(n *Node) { n.Seqno = 20 },
-		"data of none": func(n *Node) { n.Data, n.Position = NoData, Position{} },
+	for name, c := range map[string]struct {
+		empty bool // the node has no data
+		edit  func(*Node)
+	}{
+		"more":              {false, func(n *Node) { n.Seqno = 20 }},
+		"data of none":      {false, func(n *Node) { n.Data, n.Position = NoData, Position{} }},
+		"data of a kind":    {true, func(n *Node) { n.Data = Fresh }},
+		"a transfer's rest": {true, func(n *Node) { n.Data = Partial }},
 	} {
 		w := newModel(1)
 		w.record = nodes(map[string]Node{"a": at(Stopped, 9), "b": at(Stopped, 15)})
 		a := w.node("a")
-		a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+		if !c.empty {
+			a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+		}
 		a.prepare()
 		round := func() decision {
 			d, _, _, err := a.start.round(t.Context())
@@ -204,16 +212,115 @@ func TestEditedOffer(t *testing.T) {
 			return d
 		}
 		round() // the offer
+		want := w.record.Nodes["a"]
 		edited := w.record.clone()
 		own := edited.Nodes["a"]
-		edit(&own)
+		c.edit(&own)
 		edited.Nodes["a"] = own
 		w.record = edited
 		if d := round(); d.action != revise {
 			t.Errorf("%s: got %s because %q, want a new offer", name, d.action, d.reason)
 		}
-		if got, want := w.record.Nodes["a"].Position, (Position{oneUUID, 9}); got != want {
-			t.Errorf("%s: got %v, want %v", name, got, want)
+		if got := w.record.Nodes["a"]; got.Data != want.Data || got.Position != want.Position {
+			t.Errorf("%s: got %s data at %v, want %s at %v", name, got.Data, got.Position, want.Data, want.Position)
+		}
+	}
+}
+
+// What an earlier process offered, or left at its end, is offered anew by each start: with its own pod and
+// address, and behind the marker.
+func TestOfferOfThisStart(t *testing.T) {
+	t.Parallel()
+	for _, state := range []State{Offered, Stopped} {
+		w := newModel(1)
+		before := at(state, 9)
+		before.Token, before.Pod, before.Address = "of an earlier process", "an earlier pod", "198.51.100.1"
+		w.record = nodes(map[string]Node{"a": before, "b": at(Synced, 9)})
+		a := w.node("a")
+		a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+		a.prepare()
+		d, _, _, err := a.start.round(t.Context())
+		if err != nil || d.action != revise {
+			t.Errorf("%s: got %s because %q, %v, want an offer", state, d.action, d.reason, err)
+		}
+		if own := w.record.Nodes["a"]; own.State != Offered || !strings.HasPrefix(own.Token, a.start.run) || own.Pod != a.podName() || own.Address != a.addr || !a.marker {
+			t.Errorf("%s: got %+v, marker %v", state, own, a.marker)
+		}
+	}
+}
+
+// Of two processes that start one node, the one whose offer the other has replaced gives up.
+func TestOvertakenGivesUp(t *testing.T) {
+	t.Parallel()
+	w := newModel(1)
+	w.record = nodes(map[string]Node{"b": at(Synced, 9)})
+	a := w.node("a")
+	a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+	a.prepare()
+	for range 2 { // the offer, and a look at it
+		if _, _, _, err := a.start.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.record = w.record.clone()
+	own := w.record.Nodes["a"]
+	own.Token = "of another process"
+	w.record.Nodes["a"] = own
+	if _, _, _, err := a.start.round(t.Context()); !errors.Is(err, errRefused) || w.record.Nodes["a"].Token != own.Token {
+		t.Errorf("got %v, and the entry %+v", err, w.record.Nodes["a"])
+	}
+}
+
+// Only a node without data founds a cluster, and only when no server listens: where there are data, or servers, a cluster
+// may be older than the record.
+func TestWhoFounds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		volume  modelVolume
+		there   []peer
+		adopted bool
+	}{
+		"nothing is there":                    {},
+		"a server listens":                    {there: []peer{{"10.0.0.2", defaultPort}}, adopted: true},
+		"data of a cluster":                   {volume: modelVolume{tables: true, uuid: oneUUID, rows: []int{1}}, adopted: true},
+		"data of none":                        {volume: modelVolume{tables: true}, adopted: true},
+		"what a broken-off transfer has left": {volume: modelVolume{partial: true}, adopted: true},
+	} {
+		w := newModel(1)
+		w.calm = true // nothing gets lost on the way
+		w.record = nil
+		a := w.node("a")
+		a.modelVolume = c.volume
+		a.prepare()
+		a.start.look = func(context.Context) []peer { return c.there }
+		if _, _, _, err := a.start.round(t.Context()); err != nil || w.record == nil {
+			t.Fatalf("%s: %v, %+v", name, err, w.record)
+		}
+		if r := w.record; r.Adopted != c.adopted || (r.Founder == "a") == c.adopted {
+			t.Errorf("%s: adopted %v, founder %q", name, r.Adopted, r.Founder)
+		}
+	}
+}
+
+// A server that listens where an earlier pod of the node was is not that pod when another node has the
+// address by now.
+func TestAddressOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	const address = "198.51.100.1"
+	for name, c := range map[string]struct {
+		of   string // the address of b
+		want action
+	}{"the pod is still there": {"198.51.100.2", wait}, "another node has its address": {address, revise}} {
+		w := newModel(1)
+		before, b := at(Synced, 9), at(Synced, 9)
+		before.Pod, before.Address, b.Address = "an earlier pod", address, c.of
+		w.record = nodes(map[string]Node{"a": before, "b": b})
+		a := w.node("a")
+		a.uuid, a.tables, a.rows = oneUUID, true, make([]int, 9)
+		a.prepare()
+		a.start.dial = func(_ context.Context, peers []peer) []peer { return peers }
+		if d, _, _, err := a.start.round(t.Context()); err != nil || d.action != c.want {
+			t.Errorf("%s: got %s because %q, %v, want %s", name, d.action, d.reason, err, c.want)
 		}
 	}
 }

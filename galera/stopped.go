@@ -59,7 +59,7 @@ func (c StoppedCommand) Run(ctx context.Context) error {
 }
 
 // publish writes until the record says so. The marker stays whatever comes of it: nobody
-// knows of a write without an answer whether it is carried out, and when.
+// knows of a write without an answer whether it is carried out, and when. One that is repeated says the same.
 func (c StoppedCommand) publish(ctx context.Context, store records, settings Settings, l local) error {
 	s := stamp{settings.Address, c.Pod, token(), time.Now().UTC()}
 	for {
@@ -68,10 +68,7 @@ func (c StoppedCommand) publish(ctx context.Context, store records, settings Set
 			return err
 		}
 		own, known := old.Nodes[settings.Node]
-		switch {
-		case own.Token == s.token:
-			return nil
-		case known && own.Pod != c.Pod:
+		if known && own.Pod != c.Pod {
 			return fmt.Errorf("the record says that node %q is in pod %q, and this is %q", settings.Node, own.Pod, c.Pod)
 		}
 		_, err = store.put(ctx, old, old.resting(settings.Node, Stopped, l, s))
