@@ -27,6 +27,8 @@ type Mirror struct {
 	home *safefs.Dir
 	root *safefs.Dir
 	lock *os.File
+
+	trust safefs.Trust // in the paths of live directories, which have had no links
 }
 
 // Dir stands for the directory of the batch's files or, with several, for the nearest one above all of
@@ -70,7 +72,10 @@ func (b *Batch) mirrorIn(home string) (*Mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mirror{home: top}
+	m := &Mirror{home: top, trust: safefs.Fixed}
+	if slices.ContainsFunc(b.Files, func(s *Staged) bool { return s.Trust == safefs.Trusted }) {
+		m.trust = safefs.Trusted
+	}
 	if !top.NamesAreSafe() {
 		top.Close()
 		return nil, fmt.Errorf("%q is not used: other users can rename what is in it", home)
@@ -201,7 +206,7 @@ func (m *Mirror) build(places map[string]map[string]*Staged) error {
 		}
 	}
 	for _, path := range slices.Backward(paths) {
-		like, err := safefs.OpenDir(path, safefs.Trusted)
+		like, err := safefs.OpenDir(path, m.trust)
 		if err != nil {
 			return err
 		}
@@ -231,7 +236,7 @@ func (m *Mirror) makeDir(opened map[string]*safefs.Dir, path string) (*safefs.Di
 
 // fillDir puts into dir, which stands for the live directory path, the candidates and links to all else.
 func (m *Mirror) fillDir(dir *safefs.Dir, path string, files map[string]*Staged, isDir func(name string) bool) error {
-	live, err := safefs.OpenDir(path, safefs.Trusted)
+	live, err := safefs.OpenDir(path, m.trust)
 	if err != nil {
 		return err
 	}

@@ -244,6 +244,35 @@ func TestMirrorOfHostileUser(t *testing.T) {
 	}
 }
 
+// A user who puts a link in the place of a directory gets to know nothing of where it leads.
+func TestMirrorOfSwapped(t *testing.T) {
+	needRoot(t)
+	for _, swap := range []string{"theirs/sub", "theirs/sub/a"} {
+		dir := sharedDir(t)
+		makeDirs(t, dir, map[string]state{
+			"theirs": {Mode: 0o755, UID: 1000}, "theirs/sub": {Mode: 0o755, UID: 1000}, "theirs/sub/a": {Mode: 0o755, UID: 1000},
+			"theirs/sub/b": {Mode: 0o755, UID: 1000}, "precious": {Mode: 0o700},
+		})
+		makeDirs(t, dir, map[string]state{"precious/a": {Mode: 0o700}, "precious/b": {Mode: 0o700}})
+		put(t, dir+"/precious/name", state{"precious", 0o600, 0, 0})
+		put(t, dir+"/precious/a/name", state{"precious", 0o600, 0, 0})
+		batch := mustStage(t, newFile(dir+"/theirs/sub/a/x", "new"), newFile(dir+"/theirs/sub/b/x", "new"))
+		err := safefs.As(1000, 1000, func() error {
+			return errors.Join(os.Rename(dir+"/"+swap, dir+"/theirs/away"), os.Symlink(dir+"/precious", dir+"/"+swap))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := batch.Mirror()
+		if err == nil {
+			t.Errorf("%s: a mirror %q is made", swap, m.Dir())
+			if err := m.Remove(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // A directory in which others can rename what they like is not for mirrors, and secrets go to memory
 // where there is some.
 func TestMirrorHomes(t *testing.T) {

@@ -69,17 +69,12 @@ func (d *Dir) Cover(skip func(name string) bool) (*Dir, error) {
 	if len(names) > MaxEntries {
 		return nil, d.fail("copy", ".", ErrTooMany)
 	}
-	options := fmt.Sprintf("mode=%o,uid=%d,gid=%d", d.stat.Mode&0o7777, d.stat.Uid, d.stat.Gid)
-	if err := unix.Mount("kconfd", byFD(uintptr(d.fd)), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return nil, d.fail("mount over", ".", err)
+	if d.path == "/" {
+		return nil, d.fail("mount over", ".", unix.EBUSY) // a process does not leave its root directory by a mount
 	}
-	top, err := OpenDir(d.path, Trusted)
+	top, err := d.coverEmpty()
 	if err != nil {
-		return nil, err
-	}
-	if top.Same(d) { // the root directory, which a process does not leave by a mount
-		top.Close()
-		return nil, d.fail("mount over", ".", unix.EBUSY)
+		return nil, d.fail("mount over", ".", err)
 	}
 	for _, name := range names {
 		if skip(name) {
@@ -91,6 +86,35 @@ func (d *Dir) Cover(skip func(name string) bool) (*Dir, error) {
 		}
 	}
 	return top, nil
+}
+
+// coverEmpty mounts an empty directory over this one. It is had by descriptor: the path may lead elsewhere
+// by then.
+func (d *Dir) coverEmpty() (*Dir, error) {
+	fsfd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fsfd)
+	for key, value := range map[string]string{
+		"source": "kconfd", "mode": fmt.Sprintf("%o", d.stat.Mode&0o7777), "uid": fmt.Sprint(d.stat.Uid), "gid": fmt.Sprint(d.stat.Gid),
+	} {
+		if err := unix.FsconfigSetString(fsfd, key, value); err != nil {
+			return nil, err
+		}
+	}
+	if err := unix.FsconfigCreate(fsfd); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.MoveMount(fd, "", d.fd, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return newDir(fd, d.path)
 }
 
 // repeat has an entry appear in another directory too: a link as a link, all else by a mount.
