@@ -311,7 +311,7 @@ func (s *Staged) copyTo(dir *safefs.Dir, name string) error {
 	}
 	mode := want.Mode.Perm()
 	if now.GID != want.GID {
-		mode &^= 0o070
+		mode = mode&0o707 | mode&0o007<<3
 		attributes = safefs.Attributes{}
 	}
 	_, group := f.SetAttributes(attributes, mode)

@@ -244,6 +244,39 @@ func TestMirrorOfHostileUser(t *testing.T) {
 	}
 }
 
+// Without root's rights a mirror is made all the same, of directories of other users too, and gives away
+// nothing that the files do not.
+func TestMirrorWithoutRoot(t *testing.T) {
+	needRoot(t)
+	dir := sharedDir(t)
+	makeDirs(t, dir, map[string]state{
+		"root": {Mode: 0o755}, "root/grouped": {Mode: 0o770, GID: 3000}, "root/own": {Mode: 0o700, UID: 1000}, "home": {Mode: 0o777 | fs.ModeSticky},
+	})
+	t.Setenv("TMPDIR", dir+"/home")
+	becomeUser(t, 1000)
+	secret := newFile(dir+"/root/own/secret", "new")
+	secret.Private = true
+	batch := mustStage(t, newFile(dir+"/root/grouped/a", "new"), secret)
+	m, err := batch.mirrorIn(dir + "/home")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]fs.FileMode{"": 0o755, "/own": 0o700, "/own/secret": 0o600, "/grouped/a": 0o644} {
+		if info, err := os.Stat(m.Dir() + name); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%q: got %v, %v, want %04o", name, info, err, want)
+		}
+	}
+	if info, err := os.Stat(m.Dir() + "/grouped"); err != nil || info.Mode().Perm()&0o007 != 0 {
+		t.Errorf("grouped: got %v, %v", info, err)
+	}
+	if err := m.Remove(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir + "/home"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // A user who puts a link in the place of a directory gets to know nothing of where it leads.
 func TestMirrorOfSwapped(t *testing.T) {
 	needRoot(t)

@@ -193,7 +193,7 @@ func (d *Dir) Lock() (*os.File, error) {
 }
 
 // AccessAs gives the directory, which is of kconfd's making, the owner of another one, and of its mode
-// no more than most. Where it cannot have the group, that has no access.
+// no more than most. Where it cannot have the group, its own has the access of others.
 func (d *Dir) AccessAs(like *Dir, most fs.FileMode) error {
 	f, err := d.reopen()
 	if err != nil {
@@ -211,7 +211,7 @@ func (d *Dir) AccessAs(like *Dir, most fs.FileMode) error {
 	now := describe(info)
 	acl := like.accessACL()
 	if now.GID != int(like.stat.Gid) {
-		mode &^= 0o070
+		mode = mode&0o707 | mode&0o007<<3 // for the live one, this group is among the others
 		acl = nil
 	}
 	if now.UID == os.Geteuid() {
