@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -406,5 +407,26 @@ func TestKilledInCheck(t *testing.T) {
 	}
 	if _, err := os.Stat(mirror); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the directory of the check is left: %v", err)
+	}
+}
+
+// A daemon says once what a check cannot see, however often the files change.
+func TestUnseenIncludeOnce(t *testing.T) {
+	t.Parallel()
+	test := nginxIncluding(`nginx -t -c {{staged "@/nginx.conf"}}`, "@/upstream.conf", "upstream.conf")
+	g := newIncludes(t, test, false)
+	main := g.place(test.mainGood)
+	write(t, filepath.Join(g.live, test.main), main)
+	write(t, filepath.Join(g.live, test.included), test.includedGood)
+	g.manifest(main, test.includedGood+"# 0\n")
+	k := start(t, nil, slices.Concat(withoutAdmin, []string{"kconfd", "-confdir", g.dir, "-manifests", filepath.Join(g.dir, "manifests")})...)
+	mark := k.AwaitLog(0, "msg=written file="+regexp.QuoteMeta(filepath.Join(g.live, test.included)))
+	for i := range 3 {
+		g.manifest(main, fmt.Sprintf("%s# %d\n", test.includedGood, i+1))
+		mark = k.AwaitLog(mark, "msg=written file="+regexp.QuoteMeta(filepath.Join(g.live, test.included)))
+	}
+	k.Stop(syscall.SIGTERM)
+	if n := strings.Count(k.Log(), "check cannot see candidate"); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, k.Log())
 	}
 }
