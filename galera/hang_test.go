@@ -29,6 +29,18 @@ func sleeper(t *testing.T) process {
 	return p.process
 }
 
+// suspend stops a process, and waits until it has stopped: the signal arrives when the process is scheduled.
+func suspend(t *testing.T, p process) {
+	t.Helper()
+	if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.PID, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("stopping process %d: %v, %v", p.PID, status, err)
+	}
+}
+
 // inspectionOf is one whose server is a process, by what a probe has seen before.
 func inspectionOf(t *testing.T, seen sighting) *inspection {
 	t.Helper()
@@ -94,9 +106,7 @@ func TestExamineProcess(t *testing.T) {
 			p := sleeper(t)
 			e := inspectionOf(t, sighting{Server: p.id(bootID()), Process: &p})
 			if test.stop {
-				if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
-					t.Fatal(err)
-				}
+				suspend(t, p)
 			}
 			awaitSession(t, "the process rests", func() bool {
 				a, err1 := readProgress(p.PID)
@@ -195,9 +205,7 @@ func TestExamineLogin(t *testing.T) {
 func TestHangBeforeLogin(t *testing.T) {
 	t.Parallel()
 	p := sleeper(t)
-	if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	suspend(t, p)
 	e := inspectionOf(t, sighting{Server: p.id(bootID()), Process: &p})
 	h, note, err := e.settings.examine(t.Context(), true)
 	if err != nil || note != "" || !strings.HasPrefix(h.why, "the server is stopped") {

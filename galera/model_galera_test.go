@@ -177,8 +177,11 @@ func (n *modelNode) endServer(well bool) {
 	if len(rest) == 0 {
 		return
 	}
-	if well {
-		w.form(rest) // a leave makes the component smaller, without a vote
+	if well { // a leave makes the component smaller, without a vote
+		for _, m := range rest { // see regroup
+			m.flush()
+		}
+		w.form(rest)
 	}
 	w.regroup()
 }

@@ -211,24 +211,25 @@ func (w *model) checkRecreated(before *Record) {
 	}
 }
 
-// forget forgets the rows that the node does not have, when it carries out a forced decision with the
-// record: that is what the operator wanted.
-func (w *model) forget(n *modelNode, r *Record) {
-	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || r.Nodes[n.name].State != Bootstrapping || r.Bootstrap != nil {
+// forget forgets the rows that the node did not have when it wrote the record, if it carries out a forced
+// decision with that: that is what the operator wanted. The volume may be another one when a late write arrives.
+func (w *model) forget(name string, had modelVolume, r *Record) {
+	if w.record == nil || w.record.Bootstrap == nil || w.record.Bootstrap.By != forcingOperator || r.Nodes[name].State != Bootstrapping || r.Bootstrap != nil {
 		return
 	}
 	w.count["forced"]++
-	w.owed = slices.DeleteFunc(w.owed, func(row int) bool { return !slices.Contains(n.rows, row) })
-	for _, name := range r.others(n.name) {
-		switch entry := r.Nodes[name]; {
+	gone := func(row int) bool { return !slices.Contains(had.rows, row) }
+	w.owed = slices.DeleteFunc(w.owed, gone)
+	for _, other := range r.others(name) {
+		switch entry := r.Nodes[other]; {
 		case entry.State.mayRun():
-			w.fail("an operator has decided with force against %s, and the record still waits for it", name)
+			w.fail("an operator has decided with force against %s, and the record still waits for it", other)
 		case entry.Lost != nil:
-			w.fail("an operator has decided with force about what %s lost, and the record still waits for that", name)
+			w.fail("an operator has decided with force about what %s lost, and the record still waits for that", other)
 		}
 	}
-	w.acked = slices.DeleteFunc(w.acked, func(row int) bool { return !slices.Contains(n.rows, row) })
-	w.cluster = n.copy()
+	w.acked = slices.DeleteFunc(w.acked, gone)
+	w.cluster = had
 }
 
 func (w *model) exempt(e exemption) { w.count["exempt: "+string(e)]++ }

@@ -394,12 +394,13 @@ func (n *modelNode) put(_ context.Context, old *stored, r *Record) (*stored, err
 		w.fail("%s writes a record that is not valid: %v", n.name, err)
 	}
 	r = r.counted(old)
+	name, had := n.name, n.copy()
 	carryOut := func() error {
 		if current := fmt.Sprint(w.version); version != current && (old != nil || w.record != nil) {
 			return &RequestError{"update", "test", apierrors.NewConflict(schema.GroupResource{}, "test", errModel)}
 		}
 		w.tell("  %s: writes %s", n.name, what)
-		w.forget(n, r)
+		w.forget(name, had, r)
 		w.store(r)
 		w.checkWrite(n, r)
 		return nil
