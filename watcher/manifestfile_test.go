@@ -212,7 +212,7 @@ func FuzzManifests(f *testing.F) {
 			return // TestManifestsBeyondLimits has larger ones
 		}
 		before := allocated()
-		m := &manifests{namespace: "shop", paths: []string{"-"}, stdin: content, changed: make(chan struct{})}
+		m := &manifests{namespace: "shop", paths: []string{"-"}, stdin: content, files: steady.New(0), changed: make(chan struct{})}
 		if err := m.read(); err != nil {
 			if !strings.HasPrefix(err.Error(), "reading manifests: standard input: ") {
 				t.Errorf("the error does not say where: %v", err)

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kconfd/kconfd/internal/document"
+	"github.com/kconfd/kconfd/internal/steady"
 )
 
 // NewManifests returns a watcher of Kubernetes manifests: files and
@@ -32,22 +33,36 @@ import (
 //
 // A file may have 4 MiB, and all of them 32 MiB. Manifests that cannot be read now
 // are an error. When they turn bad later, what was read before stays, and the log says
-// why.
-func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.Logger) (*Watcher, error) {
+// why. Files that are being written are waited for: see [ManifestTiming].
+func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.Logger, timing ...ManifestTiming) (*Watcher, error) {
+	t := ManifestTiming{Timeout: time.Minute}
+	if len(timing) > 0 {
+		t = timing[0]
+	}
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	m := &manifests{paths: paths, namespace: namespace, log: log, changed: make(chan struct{})}
+	m := &manifests{paths: paths, namespace: namespace, log: log, files: steady.New(t.Quiet), changed: make(chan struct{})}
 	if slices.Contains(paths, "-") {
 		var err error
 		if m.stdin, err = readStdin(stdin); err != nil {
 			return nil, fmt.Errorf("reading manifests from standard input: %w", err)
 		}
 	}
-	if err := m.read(); err != nil {
+	if err := m.files.Await(t.Timeout, m.read); err != nil {
+		if busy := (*steady.BusyError)(nil); errors.As(err, &busy) {
+			err = fmt.Errorf("reading manifests: %w", err)
+		}
 		return nil, err
 	}
 	return newWatcher(m, namespace, log), nil
+}
+
+// ManifestTiming is how long manifests must have been unchanged, 50 ms at least, and how long
+// [NewManifests] waits for that.
+type ManifestTiming struct {
+	Quiet   time.Duration
+	Timeout time.Duration
 }
 
 // manifests are objects on disk.
@@ -56,8 +71,10 @@ type manifests struct {
 	namespace string
 	stdin     []byte
 	log       *slog.Logger
+	files     *steady.Files
 
 	mu       sync.Mutex
+	since    time.Time // when the files that were read last were changed
 	objects  map[manifestKey]*unstructured.Unstructured
 	refused  error         // why those on disk are others, nil when they are not
 	refusals uint64        // how often there was a reason
@@ -85,10 +102,17 @@ func (m *manifests) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-files.Changed():
+			files.Watch(paths) // directories may have come or gone
+			if quiet := m.files.Look(); quiet > 0 {
+				again.Reset(quiet)
+				continue
+			}
 		case <-again.C:
+			files.Watch(paths)
 		}
-		files.Watch(paths) // directories may have come or gone
-		switch err := m.reread(); {
+		switch quiet, err := m.reread(); {
+		case quiet > 0:
+			again.Reset(quiet)
 		case err == nil:
 			wait = minRereadWait
 		case ReadFailed(err):
@@ -106,9 +130,19 @@ const (
 )
 
 // reread is read for manifests that have been good before. The log has each reason
-// once.
-func (m *manifests) reread() error {
-	err := m.read()
+// once. Files that are being written are to be read later: quiet is when.
+func (m *manifests) reread() (quiet time.Duration, err error) {
+	var objects map[manifestKey]*unstructured.Unstructured
+	quiet, err = m.files.Try(func() (err error) {
+		objects, err = m.readObjects()
+		return err
+	})
+	if quiet > 0 {
+		return quiet, nil
+	}
+	if err == nil {
+		m.use(objects)
+	}
 	m.mu.Lock()
 	was := m.refused
 	m.refused = err
@@ -122,7 +156,19 @@ func (m *manifests) reread() error {
 	case err == nil && was != nil:
 		m.log.Info("manifests accepted again")
 	}
-	return err
+	return 0, err
+}
+
+// LastChange is when the objects changed of which [Watcher.Changed] has said so: for manifests,
+// when the files were changed that have been read since; now for a cluster.
+func (w *Watcher) LastChange(now time.Time) time.Time {
+	m, ok := w.source.(*manifests)
+	if !ok {
+		return now
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.since
 }
 
 // ManifestsRefused is why the manifests on disk are not those that templates read, and
@@ -147,22 +193,35 @@ func ReadFailed(err error) bool {
 
 // read takes over the manifests if all of them are good.
 func (m *manifests) read() error {
+	objects, err := m.readObjects()
+	if err == nil {
+		m.use(objects)
+	}
+	return err
+}
+
+// readObjects reads all manifests.
+func (m *manifests) readObjects() (map[manifestKey]*unstructured.Unstructured, error) {
 	objects := map[manifestKey]*unstructured.Unstructured{}
 	left := int64(maxManifests - len(m.stdin))
 	for _, path := range m.paths {
 		if err := m.readPath(path, &left, objects); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := m.mirror(objects); err != nil {
-		return fmt.Errorf("reading manifests: %w", err)
+		return nil, fmt.Errorf("reading manifests: %w", err)
 	}
+	return objects, nil
+}
+
+// use makes objects those that templates read.
+func (m *manifests) use(objects map[manifestKey]*unstructured.Unstructured) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.objects = objects
+	m.objects, m.since = objects, m.files.LastChange()
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return nil
 }
 
 // readPath reads what is at a path. It takes the size of the files off left.
@@ -170,12 +229,12 @@ func (m *manifests) readPath(path string, left *int64, objects map[manifestKey]*
 	if path == "-" {
 		return m.decode("standard input", m.stdin, objects)
 	}
-	files, err := manifestFiles(path)
+	files, err := m.files.List(path, "*", func() ([]string, error) { return manifestFiles(path) })
 	if err != nil {
 		return fmt.Errorf("reading manifests: %w", err)
 	}
 	for _, file := range files {
-		content, err := readManifest(file, *left)
+		content, err := m.readManifest(file, *left)
 		if err != nil {
 			return fmt.Errorf("reading manifests: %w", err)
 		}
