@@ -33,7 +33,8 @@ type entry struct {
 	look    func() state
 	state   state
 	since   time.Time // of the state, or from when on it counts as old
-	content uint64    // a hash, of what was read last
+	content uint64    // a hash, of what was read last, in the state read
+	read    state
 	reading uint64    // the last one that it was part of
 
 	quiet   time.Duration // its own; 0: that of Files
@@ -173,10 +174,10 @@ func (f *Files) ReadFile(path string, limit int64) ([]byte, error) {
 	content, err := safefs.ReadFile(path, limit)
 	e, known := f.note(path, before, look, func() time.Time { return f.born(path, before) })
 	hash := maphash.Bytes(f.seed, content)
-	if known && hash != e.content && f.local(path) != unsteady { // though its times may be the same
-		e.since = f.now()
+	if known && hash != e.content && before == e.read && f.local(path) != unsteady {
+		e.since = f.now() // a change that its times do not show
 	}
-	e.content = hash
+	e.content, e.read = hash, before
 	return content, err
 }
 

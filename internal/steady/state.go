@@ -91,7 +91,7 @@ func (f *Files) bornAt(path string, changed syscall.Timespec) time.Time {
 
 // bornDir is born for the names in a directory. One that is missing has none.
 func (f *Files) bornDir(dir string, err error) time.Time {
-	if errors.Is(err, fs.ErrNotExist) || fromMount(dir) {
+	if errors.Is(err, fs.ErrNotExist) || f.local(dir) == unsteady || fromMount(dir) {
 		return time.Time{}
 	}
 	var youngest time.Time
