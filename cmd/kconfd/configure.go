@@ -93,12 +93,12 @@ func (e *engine) configure(configs []groupConfig) error {
 func (e *engine) noteEdits(now time.Time) {
 	r := &e.rereading
 	e.config.Watch(e.configPaths()) // directories may have come or gone
-	changed := r.files.Look()
-	at := now.Add(max(changed, r.files.Quiet()))
-	if changed > 0 {
-		at = now.Add(changed)
+	if changed := r.files.Look(); changed > 0 {
+		e.rereadAfter(changed, now)
+		return
 	}
-	if changed > 0 || r.at.IsZero() || at.Before(r.at) {
+	// Perhaps a file that nothing reads: it does not put off what is planned.
+	if at := now.Add(r.files.Quiet()); r.at.IsZero() || at.Before(r.at) {
 		r.at = at
 	}
 }
