@@ -168,6 +168,9 @@ func (w *Watcher) LastChange(now time.Time) time.Time {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.since.IsZero() { // no file has an age
+		return now
+	}
 	return m.since
 }
 

@@ -24,7 +24,8 @@ const (
 // machine may stop it in between.
 type slowWriter struct {
 	dir
-	n    int // the round
+	n    int    // the round
+	done func() // called after each step; may be nil
 	last time.Time
 	gap  time.Duration
 }
@@ -42,7 +43,9 @@ func (w *slowWriter) step(do func() error) {
 	if !w.last.IsZero() {
 		w.gap = max(w.gap, now.Sub(w.last))
 	}
-	w.last = now
+	if w.last = now; w.done != nil {
+		w.done()
+	}
 }
 
 // pieces are what is to be written, in three parts.
@@ -277,11 +280,10 @@ func TestStartsInTheMiddleOfAWrite(t *testing.T) {
 // for too long.
 func (c writtenCase) startsWhole(t *testing.T, mode string) bool {
 	d := c.dir(t)
-	w := &slowWriter{dir: d, n: 1}
 	begun, written := make(chan struct{}), make(chan struct{})
+	w := &slowWriter{dir: d, n: 1, done: sync.OnceFunc(func() { close(begun) })}
 	go func() { // ends with the write
 		defer close(written)
-		w.step(func() error { close(begun); return nil })
 		c.write(w)
 	}()
 	<-begun
