@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/internal/steady"
 )
 
 // bombs are small documents that are large when they are read.
