@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -42,7 +43,7 @@ func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.L
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	m := &manifests{paths: paths, namespace: namespace, log: log, files: steady.New(t.Quiet), changed: make(chan struct{})}
+	m := &manifests{paths: paths, namespace: namespace, log: log, files: steady.New(t.Quiet), ceiling: cmp.Or(t.Ceiling, 4*t.Quiet), changed: make(chan struct{})}
 	if slices.Contains(paths, "-") {
 		var err error
 		if m.stdin, err = readStdin(stdin); err != nil {
@@ -58,10 +59,11 @@ func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.L
 	return newWatcher(m, namespace, log), nil
 }
 
-// ManifestTiming is how long manifests must have been unchanged, 50 ms at least, and how long
-// [NewManifests] waits for that.
+// ManifestTiming is how long manifests must have been unchanged, 50 ms at least, when 50 ms are
+// enough since changes do not end, and how long [NewManifests] waits.
 type ManifestTiming struct {
 	Quiet   time.Duration
+	Ceiling time.Duration // after the first change; 0: 4 × Quiet
 	Timeout time.Duration
 }
 
@@ -72,6 +74,8 @@ type manifests struct {
 	stdin     []byte
 	log       *slog.Logger
 	files     *steady.Files
+	ceiling   time.Duration
+	first     time.Time // of the changes that have not been read; zero without one
 
 	mu       sync.Mutex
 	since    time.Time // when the files that were read last were changed
@@ -104,7 +108,7 @@ func (m *manifests) run(ctx context.Context) error {
 		case <-files.Changed():
 			files.Watch(paths) // directories may have come or gone
 			if quiet := m.files.Look(); quiet > 0 {
-				again.Reset(quiet)
+				again.Reset(m.putOff(quiet))
 				continue
 			}
 		case <-again.C:
@@ -112,7 +116,7 @@ func (m *manifests) run(ctx context.Context) error {
 		}
 		switch quiet, err := m.reread(); {
 		case quiet > 0:
-			again.Reset(quiet)
+			again.Reset(m.putOff(quiet))
 		case err == nil:
 			wait = minRereadWait
 		case ReadFailed(err):
@@ -120,6 +124,21 @@ func (m *manifests) run(ctx context.Context) error {
 			wait = min(2*wait, maxRereadWait)
 		}
 	}
+}
+
+// putOff is when to look again at manifests that must not change for a time from now on. When
+// the ceiling has passed, the shortest quiet time is enough.
+func (m *manifests) putOff(quiet time.Duration) time.Duration {
+	now := time.Now()
+	if m.first.IsZero() {
+		m.first = now
+	}
+	left := m.first.Add(m.ceiling).Sub(now)
+	if left > 0 {
+		return min(quiet, left)
+	}
+	m.files.Limit(steady.MinQuiet)
+	return m.files.Look()
 }
 
 // What could not be read is read again after minRereadWait, and later twice as long,
@@ -140,10 +159,16 @@ func (m *manifests) reread() (quiet time.Duration, err error) {
 	if quiet > 0 {
 		return quiet, nil
 	}
+	late := !m.first.IsZero() && time.Since(m.first) >= m.ceiling
 	if err == nil {
 		m.use(objects)
 	}
 	m.mu.Lock()
+	if late && err == nil {
+		m.since = m.first // it has been put off for long enough
+	}
+	m.first = time.Time{}
+	m.files.Limit(0)
 	was := m.refused
 	m.refused = err
 	if err != nil {

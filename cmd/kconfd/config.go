@@ -84,7 +84,7 @@ const (
 
 // loadSteady is load for a start: files that are being written are waited for.
 func loadSteady(f *flags, files *steady.Files) (configs []groupConfig, err error) {
-	err = files.Await(f.timeout, func() error {
+	err = files.Await(max(f.timeout, minBeginTime), func() error {
 		configs, err = load(f, files)
 		return err
 	})

@@ -39,7 +39,7 @@ func runLint(ctx context.Context, args []string, s streams) error {
 	}
 	var l *linter
 	files := steady.New(f.quiet.Min)
-	err = files.Await(f.timeout, func() error {
+	err = files.Await(max(f.timeout, minBeginTime), func() error {
 		l = newLinter(f, files)
 		return l.run()
 	})

@@ -35,7 +35,7 @@ type entry struct {
 	since   time.Time // of the state, or from when on it counts as old
 	content uint64    // a hash, of what was read last, in the state read
 	read    state
-	reading uint64    // the last one that it was part of
+	reading uint64 // the last one that it was part of
 
 	quiet   time.Duration // its own; 0: that of Files
 	quietIn uint64        // the reading that has set it
@@ -79,6 +79,13 @@ func (f *Files) Await(limit time.Duration, read func() error) error {
 			return &BusyError{path, limit}
 		}
 		time.Sleep(wait)
+	}
+}
+
+// Limit is the longest quiet time from now on, [MinQuiet] at least; 0: there is none.
+func (f *Files) Limit(quiet time.Duration) {
+	if f.most = quiet; quiet > 0 {
+		f.most = max(quiet, MinQuiet)
 	}
 }
 
