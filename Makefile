@@ -49,9 +49,9 @@ model-mutations: ## the model without each guard of the code, as a table: hours;
 flaky: packages kubernetes build ## each package 10 times on a busy machine, lists tests that failed: hours; PKG=… COUNT=…
 	CGO_ENABLED=1 go run ./test/flaky -count $(or $(COUNT),10) $(or $(PKG),./...)
 
-stress: ## what is counted about the supervisor, hundreds of times: 25 min
+stress: ## what is counted about the supervisor, and slow writers, hundreds of times: 30 min
 	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m ./reload ./test/galera
-	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m -run TestCounted ./cmd/kconfd
+	CGO_ENABLED=1 go test -race -count=1 -tags stress -timeout 30m -run 'TestCounted|HalfWritten|MiddleOfAWrite' ./cmd/kconfd
 
 chaos: packages kubernetes ## 200 faults at the worst moment, and 10,000 changes: 15 min; CHAOS="-flag …" for others
 	go test -count=1 -timeout 3h -v -run '^TestChaos' ./cmd/kconfd $(or $(CHAOS),$(CHAOS_ALL))

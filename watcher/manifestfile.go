@@ -13,7 +13,6 @@ import (
 	goyaml "go.yaml.in/yaml/v3"
 
 	"github.com/kconfd/kconfd/internal/document"
-	"github.com/kconfd/kconfd/internal/safefs"
 )
 
 // Limits of manifests. A document takes up to a hundred times its size in memory
@@ -47,11 +46,11 @@ func IsManifest(name string) bool {
 
 // readManifest reads a file within the limits, of which there are left bytes for it and
 // those after it.
-func readManifest(path string, left int64) ([]byte, error) {
+func (m *manifests) readManifest(path string, left int64) ([]byte, error) {
 	if path == os.DevNull {
 		return nil, nil // how to say that there are none
 	}
-	content, err := safefs.ReadFile(path, maxManifest)
+	content, err := m.files.ReadFile(path, maxManifest)
 	if err == nil && int64(len(content)) > left {
 		err = fmt.Errorf("%q: all manifests together are larger than the limit of %d bytes", path, maxManifests)
 	}

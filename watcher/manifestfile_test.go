@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kconfd/kconfd/internal/steady"
 )
 
 // bombs are small documents that are large when they are read.
@@ -212,7 +214,7 @@ func FuzzManifests(f *testing.F) {
 			return // TestManifestsBeyondLimits has larger ones
 		}
 		before := allocated()
-		m := &manifests{namespace: "shop", paths: []string{"-"}, stdin: content, changed: make(chan struct{})}
+		m := &manifests{namespace: "shop", paths: []string{"-"}, stdin: content, files: steady.New(0), changed: make(chan struct{})}
 		if err := m.read(); err != nil {
 			if !strings.HasPrefix(err.Error(), "reading manifests: standard input: ") {
 				t.Errorf("the error does not say where: %v", err)

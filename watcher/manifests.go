@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kconfd/kconfd/internal/document"
+	"github.com/kconfd/kconfd/internal/steady"
 )
 
 // NewManifests returns a watcher of Kubernetes manifests: files and
@@ -32,22 +34,37 @@ import (
 //
 // A file may have 4 MiB, and all of them 32 MiB. Manifests that cannot be read now
 // are an error. When they turn bad later, what was read before stays, and the log says
-// why.
-func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.Logger) (*Watcher, error) {
+// why. Files that are being written are waited for: see [ManifestTiming].
+func NewManifests(paths []string, namespace string, stdin io.Reader, log *slog.Logger, timing ...ManifestTiming) (*Watcher, error) {
+	t := ManifestTiming{Timeout: time.Minute}
+	if len(timing) > 0 {
+		t = timing[0]
+	}
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	m := &manifests{paths: paths, namespace: namespace, log: log, changed: make(chan struct{})}
+	m := &manifests{paths: paths, namespace: namespace, log: log, files: steady.New(t.Quiet), ceiling: cmp.Or(t.Ceiling, 4*t.Quiet), changed: make(chan struct{})}
 	if slices.Contains(paths, "-") {
 		var err error
 		if m.stdin, err = readStdin(stdin); err != nil {
 			return nil, fmt.Errorf("reading manifests from standard input: %w", err)
 		}
 	}
-	if err := m.read(); err != nil {
+	if err := m.files.Await(t.Timeout, m.read); err != nil {
+		if busy := (*steady.BusyError)(nil); errors.As(err, &busy) {
+			err = fmt.Errorf("reading manifests: %w", err)
+		}
 		return nil, err
 	}
 	return newWatcher(m, namespace, log), nil
+}
+
+// ManifestTiming is how long manifests must have been unchanged, 50 ms at least, when 50 ms are
+// enough since changes do not end, and how long [NewManifests] waits.
+type ManifestTiming struct {
+	Quiet   time.Duration
+	Ceiling time.Duration // after the first change; 0: 4 × Quiet
+	Timeout time.Duration
 }
 
 // manifests are objects on disk.
@@ -56,8 +73,12 @@ type manifests struct {
 	namespace string
 	stdin     []byte
 	log       *slog.Logger
+	files     *steady.Files
+	ceiling   time.Duration
+	first     time.Time // of the changes that have not been read; zero without one
 
 	mu       sync.Mutex
+	since    time.Time // when the files that were read last were changed
 	objects  map[manifestKey]*unstructured.Unstructured
 	refused  error         // why those on disk are others, nil when they are not
 	refusals uint64        // how often there was a reason
@@ -85,10 +106,17 @@ func (m *manifests) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-files.Changed():
+			files.Watch(paths) // directories may have come or gone
+			if quiet := m.files.Look(); quiet > 0 {
+				again.Reset(m.putOff(quiet))
+				continue
+			}
 		case <-again.C:
+			files.Watch(paths)
 		}
-		files.Watch(paths) // directories may have come or gone
-		switch err := m.reread(); {
+		switch quiet, err := m.reread(); {
+		case quiet > 0:
+			again.Reset(m.putOff(quiet))
 		case err == nil:
 			wait = minRereadWait
 		case ReadFailed(err):
@@ -96,6 +124,21 @@ func (m *manifests) run(ctx context.Context) error {
 			wait = min(2*wait, maxRereadWait)
 		}
 	}
+}
+
+// putOff is when to look again at manifests that must not change for a time from now on. When
+// the ceiling has passed, the shortest quiet time is enough.
+func (m *manifests) putOff(quiet time.Duration) time.Duration {
+	now := time.Now()
+	if m.first.IsZero() {
+		m.first = now
+	}
+	left := m.first.Add(m.ceiling).Sub(now)
+	if left > 0 {
+		return min(quiet, left)
+	}
+	m.files.Limit(steady.MinQuiet)
+	return m.files.Look()
 }
 
 // What could not be read is read again after minRereadWait, and later twice as long,
@@ -106,10 +149,26 @@ const (
 )
 
 // reread is read for manifests that have been good before. The log has each reason
-// once.
-func (m *manifests) reread() error {
-	err := m.read()
+// once. Files that are being written are to be read later: quiet is when.
+func (m *manifests) reread() (quiet time.Duration, err error) {
+	var objects map[manifestKey]*unstructured.Unstructured
+	quiet, err = m.files.Try(func() (err error) {
+		objects, err = m.readObjects()
+		return err
+	})
+	if quiet > 0 {
+		return quiet, nil
+	}
+	late := !m.first.IsZero() && time.Since(m.first) >= m.ceiling
+	if err == nil {
+		m.use(objects)
+	}
 	m.mu.Lock()
+	if late && err == nil {
+		m.since = m.first // it has been put off for long enough
+	}
+	m.first = time.Time{}
+	m.files.Limit(0)
 	was := m.refused
 	m.refused = err
 	if err != nil {
@@ -122,7 +181,22 @@ func (m *manifests) reread() error {
 	case err == nil && was != nil:
 		m.log.Info("manifests accepted again")
 	}
-	return err
+	return 0, err
+}
+
+// LastChange is when the objects changed of which [Watcher.Changed] has said so: for manifests,
+// when the files were changed that have been read since; now for a cluster.
+func (w *Watcher) LastChange(now time.Time) time.Time {
+	m, ok := w.source.(*manifests)
+	if !ok {
+		return now
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.since.IsZero() { // no file has an age
+		return now
+	}
+	return m.since
 }
 
 // ManifestsRefused is why the manifests on disk are not those that templates read, and
@@ -147,22 +221,35 @@ func ReadFailed(err error) bool {
 
 // read takes over the manifests if all of them are good.
 func (m *manifests) read() error {
+	objects, err := m.readObjects()
+	if err == nil {
+		m.use(objects)
+	}
+	return err
+}
+
+// readObjects reads all manifests.
+func (m *manifests) readObjects() (map[manifestKey]*unstructured.Unstructured, error) {
 	objects := map[manifestKey]*unstructured.Unstructured{}
 	left := int64(maxManifests - len(m.stdin))
 	for _, path := range m.paths {
 		if err := m.readPath(path, &left, objects); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := m.mirror(objects); err != nil {
-		return fmt.Errorf("reading manifests: %w", err)
+		return nil, fmt.Errorf("reading manifests: %w", err)
 	}
+	return objects, nil
+}
+
+// use makes objects those that templates read.
+func (m *manifests) use(objects map[manifestKey]*unstructured.Unstructured) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.objects = objects
+	m.objects, m.since = objects, m.files.LastChange()
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return nil
 }
 
 // readPath reads what is at a path. It takes the size of the files off left.
@@ -170,12 +257,12 @@ func (m *manifests) readPath(path string, left *int64, objects map[manifestKey]*
 	if path == "-" {
 		return m.decode("standard input", m.stdin, objects)
 	}
-	files, err := manifestFiles(path)
+	files, err := m.files.List(path, "*", func() ([]string, error) { return manifestFiles(path) })
 	if err != nil {
 		return fmt.Errorf("reading manifests: %w", err)
 	}
 	for _, file := range files {
-		content, err := readManifest(file, *left)
+		content, err := m.readManifest(file, *left)
 		if err != nil {
 			return fmt.Errorf("reading manifests: %w", err)
 		}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/kconfd/kconfd/internal/document"
 	"github.com/kconfd/kconfd/internal/limits"
-	"github.com/kconfd/kconfd/internal/safefs"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
@@ -82,26 +82,46 @@ const (
 	maxTemplate = 16 << 20
 )
 
+// loadSteady is load for a start: files that are being written are waited for.
+func loadSteady(f *flags, files *steady.Files) (configs []groupConfig, err error) {
+	err = files.Await(max(f.timeout, minBeginTime), func() error {
+		configs, err = load(f, files)
+		return err
+	})
+	if busy := (*steady.BusyError)(nil); errors.As(err, &busy) {
+		err = &codeError{exitDeadline, fmt.Errorf("reading the configuration: %w", err)}
+	}
+	return configs, err
+}
+
 // load reads the resource files and the -template flags.
-func load(f *flags) ([]groupConfig, error) {
-	names, err := resourceFiles(f)
+func load(f *flags, files *steady.Files) ([]groupConfig, error) {
+	confD := filepath.Join(f.confDir, "conf.d")
+	names, err := files.List(confD, "*", func() ([]string, error) { return resourceFiles(f) })
 	if err != nil {
 		return nil, err
 	}
 	var groups []groupConfig
 	for _, name := range names {
-		g, err := loadResource(name, filepath.Join(f.confDir, "templates"))
+		g, err := loadResource(name, sources{files, filepath.Join(f.confDir, "templates")})
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		}
 		groups = append(groups, g)
 	}
 	for _, flag := range f.templates {
-		g, err := parseTemplateFlag(flag)
+		g, err := parseTemplateFlag(flag, files)
 		if err != nil {
 			return nil, fmt.Errorf("-template %s: %w", flag, err)
 		}
 		groups = append(groups, g)
+	}
+	for _, g := range groups {
+		quiet := f.quiet.Min
+		if g.quiet != nil {
+			quiet = g.quiet.Min
+		}
+		files.Hold(quiet, g.sourceFiles()...)
 	}
 	if len(groups) == 0 && !f.hasChild() {
 		return nil, &usageError{fmt.Errorf("nothing to render: no resource file in %s and no -template", filepath.Join(f.confDir, "conf.d"))}
@@ -114,6 +134,21 @@ func load(f *flags) ([]groupConfig, error) {
 	}
 	_, err = processOf(f, groups)
 	return groups, err
+}
+
+// sources are the directory of a group's templates, and what reads them.
+type sources struct {
+	files *steady.Files
+	dir   string
+}
+
+// sourceFiles are the files that the group was read from.
+func (g *groupConfig) sourceFiles() []string {
+	paths := append([]string{g.name}, g.reads...)
+	for _, t := range g.templates {
+		paths = append(paths, t.reads...)
+	}
+	return paths
 }
 
 // hasTemplates says whether anything of the group may read a cluster.
@@ -155,8 +190,8 @@ func resourceFiles(f *flags) ([]string, error) {
 }
 
 // readText reads a file of at most limit bytes, without a byte order mark.
-func readText(name string, limit int64) ([]byte, error) {
-	content, err := safefs.ReadFile(name, limit)
+func readText(files *steady.Files, name string, limit int64) ([]byte, error) {
+	content, err := files.ReadFile(name, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -172,8 +207,8 @@ func isResourceFile(name string) bool {
 	return slices.Contains([]string{".toml", ".yaml", ".yml"}, filepath.Ext(name)) && !strings.HasPrefix(name, ".")
 }
 
-func loadResource(name, templateDir string) (groupConfig, error) {
-	content, err := readText(name, maxResource)
+func loadResource(name string, from sources) (groupConfig, error) {
+	content, err := readText(from.files, name, maxResource)
 	if err != nil {
 		return groupConfig{}, err
 	}
@@ -181,7 +216,7 @@ func loadResource(name, templateDir string) (groupConfig, error) {
 	if err != nil {
 		return groupConfig{}, err
 	}
-	g, err := raw.parse(templateDir)
+	g, err := raw.parse(from)
 	if err != nil {
 		var errs []error
 		for _, err := range all(err) {
@@ -207,12 +242,12 @@ func (g *groupConfig) sign(content []byte) {
 }
 
 // parseTemplateFlag reads SRC:DEST[:COMMAND].
-func parseTemplateFlag(flag string) (groupConfig, error) {
+func parseTemplateFlag(flag string, files *steady.Files) (groupConfig, error) {
 	raw, dir, err := rawTemplateFlag(flag)
 	if err != nil {
 		return groupConfig{}, err
 	}
-	g, err := raw.parse(dir)
+	g, err := raw.parse(sources{files, dir})
 	g.name = "-template " + flag
 	g.sign([]byte(flag))
 	return g, err
@@ -234,39 +269,33 @@ func rawTemplateFlag(flag string) (raw *rawResource, dir string, err error) {
 
 // readSource reads a template's file, unless it has its text already, and the
 // partials beside it.
-func (t *templateConfig) readSource(dir string) error {
-	t.dir = dir
+func (t *templateConfig) readSource(from sources) error {
+	t.dir = from.dir
 	if t.source.Text == "" {
 		path := t.source.Name
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
+			path = filepath.Join(from.dir, path)
 		}
-		text, err := readText(path, maxTemplate)
+		text, err := readText(from.files, path, maxTemplate)
 		if err != nil {
-			return errors.Join(err, t.readPartials(dir))
+			return errors.Join(err, t.readPartials(from))
 		}
 		t.source.Text = string(text)
 		t.reads, t.own = append(t.reads, path), true
 	}
-	return t.readPartials(dir)
+	return t.readPartials(from)
 }
 
 // readPartials reads templates/_*.tmpl.
-func (t *templateConfig) readPartials(dir string) error {
-	entries, err := os.ReadDir(dir)
+func (t *templateConfig) readPartials(from sources) error {
+	paths, err := from.files.List(from.dir, "_*.tmpl", func() ([]string, error) { return partials(from.dir) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) { // then a template may be readable all the same
 		return fmt.Errorf("reading partials: %w", err)
-	}
-	var paths []string
-	for _, e := range entries {
-		if isPartial(e.Name()) {
-			paths = append(paths, filepath.Join(dir, e.Name()))
-		}
 	}
 	t.source.Partials = map[string]string{}
 	var errs []error
 	for _, p := range paths {
-		text, err := readText(p, maxTemplate)
+		text, err := readText(from.files, p, maxTemplate)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -279,6 +308,17 @@ func (t *templateConfig) readPartials(dir string) error {
 
 // templateFields are the names in the data of templates.
 func templateFields() []string { return []string{"Values"} }
+
+// partials are the paths of the partials in a directory.
+func partials(dir string) (paths []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if isPartial(e.Name()) {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, err
+}
 
 // commandData is what {{ }} in a template's check_cmd may name.
 func commandData(src, dest string) map[string]any {

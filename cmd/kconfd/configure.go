@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -87,11 +88,37 @@ func (e *engine) configure(configs []groupConfig) error {
 	return nil
 }
 
+// noteEdits plans to read the configuration again, since something about it changed on disk:
+// after the quiet time of what has changed.
+func (e *engine) noteEdits(now time.Time) {
+	r := &e.rereading
+	e.config.Watch(e.configPaths()) // directories may have come or gone
+	if changed := r.files.Look(); changed > 0 {
+		e.rereadAfter(changed, now)
+		return
+	}
+	// Perhaps a file that nothing reads: it does not put off what is planned.
+	if at := now.Add(r.files.Quiet()); r.at.IsZero() || at.Before(r.at) {
+		r.at = at
+	}
+}
+
 // reconfigure reads the configuration again, because something about it changed
 // on disk, or by order. A bad one is refused: what is at work stays at work.
-func (e *engine) reconfigure(ordered bool) {
+func (e *engine) reconfigure(now time.Time, ordered bool) {
 	e.config.Watch(e.configPaths()) // directories may have come or gone: before they are read
-	configs, err := load(e.flags)
+	r := &e.rereading
+	r.ordered = r.ordered || ordered
+	var configs []groupConfig
+	wait, err := r.files.Try(func() (err error) {
+		configs, err = load(e.flags, r.files)
+		return err
+	})
+	if wait > 0 {
+		e.rereadAfter(wait, now)
+		return
+	}
+	ordered = r.ordered
 	if err == nil {
 		err = e.configure(configs)
 	}
@@ -103,7 +130,7 @@ func (e *engine) reconfigure(ordered bool) {
 	e.config.Watch(e.configPaths())
 	e.targets.Watch(e.dests())
 	e.meters.configured(err == nil)
-	e.rereading.plan(err, time.Now())
+	r.plan(err, time.Now())
 	if err != nil {
 		e.refuse(err, ordered)
 		return
@@ -116,19 +143,37 @@ func (e *engine) reconfigure(ordered bool) {
 	e.refused = ""
 }
 
-// A rereading is when the configuration is read again without a change on disk,
-// because it could not be read.
+// rereadAfter waits for files that are being written.
+func (e *engine) rereadAfter(wait time.Duration, now time.Time) {
+	r := &e.rereading
+	r.at = now.Add(wait)
+	if r.warn.IsZero() {
+		r.warn = r.at.Add(patience)
+	}
+	if now.After(r.warn) {
+		r.warn = now.Add(reminder)
+		e.log.Warn("configuration still changes, the one before stays", "file", r.files.Youngest(),
+			"hint", "write another file and rename it")
+	}
+}
+
+// A rereading is when the configuration is read again: after the quiet time of files that have
+// changed, or because it could not be read.
 type rereading struct {
+	files   *steady.Files
 	at      time.Time // zero: not
+	ordered bool      // by a signal
+	warn    time.Time // when to say that files do not come to rest
 	backoff reload.Backoff
 }
 
 // plan plans the next attempt after one that ended with err.
 func (r *rereading) plan(err error, now time.Time) {
 	if !watcher.ReadFailed(err) {
-		*r = rereading{}
+		*r = rereading{files: r.files}
 		return
 	}
+	r.ordered, r.warn = false, time.Time{}
 	r.backoff.Initial, r.backoff.Max = minRereadWait, maxRereadWait
 	r.at = now.Add(r.backoff.Next())
 }
@@ -141,7 +186,7 @@ const (
 // reread reads the configuration again, if it is time for that.
 func (e *engine) reread(now time.Time) {
 	if at := e.rereading.at; !at.IsZero() && !now.Before(at) {
-		e.reconfigure(false)
+		e.reconfigure(now, false)
 	}
 }
 

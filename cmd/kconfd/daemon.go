@@ -18,6 +18,7 @@ import (
 
 	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/internal/status/web"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
 )
@@ -82,7 +83,8 @@ func (f *flags) begin(ctx context.Context, s streams) (*engine, error) {
 func (f *flags) newEngine(s streams) (*engine, error) {
 	redactor := &render.Redactor{}
 	log := newLogger(s.err, f, redactor)
-	configs, err := load(f)
+	files := steady.New(f.quiet.Min)
+	configs, err := loadSteady(f, files)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (f *flags) newEngine(s streams) (*engine, error) {
 		return nil, err
 	}
 	e := newEngine(f, log, w, redactor)
-	e.out = s.out
+	e.out, e.rereading.files = s.out, files
 	if !f.hasChild() {
 		e.signals = catchSignals() // before anything is begun that they should not cut off
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/kconfd/kconfd/apiclient"
 	"github.com/kconfd/kconfd/events"
 	"github.com/kconfd/kconfd/internal/status/web"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/state"
@@ -76,6 +77,7 @@ type engine struct {
 
 func newEngine(f *flags, log *slog.Logger, w *watcher.Watcher, redactor *render.Redactor) *engine {
 	e := &engine{flags: f, log: log, watcher: w, redactor: redactor, results: make(chan result), phases: make(chan phase), asks: make(chan ask), meters: newMeters(w), board: newBoard(), step: func(string) {}}
+	e.rereading.files = steady.New(f.quiet.Min)
 	e.apply = e.write
 	if f.noop {
 		e.apply = e.plan
@@ -115,9 +117,9 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case <-e.watcher.Changed(): // data
 			e.poke(time.Now())
 		case <-e.config.Changed(): // resource files or templates on disk
-			e.reconfigure(false)
+			e.noteEdits(time.Now())
 		case <-e.hup: // the same, by order
-			e.reconfigure(true)
+			e.reconfigure(time.Now(), true)
 		case <-e.targets.Changed(): // live files, perhaps by somebody else
 			e.drift()
 		case r := <-e.results: // a job ended
@@ -186,12 +188,13 @@ func (e *engine) dests() []string {
 
 // poke notes the groups whose data changed.
 func (e *engine) poke(now time.Time) {
+	at := e.watcher.LastChange(now)
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range e.groups {
 			switch {
 			case !g.stale(v):
 			case g.settled, g.busy, g.failing():
-				g.quiet.Poke(now)
+				g.quiet.Poke(at)
 			default:
 				g.dirty = true // nothing is live yet: at once
 			}

@@ -180,7 +180,8 @@ func (f *flags) newWatcher(groups []groupConfig, s streams, log *slog.Logger) (*
 		return watcher.NewOffline(), nil
 	}
 	if len(f.manifests) > 0 {
-		return watcher.NewManifests(f.manifests, cmp.Or(f.cluster.Namespace, os.Getenv("POD_NAMESPACE")), s.in, log)
+		return watcher.NewManifests(f.manifests, cmp.Or(f.cluster.Namespace, os.Getenv("POD_NAMESPACE")), s.in, log,
+			watcher.ManifestTiming{Quiet: f.quiet.Min, Ceiling: f.quiet.Max, Timeout: max(f.timeout, minBeginTime)})
 	}
 	if err := f.checkKubeconfig(); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -21,7 +22,7 @@ func decodeAndParse(t *testing.T, name, content string) {
 			raw.Templates[i].Src, raw.Templates[i].Contents = "", "{{ .Values }}"
 		}
 	}
-	config, err := raw.parse(t.TempDir())
+	config, err := raw.parse(sources{steady.New(0), t.TempDir()})
 	if err != nil {
 		return
 	}

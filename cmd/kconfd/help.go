@@ -54,7 +54,8 @@ How:
   -diff                        show what changes, with secrets hidden
   -sync-only                   write, but run no check command and no action
   -wait MIN[:MAX]              how long it must be quiet after a change, and the most to
-                               wait after the first one (default 50ms:1s)
+                               wait after the first one (default 50ms:1s); files that
+                               are read: 50ms at least
   -state-dir DIR               keep there what is applied, what is owed, and the objects
                                last seen, for a start without the API server
   -listen ADDR                 serve a page, /status, /readyz, /healthz and /metrics

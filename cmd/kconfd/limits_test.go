@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kconfd/kconfd/internal/limits"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -36,7 +37,7 @@ func TestLimitsAreRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g, err := raw.parse(t.TempDir())
+			g, err := raw.parse(sources{steady.New(0), t.TempDir()})
 			if test.err != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), test.err) {
 					t.Errorf("got error %v, want %s", err, test.err)
@@ -61,7 +62,7 @@ func TestLimitsOfTheCommandLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := raw.parse(t.TempDir())
+	g, err := raw.parse(sources{steady.New(0), t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/kconfd/kconfd/internal/lint"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -36,8 +37,13 @@ func runLint(ctx context.Context, args []string, s streams) error {
 	if len(f.args) > 0 {
 		return &usageError{fmt.Errorf("lint looks at all there is, and has no use for %q", f.args)}
 	}
-	l := newLinter(f)
-	if err := l.run(); err != nil {
+	var l *linter
+	files := steady.New(f.quiet.Min)
+	err = files.Await(max(f.timeout, minBeginTime), func() error {
+		l = newLinter(f, files)
+		return l.run()
+	})
+	if err != nil {
 		return err
 	}
 	findings := lint.Sorted(l.findings)
@@ -69,17 +75,18 @@ func (l *linter) print(s streams, findings []lint.Finding) error {
 // A linter collects what it finds in all files.
 type linter struct {
 	flags     *flags
+	files     *steady.Files
 	watcher   *watcher.Watcher
 	functions map[string]reflect.Type
 	findings  []lint.Finding
 	read      int // resource files and -template flags
 }
 
-func newLinter(f *flags) *linter {
+func newLinter(f *flags, files *steady.Files) *linter {
 	w := watcher.NewOffline()
 	r := w.NewReader()
 	defer r.Close()
-	return &linter{flags: f, watcher: w, functions: render.FunctionTypes(r.Funcs())}
+	return &linter{flags: f, files: files, watcher: w, functions: render.FunctionTypes(r.Funcs())}
 }
 
 // add notes a finding at a place of a file.
@@ -101,7 +108,7 @@ func (l *linter) unplaced(file string, err error) {
 
 // run looks at all files and flags. Its error is one of the command line.
 func (l *linter) run() error {
-	names, err := resourceFiles(l.flags)
+	names, err := l.files.List(filepath.Join(l.flags.confDir, "conf.d"), "*", func() ([]string, error) { return resourceFiles(l.flags) })
 	if err != nil {
 		l.add(filepath.Join(l.flags.confDir, "conf.d"), whole(), lint.Error, lint.RuleRead, err.Error(), hint(err))
 	}
@@ -122,7 +129,7 @@ func (l *linter) run() error {
 		add(l.templateFlag(flag))
 	}
 	if l.read == 0 && len(l.findings) == 0 {
-		_, err := load(l.flags)
+		_, err := load(l.flags, l.files)
 		return err
 	}
 	if err := l.flags.refuseDests(all); err != nil && !l.between(all, err) {

@@ -31,7 +31,7 @@ type lintedFile struct {
 // errors.
 func (l *linter) resource(name string) (groupConfig, bool) {
 	r := &lintedFile{linter: l, name: name}
-	content, err := readText(name, maxResource)
+	content, err := readText(l.files, name, maxResource)
 	if err != nil {
 		r.error(whole(), lint.RuleRead, err)
 		return groupConfig{}, false
@@ -48,7 +48,7 @@ func (l *linter) resource(name string) (groupConfig, bool) {
 		return groupConfig{}, false
 	}
 	r.single = r.index.Has("template") && !r.index.Has("template", "0")
-	r.examine(raw, filepath.Join(l.flags.confDir, "templates"))
+	r.examine(raw, sources{l.files, filepath.Join(l.flags.confDir, "templates")})
 	return r.config, !r.failed
 }
 
@@ -60,13 +60,13 @@ func (l *linter) templateFlag(flag string) (groupConfig, bool) {
 		l.unplaced(r.name, err)
 		return groupConfig{}, false
 	}
-	r.examine(raw, dir)
+	r.examine(raw, sources{l.files, dir})
 	return r.config, !r.failed
 }
 
 // examine looks at what a resource file says.
-func (r *lintedFile) examine(raw *rawResource, templateDir string) {
-	config, err := raw.parse(templateDir)
+func (r *lintedFile) examine(raw *rawResource, from sources) {
+	config, err := raw.parse(from)
 	config.name = r.name
 	r.config = config
 	var ofProcess []error // of its templates, which are looked at below

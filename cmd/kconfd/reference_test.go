@@ -19,6 +19,7 @@ import (
 
 	"github.com/kconfd/kconfd/docs"
 	"github.com/kconfd/kconfd/internal/status/web"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -214,7 +215,7 @@ func readDocumented(t *testing.T, b docs.Block) {
 			}
 		}
 	}
-	g, err := raw.parse(dir)
+	g, err := raw.parse(sources{steady.New(0), dir})
 	if err != nil {
 		t.Fatalf("%v (for want of a user mysql, run: make packages)", err)
 	}

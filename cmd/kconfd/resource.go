@@ -88,7 +88,7 @@ type rawReload struct {
 
 // parse makes a group of what was written. It returns all errors that it finds,
 // joined; each names the key. The group has what could be read all the same.
-func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
+func (raw *rawResource) parse(from sources) (groupConfig, error) {
 	g := groupConfig{values: raw.Values}
 	if g.values == nil {
 		g.values = map[string]any{}
@@ -107,9 +107,9 @@ func (raw *rawResource) parse(templateDir string) (groupConfig, error) {
 		errs = append(errs, fmt.Errorf("[limits]: %w", err))
 	}
 	errs = append(errs, refuseLiterals(*raw))
-	s := &settingRenderer{limits: g.limits}
+	s := &settingRenderer{limits: g.limits, files: from.files}
 	for i, t := range raw.Templates {
-		parsed, err := t.parse(templateDir, s)
+		parsed, err := t.parse(from, s)
 		for _, err := range all(err) {
 			errs = append(errs, fmt.Errorf("template %d%s: %w", i+1, t.name(), under(err, "template", strconv.Itoa(i))))
 		}
@@ -228,7 +228,7 @@ func (t *rawTemplate) name() string {
 	return " (" + cmp.Or(t.Src, t.Dest) + ")"
 }
 
-func (t *rawTemplate) parse(dir string, s *settingRenderer) (templateConfig, error) {
+func (t *rawTemplate) parse(from sources, s *settingRenderer) (templateConfig, error) {
 	parsed := templateConfig{file: render.File{Dest: t.Dest}, written: t.Dest}
 	dest, err := s.dest(t.Dest)
 	if err != nil {
@@ -242,7 +242,7 @@ func (t *rawTemplate) parse(dir string, s *settingRenderer) (templateConfig, err
 		return parsed, errors.New("want one of src and contents")
 	}
 	parsed.source = render.Source{Name: cmp.Or(t.Src, dest), Text: t.Contents}
-	read := parsed.readSource(dir)
+	read := parsed.readSource(from)
 	delims := t.parseDelims(&parsed.source)
 	file := t.parseFile(&parsed.file)
 	var check error

@@ -13,7 +13,7 @@ import (
 	"unicode"
 
 	"github.com/kconfd/kconfd/internal/limits"
-	"github.com/kconfd/kconfd/internal/safefs"
+	"github.com/kconfd/kconfd/internal/steady"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
 )
@@ -25,6 +25,7 @@ const maxSettingFile = 64 << 10
 // settings are rendered when the configuration is read.
 type settingRenderer struct {
 	limits  limits.Limits
+	files   *steady.Files
 	reads   []string // files
 	secrets []string
 	secret  bool            // what is rendered now may have secrets
@@ -105,7 +106,7 @@ func (s *settingRenderer) file(path string) (string, error) {
 	if !slices.Contains(s.reads, path) {
 		s.reads = append(s.reads, path)
 	}
-	content, err := safefs.ReadFile(path, maxSettingFile)
+	content, err := s.files.ReadFile(path, maxSettingFile)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,8 @@
+//go:build stress
+
+package main
+
+const (
+	writtenRounds = 100
+	writtenShort  = false
+)
