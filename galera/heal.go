@@ -35,7 +35,7 @@ type healer struct {
 	undo    bool   // the server may be isolated, and the session that did it is gone
 
 	round string
-	since time.Time // when that round was first seen
+	since time.Time // when that round was first seen; a component in between changes the note, and so the round
 
 	tried    time.Time
 	reached  time.Time // when the record was last read

@@ -218,6 +218,9 @@ var tested = map[string]string{
 	"a node that is Synced has lost nothing":                          "TestSyncedHasLostNothing",
 	"a server of another cluster is not noted":                        "TestNotesItsClusterOnly",
 	"no kill without the API server":                                  "TestKillsByRecordOnly",
+	"no start alone after a record that was put back":                 "TestPutBackRecordIsAwaited",
+	"no join by a record that was put back":                           "TestDecide",
+	"data of a start that was not carried out are lost":               "TestLossesOfVolume",
 	"losses add up":                                                   "TestLossesAddUp",
 	"an empty volume whose offer was corrected has lost nothing":      "TestOfferThatWasCorrected",
 }
