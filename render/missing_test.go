@@ -180,10 +180,10 @@ func TestMissingKeysUsed(t *testing.T) {
 		"{{ $x := .Values.x }}{{ $y := $x }}{{ if $y }}{{ end }}{{ toJson $y }}": `1:66: executing "main" at <$y>: map has no entry for key "x"`,
 		"{{ with $x := .Values.x }}{{ else }}{{ $x | toJson }}{{ end }}":         `1:40: executing "main" at <$x>: map has no entry for key "x"`,
 
-		"{{ if ($x := .Values.x) }}{{ else }}{{ toJson $x }}{{ end }}": `1:46: executing "main" at <$x>: map has no entry for key "x"`,
-		"{{ $y := ($x := .Values.x) }}{{ if $y }}{{ end }}{{ $x }}":    `1:52: executing "main" at <$x>: map has no entry for key "x"`,
-		"{{ quote ($x := .Values.x) }}{{ if $x }}{{ end }}":            `1:23: executing "main" at <.Values.x>: map has no entry for key "x"`,
-		"{{ $x := 1 }}{{ if $x = .Values.x }}{{ end }}{{ $x }}":        `1:48: executing "main" at <$x>: map has no entry for key "x"`,
+		"{{ if ($x := .Values.x) }}{{ else }}{{ toJson $x }}{{ end }}": `1:47: executing "main" at <$x>: map has no entry for key "x"`,
+		"{{ $y := ($x := .Values.x) }}{{ if $y }}{{ end }}{{ $x }}":    `1:53: executing "main" at <$x>: map has no entry for key "x"`,
+		"{{ quote ($x := .Values.x) }}{{ if $x }}{{ end }}":            `1:24: executing "main" at <.Values.x>: map has no entry for key "x"`,
+		"{{ $x := 1 }}{{ if $x = .Values.x }}{{ end }}{{ $x }}":        `1:49: executing "main" at <$x>: map has no entry for key "x"`,
 
 		// What is no key.
 		"{{ .svc.Nope | default 1 }}":                                      `1:8: executing "main" at <.svc.Nope>: can't evaluate field Nope in type interface {}`,
@@ -219,7 +219,6 @@ func TestMissingKeysUsed(t *testing.T) {
 		})
 	}
 }
-
 
 // The author's message of required is not lost.
 func TestMissingKeysRequired(t *testing.T) {
@@ -293,7 +292,7 @@ func TestMissingKeysOfFunctions(t *testing.T) {
 	}
 	source.Text = `{{ if .no }}{{ end }}{{ broken.x | default "a" }}`
 	_, err := mustParse(t, source).Execute(missingData())
-	if want := `rendering "main": main:1:24: executing "main" at <broken>: error calling broken: broken`; fmt.Sprint(err) != want || !errors.Is(err, broken) {
+	if want := `rendering "main": main:1:25: executing "main" at <broken>: error calling broken: broken`; fmt.Sprint(err) != want || !errors.Is(err, broken) {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
