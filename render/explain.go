@@ -80,9 +80,24 @@ func similar(word string, known []string) string {
 		return "" // a word of any length takes as long for each that is known
 	}
 	for _, k := range known {
-		if d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(k), nil); d < least || (d == least && best != "" && k < best) {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least || (d == least && best != "" && k < best) {
 			best, least = k, d
 		}
 	}
 	return best
+}
+
+// distance is how many letters differ. Two neighbours that changed places are one.
+func distance(a, b string) int {
+	if len(a) == len(b) {
+		for i := 0; i+1 < len(a); i++ {
+			if a[i] != b[i] {
+				if a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:] {
+					return 1
+				}
+				break
+			}
+		}
+	}
+	return levenshtein.Distance(a, b, nil)
 }

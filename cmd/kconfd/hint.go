@@ -37,7 +37,10 @@ func hint(err error) string {
 	var port *watcher.NoPortError
 	var decode *decodeError
 	var live *liveFailsError
+	var advised *advisedError
 	switch {
+	case errors.As(err, &advised):
+		return advised.advice
 	case errors.As(err, &usage):
 		return "see kconfd -help"
 	case errors.As(err, &denied):
