@@ -119,7 +119,7 @@ func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*grou
 		if err != nil {
 			reader.Close()
 			g.close()
-			return nil, fmt.Errorf("reading %s: %w", config.name, err)
+			return nil, fmt.Errorf("reading %s: %w", config.name, explainSyntax(source, err))
 		}
 		g.templates = append(g.templates, &groupTemplate{config: t, template: parsed, reader: reader})
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kconfd/kconfd/internal/lint"
+	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
 
@@ -112,4 +114,52 @@ func (f *flags) refuseFlags(name string) error {
 		}
 	}
 	return nil
+}
+
+// ofSeveral is an error of a command of the group, given by its key. Where it names
+// the one file of a group that has several, the error says what to write instead.
+func (g *groupConfig) ofSeveral(key string, err error) error {
+	name := regexp.MustCompile(`map has no entry for key "(src|dest)"`).FindStringSubmatch(err.Error())
+	if name == nil || len(g.templates) < 2 {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	dest := g.templates[0].written
+	advice := fmt.Sprintf("write the name of the file, such as %q", dest)
+	if key == "check_cmd" {
+		advice = fmt.Sprintf("write {{staged \"DEST\"}} for each file, such as {{staged %q}}, or give each [[template]] a check_cmd", dest)
+	}
+	return &advisedError{fmt.Errorf("%s: {{.%s}} names one file, and this group has %d", key, name[1], len(g.templates)), advice}
+}
+
+// explainSyntax is an error of a template's syntax. Of a block without an end it says
+// where the block begins.
+func explainSyntax(source render.Source, err error) error {
+	if !strings.HasSuffix(err.Error(), ": unexpected EOF") {
+		return err
+	}
+	texts := map[string]string{source.Name: source.Text}
+	for name, text := range source.Partials {
+		texts[name] = text
+	}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		for _, f := range lint.Template(lint.Source{File: name, Name: name, Text: texts[name], Left: source.Left, Right: source.Right}, nil) {
+			if f.Rule == lint.RuleSyntax && strings.Contains(f.Message, " that begins here has no ") {
+				return fmt.Errorf("parsing template: %s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+			}
+		}
+	}
+	return err
+}
+
+// adviseAction adds to the error for an action that does not exist the one that was
+// probably meant.
+func adviseAction(action string, err error) error {
+	var kinds []string
+	for k := reload.None; k <= reload.Restart; k++ {
+		kinds = append(kinds, k.String())
+	}
+	if similar := render.Similar(action, kinds); similar != "" {
+		return &advisedError{err, fmt.Sprintf("did you mean %q?", similar)}
+	}
+	return err
 }

@@ -10,7 +10,7 @@ import (
 func TestOf(t *testing.T) {
 	known := []string{"lint", "render", "status", "web"}
 	for word, want := range map[string]string{
-		"lint": "lint", "lnit": "lint", "Lint": "lint", "lintt": "lint", "mint": "lint", "rendr": "render", "rednre": "render", "statsu": "status",
+		"lint": "lint", "lnit": "lint", "Lint": "lint", "lintt": "lint", "mint": "lint", "rendr": "render", "statsu": "status",
 		"wbe": "web", "ewb": "web", "bew": "", "cat": "", "": "", "nonsense": "", strings.Repeat("lint", 26): "",
 	} {
 		if got := Of(word, known); got != want {
