@@ -161,7 +161,7 @@ func (e *engine) recoverGroup(g *group) {
 	owed, err := g.ledger.recover()
 	g.owed = owed
 	if failed && owed {
-		log.Info("action still owed, it failed before", "group", g.name, "files", len(g.ledger.Olds))
+		log.Info("action pending since an earlier failure", "group", g.name, "files", len(g.ledger.Olds))
 		return
 	}
 	log.Warn("an earlier kconfd was cut off", "group", g.name, "owed", owed, "files", len(g.ledger.Olds))
