@@ -22,6 +22,15 @@ type pidFile struct {
 	trusted bool
 }
 
+// ErrEmptyPIDFile is a pid file without a process id.
+var ErrEmptyPIDFile = errors.New("it is empty")
+
+// A NoPIDFileError is a pid file that does not exist, in a directory that does.
+type NoPIDFileError struct{ Err error }
+
+func (e *NoPIDFileError) Error() string { return e.Err.Error() }
+func (e *NoPIDFileError) Unwrap() error { return e.Err }
+
 // maxPIDFile is how much of a pid file is read, in bytes: its first line is shorter.
 const maxPIDFile = 64
 
@@ -39,6 +48,9 @@ func readPIDFile(path string) (pidFile, error) {
 	}
 	defer dir.Close()
 	file, err := openRegularIn(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return pidFile{}, &NoPIDFileError{err}
+	}
 	if err != nil {
 		return pidFile{}, err
 	}
@@ -100,7 +112,7 @@ func parsePID(content string) (int, error) {
 		return 0, fmt.Errorf("its first line has more than %d bytes: %q", maxPIDFile-1, shorten(text))
 	}
 	if text == "" {
-		return 0, errors.New("it is empty")
+		return 0, ErrEmptyPIDFile
 	}
 	pid, err := strconv.ParseUint(text, 10, 31) // no sign, and a pid_t
 	switch {

@@ -163,7 +163,16 @@ func onlyOne(list []process, name string) (process, error) {
 		pids = append(pids, p.pid)
 	}
 	slices.Sort(pids)
-	return process{}, fmt.Errorf("several processes have the name, none was signalled: %v", pids)
+	return process{}, &SeveralError{pids}
+}
+
+// A SeveralError is a name that several processes have.
+type SeveralError struct {
+	PIDs []int // sorted
+}
+
+func (e *SeveralError) Error() string {
+	return fmt.Sprintf("several processes have the name, none was signalled: %v", e.PIDs)
 }
 
 // severalUsers says whose the processes of one name are.

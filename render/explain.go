@@ -9,7 +9,7 @@ import (
 	"strings"
 	"text/template/parse"
 
-	"github.com/agext/levenshtein"
+	"github.com/kconfd/kconfd/internal/nearest"
 )
 
 // ErrImpure is the use of a function that kconfd leaves out on purpose.
@@ -74,15 +74,4 @@ func (t *Template) column(text, function string) int {
 }
 
 // similar is the known word nearest to word, if it is near enough to be meant.
-func similar(word string, known []string) string {
-	best, least := "", 1+len(word)/3
-	if len(word) > 100 {
-		return "" // a word of any length takes as long for each that is known
-	}
-	for _, k := range known {
-		if d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(k), nil); d < least || (d == least && best != "" && k < best) {
-			best, least = k, d
-		}
-	}
-	return best
-}
+func similar(word string, known []string) string { return nearest.Of(word, known) }

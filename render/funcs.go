@@ -60,11 +60,11 @@ func helm() map[string]any {
 }
 
 // guards are what holds a render, and what few templates can do without.
-func guards() map[string]any {
+func guards(nameOf func(list any) string) map[string]any {
 	return map[string]any{
 		"required": required,
 		"fail":     func(reason string) (string, error) { return "", &HeldError{reason} },
-		"atLeast":  atLeast,
+		"atLeast":  func(n int, list any) (any, error) { return atLeast(n, list, nameOf) },
 		"hostPort": hostPort,
 		"env":      os.Getenv,
 	}
@@ -86,8 +86,9 @@ func required(reason string, value any) (any, error) {
 	return value, nil
 }
 
-// atLeast gives list, unless it has fewer than n elements.
-func atLeast(n int, list any) (any, error) {
+// atLeast gives list, unless it has fewer than n elements. The error says what nameOf
+// says of the list.
+func atLeast(n int, list any, nameOf func(list any) string) (any, error) {
 	v := reflect.ValueOf(list)
 	length := 0
 	switch v.Kind() {
@@ -98,7 +99,13 @@ func atLeast(n int, list any) (any, error) {
 		return nil, fmt.Errorf("want a list, not %T", list)
 	}
 	if length < n {
-		return nil, &HeldError{fmt.Sprintf("want at least %d, have %d", n, length)}
+		reason := fmt.Sprintf("want at least %d, have %d", n, length)
+		if nameOf != nil && list != nil {
+			if name := nameOf(list); name != "" {
+				reason += ": " + name
+			}
+		}
+		return nil, &HeldError{reason}
 	}
 	return list, nil
 }

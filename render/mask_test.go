@@ -210,7 +210,7 @@ func TestRedactError(t *testing.T) {
 		"a branch":  {`{{ if eq .flag "true" }}{{ fail "flag is true" }}{{ end }}`, `rendering "t": t:1:45: error calling fail: [redacted]`},
 		"public":    {`{{ fail "no such thing" }}`, `rendering "t": t:1:21: no such thing`},
 		"a range":   {`{{ range .password }}{{ break }}{{ end }}{{ index . "x" | fromJson }}{{ range $i := tpl "x" . }}{{ end }}`, ``},
-		"a field":   {`{{ .password.field }}`, `can't evaluate field field in type string`},
+		"a field":   {`{{ .password.field }}`, `a string has no field .field`},
 		"a tpl":     {`{{ tpl (printf "{{ %s }}" .phrase) . }}`, `error calling tpl`},
 		"a pointer": {`{{ index (fromJson (index . "config.json")).auths .password "x" "y" }}`, `error calling index`},
 	} {

@@ -186,10 +186,10 @@ func TestMissingKeysUsed(t *testing.T) {
 		"{{ $x := 1 }}{{ if $x = .Values.x }}{{ end }}{{ $x }}":        `1:49: executing "main" at <$x>: map has no entry for key "x"`,
 
 		// What is no key.
-		"{{ .svc.Nope | default 1 }}":                                      `1:8: executing "main" at <.svc.Nope>: can't evaluate field Nope in type interface {}`,
-		"{{ if .svc.Pod.Nope }}{{ end }}":                                  `1:11: executing "main" at <.svc.Pod.Nope>: can't evaluate field Nope in type *render.missingService`,
-		"{{ .Values.text.a | default 1 }}":                                 `1:11: executing "main" at <.Values.text.a>: can't evaluate field a in type interface {}`,
-		"{{ .Values.port.a.b | default 1 }}":                               `1:11: executing "main" at <.Values.port.a.b>: can't evaluate field a in type interface {}`,
+		"{{ .svc.Nope | default 1 }}":                                      `1:8: executing "main" at <.svc.Nope>: the value has no field .Nope`,
+		"{{ if .svc.Pod.Nope }}{{ end }}":                                  `1:11: executing "main" at <.svc.Pod.Nope>: one missingService has no field .Nope`,
+		"{{ .Values.text.a | default 1 }}":                                 `1:11: executing "main" at <.Values.text.a>: the value has no field .a`,
+		"{{ .Values.port.a.b | default 1 }}":                               `1:11: executing "main" at <.Values.port.a.b>: the value has no field .a`,
 		"{{ .svc.Port | default 1 }}":                                      `1:8: executing "main" at <.svc.Port>: wrong number of args for Port: want 1 got 0`,
 		"{{ default 1 (.svc.Port \"none\") }}":                             `1:19: executing "main" at <.svc.Port>: error calling Port: no such port`,
 		"{{ default 1 (.svc.Port 1) }}":                                    `expected string`,
@@ -201,7 +201,7 @@ func TestMissingKeysUsed(t *testing.T) {
 		"{{ if .Values.x }}{{ end }}{{ ternary (.Values.a | default 1) $.Values.b.c .Values.text }}":                 `1:31: executing "main" at <ternary (.Values.a | default 1) $.Values.b.c .Values.text>: error calling ternary: want true or false, not string`,
 		"{{ if .Values.x }}{{ end }}{{ ternary ((.Values.a).b) (fromYaml \"a: 1\").d .Values.text }}":                `at <ternary ((.Values.a).b) (fromYaml "a: 1").d .Values.text>`,
 		"{{ if .Values.x }}{{ end }}{{ ternary (index .Values.a \"b\" | default 1) (.no.Port \"x\") .Values.text }}": `at <ternary (index .Values.a "b" | default 1) (.no.Port "x") .Values.text>`,
-		"{{ if .Values.x }}{{ end }}{{ include \"_p\" . }}":                                                          `1:31: executing "main" at <include "_p" .>: error calling include: template: _p:1:8: executing "_p" at <.svc.Nope>: can't evaluate field Nope in type interface {}`,
+		"{{ if .Values.x }}{{ end }}{{ include \"_p\" . }}":                                                          `1:31: executing "main" at <include "_p" .>: error calling include: template: _p:1:8: executing "_p" at <.svc.Nope>: the value has no field .Nope`,
 		"{{ tpl \"{{ .Values.x | default .Values.y }}\" . }}":                                                        `error calling tpl: template: tpl:1:16: executing "tpl" at <.Values.x | default .Values.y>: map has no entry for key "y"`,
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -20,7 +20,7 @@ func TestReferenceNamesTheFunctions(t *testing.T) {
 	for _, row := range docs.Rows(section) {
 		documented = append(documented, docs.Names(row[0])...)
 	}
-	existing := slices.Concat([]string{"include", "tpl"}, slices.Collect(maps.Keys(helm())), slices.Collect(maps.Keys(guards())),
+	existing := slices.Concat([]string{"include", "tpl"}, slices.Collect(maps.Keys(helm())), slices.Collect(maps.Keys(guards(nil))),
 		slices.Collect(maps.Keys(durations())), slices.Collect(maps.Keys(confds())), slices.Collect(maps.Keys(sameAs())))
 	slices.Sort(documented)
 	slices.Sort(existing)

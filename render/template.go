@@ -21,6 +21,10 @@ type Source struct {
 	Partials map[string]string // texts for include and template, by name; same delimiters
 	Funcs    map[string]any    // beyond those of this package
 	Limits   limits.Limits     // of each run
+
+	// NameOf says in words where a list comes from; nil or an empty text when that is not
+	// known.
+	NameOf func(list any) string
 }
 
 // A Template is parsed and ready to run. It is used by one goroutine.
@@ -108,7 +112,7 @@ func (t *Template) functions() []map[string]any {
 	m := &maker{Meter: t.meter, sprig: pure(), regexps: map[string]*expression{}}
 	all := []map[string]any{
 		measured(t.meter, m.sprig), m.builtins(), m.replaced(),
-		measured(t.meter, durations()), measured(t.meter, guards()), measured(t.meter, confds()),
+		measured(t.meter, durations()), measured(t.meter, guards(t.source.NameOf)), measured(t.meter, confds()),
 	}
 	return append(all, synonyms(all), t.source.Funcs, map[string]any{
 		"include": t.include, "tpl": t.tpl, plainFunc: t.callLoop,
@@ -160,7 +164,7 @@ func (t *Template) run(data any) (_ []byte, err error) {
 	t.meter.Start()
 	if err := t.template.Execute(t.out, data); err != nil {
 		t.Keep() // it may have grown large
-		return nil, fmt.Errorf("rendering %q: %w", t.name, trim(err))
+		return nil, fmt.Errorf("rendering %q: %w", t.name, t.inWords(trim(err)))
 	}
 	if noValue := []byte("<no value>"); bytes.Contains(t.out.Bytes(), noValue) && !strings.Contains(t.source.Text, string(noValue)) {
 		line := 1 + bytes.Count(t.out.Bytes()[:bytes.Index(t.out.Bytes(), noValue)], []byte("\n"))

@@ -91,7 +91,7 @@ func TestExecuteErrors(t *testing.T) {
 		"no such key":         {"{{ .missing }}", `main:1:4: executing "main" at <.missing>: map has no entry for key "missing"`},
 		"no such key below":   {"{{ .m.missing }}", `main:1:6: executing "main" at <.m.missing>: map has no entry for key "missing"`},
 		"no such string key":  {"{{ .s.missing }}", `main:1:6: executing "main" at <.s.missing>: map has no entry for key "missing"`},
-		"key of no map":       {"{{ .a.b }}", `main:1:6: executing "main" at <.a.b>: can't evaluate field b in type interface {}`},
+		"key of no map":       {"{{ .a.b }}", `main:1:6: executing "main" at <.a.b>: the value has no field .b`},
 		"no such partial":     {`{{ include (print "nope") . }}`, `main:1:4: executing "main" at <include (print "nope") .>: error calling include: there is no template "nope"`},
 		"in an include":       {`{{ include "_fails" . }}`, `main:1:4: executing "main" at <include "_fails" .>: error calling include: template: _fails:2:4: executing "_fails" at <repeat -1 .a>: error calling repeat: strings: negative Repeat count`},
 		"in a template":       {`{{ template "_field" . }}`, `_field:1:4: executing "_field" at <.missing>: map has no entry for key "missing"`},

@@ -56,11 +56,14 @@ func (r *Reader) endpointsOf(service string, namespace ...string) ([]*Endpoint, 
 }
 
 func (r *Reader) endpoints(namespace, service string) []*Endpoint {
-	f := r.feed(typedNeed(kindEndpointSlice, namespace, service, ""))
+	n := typedNeed(kindEndpointSlice, namespace, service, "")
+	f := r.feed(n)
 	if f == nil {
 		return nil
 	}
-	return f.endpoints(service)
+	list := f.endpoints(service)
+	r.listed(n, list, len(f.groups[service]) == 0)
+	return list
 }
 
 // ready are those of the endpoints that take traffic.
@@ -385,7 +388,7 @@ func named[T any](r *Reader, kind, name string, namespace []string) (*T, error) 
 	for _, found := range f.groups[name] {
 		return viewOf[T](found), nil
 	}
-	return nil, &AbsentError{What: n.Dependency.String()}
+	return nil, r.absent(n.Dependency)
 }
 
 // validName refuses what no object can be called: awaited, it would be awaited
@@ -412,7 +415,8 @@ func selected[T any](r *Reader, kind, selector string, namespace []string) ([]*T
 	if err != nil {
 		return nil, fmt.Errorf("label selector %q: %w", selector, err)
 	}
-	f := r.feed(typedNeed(kind, ns, "", parsed.String()))
+	n := typedNeed(kind, ns, "", parsed.String())
+	f := r.feed(n)
 	if f == nil {
 		return nil, nil
 	}
@@ -420,6 +424,7 @@ func selected[T any](r *Reader, kind, selector string, namespace []string) ([]*T
 	for _, found := range f.records {
 		list = append(list, viewOf[T](found))
 	}
+	r.listed(n, list, len(list) == 0)
 	return list, nil
 }
 

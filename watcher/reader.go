@@ -21,9 +21,11 @@ type Reader struct {
 	pending  []Dependency
 	restored map[watchKey]time.Time // what was read from a snapshot, and how old that is
 	secrets  map[string]bool
-	alone    int  // of needs: those that are watched by themselves
-	over     bool // more was to be read than may be
-	private  bool // something secret was asked for
+	empty    map[need]bool // lists for which there is no object
+	lists    []listRead    // while it is under way
+	alone    int           // of needs: those that are watched by themselves
+	over     bool          // more was to be read than may be
+	private  bool          // something secret was asked for
 	ran      bool
 
 	// While the run is repeated with stand-ins for secrets.
@@ -63,6 +65,8 @@ func join3(all []Dependency) string {
 // It is awaited: the run is to be repeated when it does.
 type AbsentError struct {
 	What string // Secret "db" in namespace "prod"
+
+	dependency Dependency // zero for what is no object
 }
 
 func (e *AbsentError) Error() string { return e.What + " does not exist" }
@@ -92,6 +96,8 @@ func (w *Watcher) View(use func(*View)) {
 func (v *View) Run(r *Reader, execute func() error) error {
 	r.needs, r.pending, r.restored, r.ran = map[need]uint64{}, nil, nil, true
 	r.secrets, r.private = map[string]bool{}, false
+	r.empty, r.lists = map[need]bool{}, nil
+	defer func() { r.lists = nil }()
 	r.alone, r.over = 0, false
 	err := execute()
 	if r.over {
@@ -108,8 +114,8 @@ func (v *View) Run(r *Reader, execute func() error) error {
 // place of each secret. Nothing is recorded: what is read now begins no watch. When
 // that would be needed, there is an error.
 func (v *View) Repeat(r *Reader, standIn func(secret string) string, execute func() error) error {
-	r.standIn, r.missed = standIn, false
-	defer func() { r.standIn = nil }()
+	r.standIn, r.missed, r.lists = standIn, false, nil
+	defer func() { r.standIn, r.lists = nil, nil }()
 	if err := execute(); err != nil || !r.missed {
 		return err
 	}

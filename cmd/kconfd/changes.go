@@ -181,7 +181,7 @@ func (e *engine) record(r result, now time.Time) {
 		Duration: now.Sub(j.story.began).Seconds(), Files: append([]string{}, j.story.files...), Diff: j.story.diff, Times: 1,
 	}
 	if r.err != nil {
-		c.Reason = e.redactor.RedactOwn(r.err.Error())
+		c.Reason = e.redactor.RedactOwn(withOutput(r.err.Error(), outputOf(r.err)))
 	} else {
 		g.shown.applied = now
 		e.tellApplied(g, c)
@@ -189,6 +189,15 @@ func (e *engine) record(r result, now time.Time) {
 	e.meters.took(c)
 	e.board.add(c)
 	e.board.changed()
+}
+
+// withOutput is the reason of a failure, with what the command that failed has printed
+// where that is more than the reason quotes.
+func withOutput(reason, output string) string {
+	if output == "" {
+		return reason
+	}
+	return reason + "\n" + output
 }
 
 // add keeps a change. A failure that repeats itself is one.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/watcher"
@@ -361,4 +363,27 @@ func (c *child) reconfigure(e *engine, groups []groupConfig) error {
 	c.line, c.turn = line, turn
 	c.config.Store(config)
 	return nil
+}
+
+// startsLater reports whether there is a command that has not been started yet.
+func (e *engine) startsLater() bool {
+	return e.child != nil && !e.child.started || e.successor != nil
+}
+
+// sayNotStarted says once more, when the time for first data has passed, why the
+// command is not started: what its files or its command line wait for.
+func (e *engine) sayNotStarted() {
+	if e.child == nil || e.child.started {
+		return
+	}
+	attrs := []any{"command", filepath.Base(e.flags.args[0]), "timeout", e.flags.timeout}
+	for _, g := range e.groups {
+		if !g.live() && !g.onDiskAlready() && (held(g.err) || waiting(g.err)) {
+			e.log.Warn("command not started, timeout passed", append(attrs, "group", g.name, "err", e.explain(g))...)
+			g.warn = time.Now().Add(reminder)
+		}
+	}
+	if e.child.lineErr != nil {
+		e.log.Warn("command not started, timeout passed", append(attrs, "err", e.child.lineErr)...)
+	}
 }

@@ -28,6 +28,7 @@ type groupConfig struct {
 	templates []templateConfig
 	check     *reload.Command // of the files together
 	action    reload.Action
+	noAction  bool           // action = "none" is written down
 	schedule  reload.Backoff // between attempts to check, write and act
 	guards    []guardConfig
 	limits    limits.Limits // of its templates
@@ -278,12 +279,35 @@ func (t *templateConfig) readSource(from sources) error {
 		}
 		text, err := readText(from.files, path, maxTemplate)
 		if err != nil {
-			return errors.Join(err, t.readPartials(from))
+			return errors.Join(t.whereFrom(err, from.dir), t.readPartials(from))
 		}
 		t.source.Text = string(text)
 		t.reads, t.own = append(t.reads, path), true
 	}
 	return t.readPartials(from)
+}
+
+// whereFrom adds to the error of a template that does not exist where it is looked up,
+// and the name that was probably meant.
+func (t *templateConfig) whereFrom(err error, dir string) error {
+	if !errors.Is(err, fs.ErrNotExist) || filepath.IsAbs(t.source.Name) {
+		return err
+	}
+	var advice []string
+	if dir != "." { // of a -template flag, which has the directory in it
+		advice = append(advice, fmt.Sprintf("src is looked up in %q", dir))
+	}
+	var names []string
+	entries, _ := os.ReadDir(dir) // a directory that cannot be read has no names to propose
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !isPartial(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	if similar := render.Similar(t.source.Name, names); similar != "" {
+		advice = append(advice, fmt.Sprintf("did you mean %q?", similar))
+	}
+	return &advisedError{err, strings.Join(advice, "; ")}
 }
 
 // readPartials reads templates/_*.tmpl.

@@ -159,8 +159,13 @@ func (e *engine) recoverGroup(g *group) {
 		}
 		return
 	}
+	failed := g.ledger.Failed
 	owed, err := g.ledger.recover()
 	g.owed = owed
+	if failed && owed {
+		log.Info("action pending since an earlier failure", "group", g.name, "files", len(g.ledger.Olds))
+		return
+	}
 	log.Warn("an earlier kconfd was cut off", "group", g.name, "owed", owed, "files", len(g.ledger.Olds))
 	if err != nil {
 		log.Error("not all files could be put back", "group", g.name, "err", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -137,9 +138,9 @@ func decodeTOML(content []byte, into any, strict bool) error {
 		line, column := syntax.Position()
 		message, rule := strings.TrimPrefix(syntax.Error(), "toml: "), lint.RuleSyntax
 		if key := strings.Join(syntax.Key(), "."); key != "" {
-			message, rule = fmt.Sprintf("key %q: %s", key, goField().ReplaceAllString(message, "a value")), lint.RuleValue
+			message, rule = fmt.Sprintf("key %q: %s", key, inWords(goField().ReplaceAllString(message, "a value"))), lint.RuleValue
 		}
-		return &decodeError{line: line, column: column, rule: rule, message: message, hint: quoteHint(lineOf(content, line), column)}
+		return &decodeError{line: line, column: column, rule: rule, message: message, hint: cmp.Or(quoteHint(lineOf(content, line), column), tableHint(message, lineOf(content, line), "[%s] on a line of its own, and under it action = %s"))}
 	}
 	return err
 }
@@ -210,7 +211,8 @@ func yamlError(index *lint.Index, lines []string, message string) error {
 		}
 		return unknownKey(at.Line, at.Column, path)
 	}
-	return &decodeError{line: line, column: firstColumn(text), rule: lint.RuleValue, message: parts[2]}
+	message = inWords(parts[2])
+	return &decodeError{line: line, column: firstColumn(text), rule: lint.RuleValue, message: message, hint: tableHint(message, text, "%s: {action: %s}")}
 }
 
 // yamlSyntax is an error of the YAML parser, which mostly has a line.
@@ -286,6 +288,71 @@ func fieldFor(t reflect.Type, key string) reflect.Type {
 		return inner
 	}
 	return nil
+}
+
+// inWords is a message about a value of the wrong type in the words of the file.
+func inWords(message string) string {
+	for _, form := range []string{`cannot decode TOML ([\w ]+) into a value of type (\S+)`, `cannot decode TOML ([\w ]+) into (a value)`, "(?s)cannot unmarshal !!(\\w+)(?: `.*`)? into (\\S+)"} {
+		if parts := regexp.MustCompile("^" + form + "$").FindStringSubmatch(message); parts != nil {
+			return fmt.Sprintf("want %s, not %s", ofGo(parts[2]), ofFormat(parts[1]))
+		}
+	}
+	return message
+}
+
+// ofGo is what a value of a Go type is in a resource file.
+func ofGo(name string) string {
+	name = strings.TrimLeft(name, "*")
+	switch {
+	case name == "string":
+		return "a text in quotes"
+	case name == "bool":
+		return "true or false"
+	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
+		return "a whole number"
+	case strings.HasPrefix(name, "float"):
+		return "a number"
+	case strings.HasPrefix(name, "[]main."):
+		return "a list of tables"
+	case strings.HasPrefix(name, "[]"):
+		return "a list"
+	case strings.HasPrefix(name, "main."), strings.HasPrefix(name, "map["):
+		return "a table"
+	}
+	return "another value"
+}
+
+// ofFormat is what the decoders call a value of TOML or YAML.
+func ofFormat(name string) string {
+	switch name {
+	case "str", "string":
+		return "a text"
+	case "int", "integer":
+		return "a whole number"
+	case "float":
+		return "a number"
+	case "bool", "boolean":
+		return "true or false"
+	case "seq", "array":
+		return "a list"
+	case "map", "table", "inline table":
+		return "a table"
+	case "null":
+		return "nothing"
+	}
+	return "a " + name
+}
+
+// tableHint is for an action that is written as the value of reload.
+func tableHint(message, line, form string) string {
+	parts := regexp.MustCompile(`^\s*(reload)\s*[=:]\s*["']?([a-z]+)["']?\s*$`).FindStringSubmatch(line)
+	if parts == nil || !strings.Contains(message, "want a table") {
+		return ""
+	}
+	if strings.HasPrefix(form, "[") {
+		parts[2] = strconv.Quote(parts[2])
+	}
+	return fmt.Sprintf("write "+form, parts[1], parts[2])
 }
 
 // goField and goUnknown are what the decoders say in the words of Go rather

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/kconfd/kconfd/internal/lint"
 	"github.com/kconfd/kconfd/internal/safefs"
 	"github.com/kconfd/kconfd/render"
 	"github.com/kconfd/kconfd/watcher"
@@ -107,15 +109,43 @@ func refuseSecond(dests []destination) error {
 }
 
 func (d destination) refuseBeside(other destination) error {
-	first, second := other.group, d.group
-	if first == second {
-		first, second = fmt.Sprintf("%s: template %d", first, other.template), fmt.Sprintf("template %d", d.template)
+	first, second := other.place(), d.place()
+	if other.group == d.group {
+		second = strings.TrimPrefix(second, d.group+": ")
 	}
 	err := fmt.Errorf("%s and %s both write %q", first, second, filepath.Clean(other.file.Dest))
 	if filepath.Clean(d.file.Dest) != filepath.Clean(other.file.Dest) {
 		err = fmt.Errorf("%w, which is also %q", err, d.file.Dest)
 	}
 	return err
+}
+
+// place is where a destination is written down.
+func (d destination) place() string {
+	switch {
+	case strings.HasPrefix(d.group, "-template "):
+		return d.group
+	case d.line() > 0:
+		return fmt.Sprintf("%s: template %d (line %d)", d.group, d.template, d.line())
+	}
+	return fmt.Sprintf("%s: template %d", d.group, d.template)
+}
+
+// line is the line of the template's dest in the resource file, 0 when it cannot be
+// read any more.
+func (d destination) line() int {
+	content, err := safefs.ReadFile(d.group, maxResource)
+	if err != nil {
+		return 0
+	}
+	index := lint.IndexTOML(content)
+	if filepath.Ext(d.group) != ".toml" {
+		index = lint.IndexYAML(content)
+	}
+	if path := []string{"template", strconv.Itoa(d.template - 1), "dest"}; index.Has(path...) {
+		return index.At(path...).Line
+	}
+	return index.At("template", "dest").Line
 }
 
 func (d destination) refused(format string, args ...any) error {

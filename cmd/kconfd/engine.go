@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -226,17 +227,22 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		g.quiet.Done()
 	}
 	errs := map[*group]error{}
+	empty := map[*group]map[*watcher.Reader][]watcher.Dependency{}
 	// All in one view, so that the watches are chosen for all of them at once.
 	e.rendering.Store(true)
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range groups {
 			e.look(g, v, now)
 			errs[g] = g.render(v, now)
+			empty[g] = g.emptyOf(v, errs[g])
 		}
 	})
 	e.rendering.Store(false)
 	e.hideSecrets()
 	for _, g := range groups {
+		if empty[g] != nil {
+			e.seeEmpty(g, empty[g])
+		}
 		e.countLimits(g, errs[g])
 		if err := errs[g]; err != nil {
 			if g.busy { // and waits; how that ends is known before what is next
@@ -292,6 +298,7 @@ func (e *engine) timeOut() {
 	for _, g := range e.groups {
 		g.dirty = g.dirty || !g.settled
 	}
+	e.sayNotStarted()
 }
 
 // remind says what keeps groups from being applied.
@@ -312,7 +319,15 @@ func (e *engine) remind(now time.Time) {
 		if !g.retry.IsZero() {
 			attrs = append(attrs, "retry", g.retry.Sub(now).Round(time.Millisecond).String())
 		}
+		late := e.startsLater() && !g.live()
+		if late {
+			attrs = append(attrs, "command", filepath.Base(e.flags.args[0])) // the others may be anything
+		}
 		switch {
+		case late && held(g.err):
+			e.log.Warn("command not started, render held", attrs...)
+		case late && waiting(g.err):
+			e.log.Warn("command not started, waiting for data", attrs...)
 		case held(g.err):
 			e.log.Warn("render held, the last files stay", attrs...)
 		case waiting(g.err):
@@ -326,6 +341,12 @@ func (e *engine) remind(now time.Time) {
 // explain adds to what a group waits for why it does not come.
 func (e *engine) explain(g *group) error {
 	var incomplete *watcher.IncompleteError
+	var absent *watcher.AbsentError
+	if errors.As(g.err, &absent) {
+		if near := e.watcher.Near(absent); near != "" {
+			return fmt.Errorf("%w; the nearest name is %q", g.err, near)
+		}
+	}
 	if !errors.As(g.err, &incomplete) {
 		return g.err
 	}

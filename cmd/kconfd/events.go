@@ -79,8 +79,8 @@ func (is glimpse) trouble() string {
 // tellEvents writes the Events of a group that is not as it was.
 func (e *engine) tellEvents(g *group, was, is glimpse) {
 	switch reason := is.trouble(); {
-	case reason != "" && reason != was.trouble():
-		e.event(events.Warning, reason, g.name+": "+e.redactor.RedactOwn(is.reason))
+	case reason != "" && (reason != was.trouble() || !sameButNumbers(withOutput(is.reason, is.output), withOutput(was.reason, was.output))):
+		e.event(events.Warning, reason, g.name+": "+e.redactor.RedactOwn(withOutput(is.reason, is.output)))
 	case was.trouble() != "" && is.word == stateApplied && !g.shown.told:
 		e.event(events.Normal, reasonApplied, g.name+": in order again")
 	}

@@ -47,6 +47,7 @@ type flags struct {
 	logFormat  string
 	version    bool
 	args       []string // behind the flags
+	dashes     bool     // and behind a --
 	daemon     bool     // no subcommand
 
 	// How the command behind the flags is run.
@@ -91,8 +92,14 @@ func parseFlags(name string, args []string, extra ...func(*flag.FlagSet)) (*flag
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, flag.ErrHelp
 		}
-		return nil, &usageError{err}
+		return nil, flagError(set, err)
 	}
+	if name == "kconfd" && !f.version {
+		if err := refuseCommand(set, args); err != nil {
+			return nil, err
+		}
+	}
+	f.dashes = endsWithDashes(set, args[:len(args)-set.NArg()])
 	set.Visit(func(given *flag.Flag) { f.confDirSet = f.confDirSet || given.Name == "confdir" })
 	f.args = set.Args()
 	return f, f.check()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kconfd/kconfd/galera"
+	"github.com/kconfd/kconfd/render"
 )
 
 // galeraCommands are those behind `kconfd galera`.
@@ -31,8 +32,12 @@ func galeraCommands() map[string]func(context.Context, []string, streams) error 
 func runGalera(ctx context.Context, args []string, s streams) error {
 	commands := galeraCommands()
 	if len(args) == 0 || commands[args[0]] == nil {
-		names := strings.Join(slices.Sorted(maps.Keys(commands)), ", ")
-		return &usageError{fmt.Errorf("want kconfd galera and one of %s", names)}
+		names := slices.Sorted(maps.Keys(commands))
+		advice := "see kconfd -help"
+		if len(args) > 0 && render.Similar(args[0], names) != "" {
+			advice = fmt.Sprintf("did you mean %q?", render.Similar(args[0], names))
+		}
+		return usageErrorf(advice, "want kconfd galera and one of %s", strings.Join(names, ", "))
 	}
 	return commands[args[0]](ctx, args[1:], s)
 }

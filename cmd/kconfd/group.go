@@ -53,6 +53,8 @@ type group struct {
 
 	over *limits.Error // the last limit that a template exceeded, once it is counted
 
+	empty emptyLists // that the templates read
+
 	old error // why what was read may be out of date; nil when it is not
 
 	rejected   rejected
@@ -112,12 +114,12 @@ func newGroup(config groupConfig, quiet reload.Quiet, w *watcher.Watcher) (*grou
 	for _, t := range config.templates {
 		reader := w.NewReader()
 		source := t.source
-		source.Funcs = reader.Funcs()
+		source.Funcs, source.NameOf = reader.Funcs(), reader.NameOf
 		parsed, err := render.Parse(source)
 		if err != nil {
 			reader.Close()
 			g.close()
-			return nil, fmt.Errorf("reading %s: %w", config.name, err)
+			return nil, fmt.Errorf("reading %s: %w", config.name, explainSyntax(source, err))
 		}
 		g.templates = append(g.templates, &groupTemplate{config: t, template: parsed, reader: reader})
 	}
@@ -394,11 +396,11 @@ func (g *group) failed(err error, now time.Time) {
 	g.err = err
 }
 
-// sameTrouble says whether two errors tell the same. The names of candidates, which
-// end with many digits, differ each time.
+// sameTrouble says whether two errors tell the same, with the same output. The names of candidates, which
+// end with many digits, differ each time, and so do times in outputs.
 func sameTrouble(a, b error) bool {
 	random := regexp.MustCompile(`[0-9]{5,}`)
-	return random.ReplaceAllString(a.Error(), "") == random.ReplaceAllString(b.Error(), "")
+	return random.ReplaceAllString(a.Error(), "") == random.ReplaceAllString(b.Error(), "") && sameButNumbers(outputOf(a), outputOf(b))
 }
 
 const (

@@ -28,7 +28,8 @@ type rawGuard struct {
 
 // A guardConfig is a guard, read and found good.
 type guardConfig struct {
-	name   string // endpoints "db"
+	name   string // endpoints "db" in namespace "prod"
+	placed bool   // it has a namespace or needs none
 	source render.Source
 	min    int
 	shrink float64       // the part that may be missing at once, 1 for all
@@ -91,12 +92,14 @@ func (r *rawGuard) parseWhat(g *guardConfig) error {
 		call := g.name
 		if r.Namespace != "" {
 			call += fmt.Sprintf(" %q", r.Namespace)
+			g.name += fmt.Sprintf(" in namespace %q", r.Namespace)
 		}
 		if r.Ready {
 			call = fmt.Sprintf("%s | ready", call)
 		}
 		g.source = render.Source{Name: "guard " + g.name, Text: fmt.Sprintf("{{ %s | len }}", call)}
 	}
+	g.placed = r.Namespace != "" || r.Nodes != ""
 	switch {
 	case found != 1:
 		return errors.New("want one of endpoints, pods, services and nodes")
@@ -122,6 +125,9 @@ func newGuard(c guardConfig, w *watcher.Watcher) (*guard, error) {
 	g := &guard{config: c, reader: w.NewReader()}
 	source := c.source
 	source.Funcs = g.reader.Funcs()
+	if namespace := w.Namespace(); namespace != "" && !c.placed {
+		g.config.name += fmt.Sprintf(" in namespace %q", namespace)
+	}
 	var err error
 	if g.template, err = render.Parse(source); err != nil {
 		g.reader.Close()

@@ -37,7 +37,10 @@ func hint(err error) string {
 	var port *watcher.NoPortError
 	var decode *decodeError
 	var live *liveFailsError
+	var advised *advisedError
 	switch {
+	case errors.As(err, &advised):
+		return advised.advice
 	case errors.As(err, &usage):
 		return "see kconfd -help"
 	case errors.As(err, &denied):
@@ -86,11 +89,17 @@ func hint(err error) string {
 		if len(process.Close) > 0 {
 			return fmt.Sprintf("processes with names like it: %q", process.Close)
 		}
-		return "the process must be seen from kconfd's container: see shareProcessNamespace in the README"
+		return "the process must be seen from kconfd's container: see shareProcessNamespace in the README; when it is started after kconfd -onetime: -sync-only"
+	case errors.As(err, new(*reload.SeveralError)):
+		return "name the one that is meant with pid_file in the place of process, or its user with user in [reload]"
+	case errors.Is(err, reload.ErrEmptyPIDFile), errors.As(err, new(*reload.NoPIDFileError)):
+		return "the program writes its process id there when it starts; when it is started after kconfd -onetime: -sync-only"
 	case errors.Is(err, reload.ErrNoProc):
 		return "mount -t proc proc /proc; unshare does it with --mount-proc"
 	case emptyConfig(err):
 		return "outside a cluster, name a -kubeconfig or -manifests"
+	case errors.Is(err, syscall.EISDIR):
+		return "dest must name a file: add the name of the file to that of its directory"
 	case errors.Is(err, syscall.EROFS):
 		return "mount a writable volume there, an emptyDir for instance"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -39,6 +39,7 @@ type entry struct {
 	Files   []string     `json:"files"`             // the group's
 	Olds    []render.Old `json:"olds,omitempty"`    // what the files were when the process was last told
 	Owed    bool         `json:"owed,omitempty"`    // the process is to be told, whatever the files are
+	Failed  bool         `json:"failed,omitempty"`  // the action has failed, and nothing was broken off
 	Undoing bool         `json:"undoing,omitempty"` // the files are on their way back to what they were
 	Applied *applied     `json:"applied,omitempty"`
 }
@@ -144,6 +145,7 @@ func (l *ledger) adopt(paths []string) error {
 		next := l.entry
 		next.Olds = append(slices.Clone(l.Olds), olds...)
 		next.Owed, next.Undoing = l.Owed || e.Owed, l.Undoing || e.Undoing
+		next.Failed = e.Failed && (l.Failed || !l.pending())
 		next.Applied = cmp.Or(l.Applied, e.Applied)
 		if err := l.save(next); err != nil {
 			return err
@@ -194,6 +196,7 @@ func (l *ledger) pending() bool { return len(l.Olds) > 0 || l.Owed || l.Undoing 
 func (l *ledger) with(olds []render.Old) (e entry, spare []render.Old) {
 	e = l.entry
 	e.Olds = append([]render.Old(nil), l.Olds...)
+	e.Failed = false
 	e.Owed = l.pending() // what it was told since may be half done
 	at := map[string]int{}
 	for i, o := range e.Olds {
@@ -208,6 +211,17 @@ func (l *ledger) with(olds []render.Old) (e entry, spare []render.Old) {
 		e.Olds = append(e.Olds, o)
 	}
 	return e, spare
+}
+
+// failed notes that the action has failed: what is owed is not what an earlier process
+// was killed in.
+func (l *ledger) failed() error {
+	if l.Failed || l.Undoing || !l.pending() {
+		return nil
+	}
+	e := l.entry
+	e.Failed = true
+	return l.save(e)
 }
 
 // done ends what was pending: the process knows of the files.

@@ -260,7 +260,7 @@ func (g *groupConfig) lint() []complaint {
 		warn(lint.RuleCheckCmd, []string{"check_cmd"}, "check_cmd does not name {{.dir}} or {{staged \"DEST\"}}: where kconfd may not mount, it checks the files that are live, not those that are to be")
 	}
 	found = append(found, g.lintUnseen()...)
-	if g.action.Kind == reload.None && g.check == nil {
+	if g.action.Kind == reload.None && g.check == nil && !g.noAction {
 		for i, t := range g.templates {
 			if t.check == nil && t.file.Dest != "" {
 				warn(lint.RuleNoAction, []string{"template", strconv.Itoa(i)}, "%q has neither a check_cmd nor an action", t.file.Dest)

@@ -38,7 +38,17 @@ func run(ctx context.Context, args []string, s streams) error {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], args[1:]
 	}
-	commands := map[string]func(context.Context, []string, streams) error{
+	command, ok := commands()[name]
+	if !ok {
+		return unknownCommand(name)
+	}
+	defer apiclient.EndPlugins()
+	return command(ctx, args, s)
+}
+
+// commands are what the first word may be. It is empty for -onetime and the daemon.
+func commands() map[string]func(context.Context, []string, streams) error {
+	return map[string]func(context.Context, []string, streams) error{
 		"":        runMain,
 		"claim":   runClaim,
 		drainName: runDrain,
@@ -50,12 +60,6 @@ func run(ctx context.Context, args []string, s streams) error {
 		"status":  runStatus,
 		"version": runVersion,
 	}
-	command, ok := commands[name]
-	if !ok {
-		return &usageError{fmt.Errorf("there is no command %q", name)}
-	}
-	defer apiclient.EndPlugins()
-	return command(ctx, args, s)
 }
 
 // drainName is the command that kconfd itself runs for what its commands leave in

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/kconfd/kconfd/internal/status/web"
 )
@@ -68,6 +69,11 @@ func (b *board) readyAnswer(ctx context.Context) web.Answer {
 	}
 	for _, g := range s.Groups {
 		text.add(withReason(g.Name+": "+g.State, g.Reason))
+		for _, o := range g.Outputs {
+			if g.State != stateApplied && o.Failed && strings.Contains(o.Text, "\n") { // one line is in the reason
+				text.add("  " + strings.ReplaceAll(o.Text, "\n", "\n  "))
+			}
+		}
 	}
 	a.Body = text.bytes()
 	return a

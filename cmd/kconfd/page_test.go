@@ -96,7 +96,7 @@ func aStatus() *status {
 				Reason: `rendering "haproxy.cfg.tmpl": haproxy.cfg.tmpl:12:9: want at least 3, have 2`,
 				Action: `signal USR2 to pid file "/run/haproxy.pid"`, Files: []fileStatus{
 					{"/etc/haproxy/haproxy.cfg", "haproxy.cfg.tmpl", ago(26 * time.Hour), []dependencyStatus{
-						{`endpoints of service "pxc" in namespace "prod"`, ago(40 * time.Second), ""}, {`Secret "monitor" in namespace "prod"`, time.Time{}, ""},
+						{`endpoints of service "pxc" in namespace "prod"`, ago(40 * time.Second), "", ""}, {`Secret "monitor" in namespace "prod"`, time.Time{}, "", ""},
 					}, 0},
 				},
 			},
@@ -278,7 +278,7 @@ func testPageHostile(t *testing.T, b *browser) {
 	s.Name, s.Namespace, s.Version, s.Refused = evil, evil, evil, evil
 	g := &s.Groups[0]
 	g.Name, g.State, g.Reason, g.Stale, g.Action = evil, evil, evil, evil, evil
-	g.Files[0] = fileStatus{evil, evil + "2", time.Now(), []dependencyStatus{{evil, time.Now(), evil}}, 1}
+	g.Files[0] = fileStatus{evil, evil + "2", time.Now(), []dependencyStatus{{evil, time.Now(), evil, evil}}, 1}
 	g.Gate = &gateStatus{evil, []string{evil}, []string{evil}, evil, evil}
 	s.Child.Command, s.Child.State, s.Child.Ready = evil, evil, false
 	s.Watches[0].Name, s.Watches[0].Error = evil, evil

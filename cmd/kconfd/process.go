@@ -378,14 +378,14 @@ func newCommandLine(command []string, p *processConfig, w *watcher.Watcher) (*co
 func (l *commandLine) parse(p *processConfig) error {
 	l.names = slices.Sorted(maps.Keys(p.env))
 	for i, arg := range p.args {
-		t, err := render.Parse(render.Source{Name: fmt.Sprintf("args %d", i+1), Text: arg, Funcs: l.reader.Funcs(), Limits: p.limits})
+		t, err := render.Parse(render.Source{Name: fmt.Sprintf("args %d", i+1), Text: arg, Funcs: l.reader.Funcs(), NameOf: l.reader.NameOf, Limits: p.limits})
 		if err != nil {
 			return err
 		}
 		l.args = append(l.args, t)
 	}
 	for _, name := range l.names {
-		t, err := render.Parse(render.Source{Name: "env " + name, Text: p.env[name], Funcs: l.reader.Funcs(), Limits: p.limits})
+		t, err := render.Parse(render.Source{Name: "env " + name, Text: p.env[name], Funcs: l.reader.Funcs(), NameOf: l.reader.NameOf, Limits: p.limits})
 		if err != nil {
 			return err
 		}

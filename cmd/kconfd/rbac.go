@@ -204,11 +204,20 @@ func (g grant) withoutNames() bool {
 	return len(g.Names) == 0 && g.Group == "" && (g.Resource == "secrets" || g.Resource == "configmaps") && slices.Contains(g.verbs, "list")
 }
 
-// print writes a Role and its RoleBinding for each namespace, and a
-// ClusterRole where kinds without a namespace are read.
+// print writes the ServiceAccount, a Role and its RoleBinding for each namespace, and a
+// ClusterRole where kinds without a namespace are read. The account "default" is in
+// every namespace already.
 func (p *policy) print(grants []grant, out io.Writer) error {
 	encoder := yaml.NewEncoder(out)
 	encoder.SetIndent(2)
+	if name := cmp.Or(p.account, p.name); name != "default" {
+		account := manifest{APIVersion: "v1", Kind: "ServiceAccount", Metadata: metadata{name, p.namespace}}
+		if err := encoder.Encode(account); err != nil {
+			return err
+		}
+	} else if len(grants) == 0 {
+		return nil // an encoder without documents cannot be closed
+	}
 	for len(grants) > 0 {
 		end := slices.IndexFunc(grants, func(g grant) bool { return g.Namespace != grants[0].Namespace })
 		if end < 0 {
@@ -225,10 +234,7 @@ func (p *policy) print(grants []grant, out io.Writer) error {
 
 // manifests are for grants of one namespace, or of the cluster.
 func (p *policy) manifests(grants []grant) (role, binding manifest) {
-	account := p.account
-	if account == "" {
-		account = p.name
-	}
+	account := cmp.Or(p.account, p.name)
 	kind, meta := "Role", metadata{p.name, grants[0].Namespace}
 	if meta.Namespace == "" {
 		// Names of cluster roles are shared by all namespaces.

@@ -106,8 +106,9 @@ func rulesOf(t *testing.T, printed string) []map[string]any {
 		Kind  string           `yaml:"kind"`
 		Rules []map[string]any `yaml:"rules"`
 	}
-	if err := yaml.NewDecoder(strings.NewReader(printed)).Decode(&role); err != nil || role.Kind != "Role" {
-		t.Fatalf("got a %q first, and error %v, in\n%s", role.Kind, err, printed)
+	_, rest, _ := strings.Cut(printed, "\n---\n") // the ServiceAccount is first
+	if err := yaml.NewDecoder(strings.NewReader(rest)).Decode(&role); err != nil || role.Kind != "Role" {
+		t.Fatalf("got a %q second, and error %v, in\n%s", role.Kind, err, printed)
 	}
 	return role.Rules
 }

@@ -16,6 +16,9 @@ func runRender(ctx context.Context, args []string, s streams) error {
 	if f == nil {
 		return err
 	}
+	if err := f.refuseFlags("render"); err != nil {
+		return diffTrouble(f, err)
+	}
 	f.onetime = true
 	e, err := f.newEngine(s)
 	if err != nil {

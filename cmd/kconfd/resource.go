@@ -123,6 +123,7 @@ func (raw *rawResource) parse(from sources) (groupConfig, error) {
 	errs = append(errs, err)
 	if err == nil {
 		raw.Reload = rendered
+		g.noAction = raw.Reload != nil && raw.Reload.Action == reload.None.String()
 		g.action, err = raw.action()
 		errs = append(errs, err)
 	}
@@ -192,17 +193,17 @@ func (g *groupConfig) tryCommands() error {
 	}
 	if g.check != nil {
 		if err := g.check.Validate(checkData(g.groupData(nil)), g.commandFuncs(nil)); err != nil {
-			return fmt.Errorf("check_cmd: %w", err)
+			return g.ofSeveral("check_cmd", err)
 		}
 	}
 	if g.action.Kind == reload.Exec {
 		if err := g.action.Command.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
-			return fmt.Errorf("reload command: %w", err)
+			return g.ofSeveral("reload command", err)
 		}
 	}
 	if g.verify != nil {
 		if err := g.verify.Validate(g.groupData(nil), g.commandFuncs(nil)); err != nil {
-			return fmt.Errorf("verify_cmd: %w", err)
+			return g.ofSeveral("verify_cmd", err)
 		}
 	}
 	return nil
@@ -475,7 +476,7 @@ func (raw *rawResource) reloadCmd() (*reload.Command, error) {
 func (r *rawReload) parse() (reload.Action, error) {
 	kind, err := reload.ParseKind(r.Action)
 	if err != nil {
-		return reload.Action{}, fmt.Errorf("[reload]: %w", err)
+		return reload.Action{}, fmt.Errorf("[reload]: %w", adviseAction(r.Action, err))
 	}
 	a := reload.Action{
 		Kind: kind, PIDFile: r.PIDFile, Process: r.Process, Group: r.Group,

@@ -149,6 +149,7 @@ type dependencyStatus struct {
 	Name    string    `json:"name"`
 	Changed time.Time `json:"changed,omitzero"`
 	Object  string    `json:"object,omitempty"`
+	Empty   string    `json:"empty,omitempty"`
 }
 
 type gateStatus struct {
@@ -227,6 +228,7 @@ const askPatience = 3 * time.Second
 type glimpse struct {
 	word, reason, stale string
 	troubled, busy      bool
+	output              string // of the command that failed
 	retry               time.Time
 	rendered            time.Time // the last time
 	applied             time.Time // the last time that a change was
@@ -256,7 +258,7 @@ func (e *engine) notice(now time.Time) {
 	news := false
 	for _, g := range e.groups {
 		word, reason := g.state()
-		is := glimpse{word, reason, g.outdated(), g.err != nil, g.busy, g.retry, g.shown.rendered, g.shown.applied}
+		is := glimpse{word, reason, g.outdated(), g.err != nil, g.busy, outputOf(g.err), g.retry, g.shown.rendered, g.shown.applied}
 		if is != g.shown.last {
 			news = true
 			e.turn(g, is, now)
@@ -333,21 +335,27 @@ func (e *engine) groupStatus(g *group, now time.Time, most int) groupStatus {
 	for _, t := range g.templates {
 		dest := t.config.file.Dest
 		f := fileStatus{Path: dest, Template: t.config.source.Name, Written: g.onDisk[dest].modified}
-		f.Dependencies, f.More = t.dependencies(most)
+		f.Dependencies, f.More = t.dependencies(most, g.empty)
 		s.Files = append(s.Files, f)
 	}
 	return s
 }
 
-// dependencies are what the template read last, those that changed last first,
+// dependencies are what the template read last, those that are empty and then those
+// that changed last first,
 // and how many more there are.
-func (t *groupTemplate) dependencies(most int) (shown []dependencyStatus, more int) {
+func (t *groupTemplate) dependencies(most int, empty emptyLists) (shown []dependencyStatus, more int) {
 	shown = []dependencyStatus{}
 	for _, d := range t.reader.Dependencies() {
 		news := t.news[d]
-		shown = append(shown, dependencyStatus{Name: d.String(), Changed: news.At, Object: news.Object})
+		shown = append(shown, dependencyStatus{Name: d.String(), Changed: news.At, Object: news.Object, Empty: empty[d]})
 	}
-	sort.SliceStable(shown, func(i, j int) bool { return shown[i].Changed.After(shown[j].Changed) })
+	sort.SliceStable(shown, func(i, j int) bool {
+		if a, b := shown[i].Empty != "", shown[j].Empty != ""; a != b {
+			return a
+		}
+		return shown[i].Changed.After(shown[j].Changed)
+	})
 	if more = len(shown) - most; more > 0 {
 		return shown[:most], more
 	}

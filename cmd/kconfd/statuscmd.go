@@ -152,7 +152,7 @@ func (s *status) printGroup(text *strings.Builder, g groupStatus) {
 		}
 		fmt.Fprintf(text, "  %-8s %s%s%s\n", "file", f.Path, from, s.aged(", written ", f.Written))
 		for _, d := range f.Dependencies {
-			fmt.Fprintf(text, "  %-8s   %s%s\n", "", d.Name, s.aged(", changed ", d.Changed)+prefixed(": ", d.Object))
+			fmt.Fprintf(text, "  %-8s   %s%s\n", "", d.Name, s.aged(", changed ", d.Changed)+prefixed(": ", d.Object)+prefixed(", empty: ", d.Empty))
 		}
 		printMore(text, fmt.Sprintf("  %-8s   ", ""), f.More)
 	}

@@ -114,7 +114,7 @@ func TestStatusCommandInTrouble(t *testing.T) {
 		want string
 	}{
 		"no address":       {nil, "-listen or KCONFD_LISTEN says where the kconfd is to be asked"},
-		"no such flag":     {[]string{"-jason"}, "flag provided but not defined: -jason"},
+		"no such flag":     {[]string{"-jason"}, "there is no flag -jason of kconfd status"},
 		"no such host":     {[]string{"-listen", "nobody.invalid:1"}, "lookup nobody.invalid"},
 		"no port":          {[]string{"-listen", "127.0.0.1"}, "missing port"},
 		"another server":   {[]string{"-listen", serve(404, "404 page not found")}, "404 Not Found: 404 page not found"},

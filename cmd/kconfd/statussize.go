@@ -111,7 +111,7 @@ func (l statusLimits) file(f fileStatus) fileStatus {
 }
 
 func (l statusLimits) dependency(d dependencyStatus) dependencyStatus {
-	d.Name, d.Object = l.cut(d.Name), l.cut(d.Object)
+	d.Name, d.Object, d.Empty = l.cut(d.Name), l.cut(d.Object), l.cut(d.Empty)
 	return d
 }
 

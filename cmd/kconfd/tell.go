@@ -68,6 +68,9 @@ func (e *engine) tell(ctx context.Context, j *job) error {
 	case j.life.Err() != nil, errors.Is(err, errSuperseded):
 		return err // it is owed
 	case !j.group.rollsBack() || !j.canGoBack():
+		if err := j.ledger.failed(); err != nil {
+			e.log.Warn("that the action failed is not kept", "group", j.group.name, "err", err)
+		}
 		return fmt.Errorf("written, but the process could not be told: %w", err)
 	}
 	return e.rollBack(j, err)

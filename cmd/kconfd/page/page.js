@@ -119,7 +119,8 @@ function file(f) {
       f.template === f.path ? null : h("span", { class: "soft" }, "from ", h("code", null, f.template)),
       f.written && when(f.written, "ago")),
     h("ul", { class: "tree" }, ...f.dependencies.map((d) => h("li", null, own(d.name),
-      d.changed && h("span", { class: "new" }, d.object && h("b", null, d.object), d.object && " ", when(d.changed, "ago")))),
+      d.changed && h("span", { class: "new" }, d.object && h("b", null, d.object), d.object && " ", when(d.changed, "ago")),
+      d.empty && h("p", { class: "why", "data-state": "waiting" }, "empty: " + d.empty))),
     f.more_dependencies && h("li", null, "and " + f.more_dependencies + " more")));
 }
 
