@@ -103,7 +103,7 @@ func (w *Watcher) WhyEmpty(d Dependency) string {
 	for _, more := range known.reasons {
 		why += "; " + more
 	}
-	if near != "" {
+	if near != "" && near != d.Name { // which has come meanwhile
 		why += fmt.Sprintf("; the nearest name is %q", near)
 	}
 	return why

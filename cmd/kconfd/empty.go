@@ -2,32 +2,55 @@ package main
 
 import (
 	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/kconfd/kconfd/watcher"
 )
 
-// emptyLists are the lists for which there is no object, with the reasons.
-type emptyLists map[watcher.Dependency]string
+// An emptyList is a list for which there is no object.
+type emptyList struct {
+	reason string
+	say    time.Time // when the log says so
+	said   bool
+}
+
+type emptyLists map[watcher.Dependency]emptyList
 
 // seeEmpty notes the lists that the group's templates and guards have found empty for
-// want of any object, and says so once for each: a misspelt name gives an empty list.
-// It is called outside of a view.
-func (e *engine) seeEmpty(g *group, found map[*watcher.Reader][]watcher.Dependency) {
-	now := emptyLists{}
+// want of any object: a misspelt name gives an empty list. It is called outside of a
+// view.
+func (e *engine) seeEmpty(g *group, found map[*watcher.Reader][]watcher.Dependency, now time.Time) {
+	say := now
+	if !e.flags.onetime {
+		say = now.Add(patience) // the objects may be on their way
+	}
+	empty := emptyLists{}
 	for _, r := range g.readers() {
 		for _, d := range found[r] {
-			if why, known := g.empty[d]; known {
-				now[d] = why
-				continue
+			list, known := g.empty[d]
+			if !known {
+				list = emptyList{reason: e.watcher.WhyEmpty(d), say: say}
 			}
-			if _, seen := now[d]; seen {
-				continue
-			}
-			now[d] = e.watcher.WhyEmpty(d)
-			e.log.Warn("list is empty", "group", g.name, "list", d.String(), "reason", now[d])
+			empty[d] = list
 		}
 	}
-	g.empty = now
+	g.empty = empty
+	e.sayEmpty(g, now)
+}
+
+// sayEmpty says once of each of the group's lists that it has been empty for a while.
+func (e *engine) sayEmpty(g *group, now time.Time) {
+	byName := func(a, b watcher.Dependency) int { return strings.Compare(a.String(), b.String()) }
+	for _, d := range slices.SortedFunc(maps.Keys(g.empty), byName) {
+		if list := g.empty[d]; !list.said && !now.Before(list.say) {
+			list.reason, list.said = e.watcher.WhyEmpty(d), true
+			e.log.Warn("list is empty", "group", g.name, "list", d.String(), "reason", list.reason)
+			g.empty[d] = list
+		}
+	}
 }
 
 // emptyOf are the lists of the group's last runs that are empty. Of a run that is

@@ -241,7 +241,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.hideSecrets()
 	for _, g := range groups {
 		if empty[g] != nil {
-			e.seeEmpty(g, empty[g])
+			e.seeEmpty(g, empty[g], now)
 		}
 		e.countLimits(g, errs[g])
 		if err := errs[g]; err != nil {
@@ -304,6 +304,7 @@ func (e *engine) timeOut() {
 // remind says what keeps groups from being applied.
 func (e *engine) remind(now time.Time) {
 	for _, g := range e.groups {
+		e.sayEmpty(g, now)
 		if !g.troubled() || now.Before(g.warn) {
 			continue
 		}
@@ -380,6 +381,11 @@ func (e *engine) sleep(now time.Time) time.Duration {
 		}
 		if g.troubled() && g.warn.Before(next) {
 			next = g.warn
+		}
+		for _, list := range g.empty {
+			if !list.said && list.say.Before(next) {
+				next = list.say
+			}
 		}
 	}
 	return max(0, next.Sub(now))

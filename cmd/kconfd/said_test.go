@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // While a command is not started because data is missing, the log says just that, and
@@ -50,4 +51,19 @@ check_cmd = "echo first of $(cat {{.src}}); echo second; false"
 		reasons := fmt.Sprint(k.status().Changes)
 		return strings.Contains(reasons, ": second\nfirst of blue\nsecond") && strings.Contains(reasons, ": second\nfirst of green\nsecond")
 	})
+}
+
+// A list that is empty for a moment, as at a start while objects arrive, is not worth a
+// line. One that stays so gets its line without another change.
+func TestEmptyListIsSaidAfterAWhile(t *testing.T) {
+	t.Parallel()
+	files := colourFiles()
+	files["conf/templates/a.tmpl"] = `{{ len (endpoints "wbe") }}` + "\n"
+	d := newDir(t, files)
+	began := time.Now()
+	k := startIn(d)
+	k.awaitLog(`level=WARN msg="list is empty" group=\S+ list="endpoints of service \\"wbe\\" in namespace \\"default\\""`)
+	if after := time.Since(began); after < patience {
+		t.Errorf("said after %v, want %v at least", after, patience)
+	}
 }

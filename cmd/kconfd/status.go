@@ -348,7 +348,7 @@ func (t *groupTemplate) dependencies(most int, empty emptyLists) (shown []depend
 	shown = []dependencyStatus{}
 	for _, d := range t.reader.Dependencies() {
 		news := t.news[d]
-		shown = append(shown, dependencyStatus{Name: d.String(), Changed: news.At, Object: news.Object, Empty: empty[d]})
+		shown = append(shown, dependencyStatus{Name: d.String(), Changed: news.At, Object: news.Object, Empty: empty[d].reason})
 	}
 	sort.SliceStable(shown, func(i, j int) bool {
 		if a, b := shown[i].Empty != "", shown[j].Empty != ""; a != b {
