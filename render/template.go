@@ -81,7 +81,7 @@ func parseAs(src Source, meter *limits.Meter, asking bool) (t *Template, err err
 	defer limits.Recover(&err)
 	t = &Template{name: src.Name, source: src, meter: meter, asking: asking}
 	t.out = t.meter.Output()
-	t.funcs = t.functions()
+	t.funcs = takingWhole(t.functions())
 	t.template = t.empty(src.Name)
 	// In order: of two partials that define the same name, the last counts.
 	for _, name := range slices.Sorted(maps.Keys(src.Partials)) {

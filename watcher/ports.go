@@ -46,8 +46,8 @@ func orNoPort(number int32, err *NoPortError) (int32, error) {
 }
 
 // withPort are those of the endpoints that have the port: one of that name when port
-// is a string, any when it is "*", else one of that number. What cannot be a port's name
-// or number is an error.
+// is a string, or of that number when the string is digits; any when it is "*"; else one
+// of that number. What cannot be a port's name or number is an error.
 //
 // An EndpointSlice has no ports, or ports without numbers, for pods that its service
 // selects and that do not have the port which the service names.
@@ -73,7 +73,9 @@ func portMatcher(port any) (func(Port) bool, error) {
 		if name != "" && !isDNSLabel(name) {
 			return nil, fmt.Errorf("%q is no name of a port", name)
 		}
-		return func(p Port) bool { return p.Name == name }, nil
+		// A port may be named 8080, but what env and ConfigMaps give is a number as text.
+		number, err := strconv.ParseUint(name, 10, 16)
+		return func(p Port) bool { return p.Name == name || err == nil && p.Port == int32(number) }, nil
 	}
 	number, ok := portNumber(port)
 	if !ok {

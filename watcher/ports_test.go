@@ -13,7 +13,9 @@ func TestWithPort(t *testing.T) {
 	admin.Ports = []Port{{Name: "admin", Port: 9000, Protocol: "TCP"}}
 	both.Ports = append(both.Ports, Port{Port: 9000, Protocol: "TCP"})
 	none.Ports = nil
-	all := []*Endpoint{web, admin, both, none}
+	digits := seen("digits", "10.0.0.5")
+	digits.Ports = []Port{{Name: "443", Port: 8443, Protocol: "TCP"}}
+	all := []*Endpoint{web, admin, both, none, digits}
 	for name, test := range map[string]struct {
 		port any
 		want []*Endpoint
@@ -22,13 +24,15 @@ func TestWithPort(t *testing.T) {
 		"a name":                   {"http", []*Endpoint{web, both}, ""},
 		"another name":             {"admin", []*Endpoint{admin}, ""},
 		"the nameless one":         {"", []*Endpoint{both}, ""},
-		"any":                      {"*", []*Endpoint{web, admin, both}, ""},
+		"any":                      {"*", []*Endpoint{web, admin, both, digits}, ""},
 		"no such name":             {"https", nil, ""},
 		"a number":                 {9000, []*Endpoint{admin, both}, ""},
 		"a number of another type": {int64(8080), []*Endpoint{web, both}, ""},
 		"a number of YAML":         {float64(8080), []*Endpoint{web, both}, ""},
 		"no such number":           {uint16(80), nil, ""},
-		"a number as text":         {"8080", nil, ""}, // is a name too
+		"a number as text":         {"8080", []*Endpoint{web, both}, ""}, // of a ConfigMap
+		"digits as a name":         {"443", []*Endpoint{digits}, ""},
+		"no such number as text":   {"99999", nil, ""},
 		"no port's number":         {0, nil, "want the name of a port or its number, 1 to 65535, not 0"},
 		"a fraction":               {80.5, nil, "want the name of a port or its number, 1 to 65535, not 80.5"},
 		"beyond all ports":         {1 << 16, nil, "want the name of a port or its number, 1 to 65535, not 65536"},

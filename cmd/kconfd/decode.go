@@ -26,6 +26,7 @@ type decodeError struct {
 	rule         string
 	message      string
 	hint         string
+	final        bool // what is behind it is not looked at
 }
 
 func (e *decodeError) Error() string {
@@ -57,9 +58,12 @@ func all(err error) []error {
 // decodeResource reads TOML or YAML, by the name's ending. A key that does not
 // exist is an error with its place, and does not keep the others from being read.
 func decodeResource(name string, content []byte) (*rawResource, error) {
-	decode := decodeTOML
+	decode, count := decodeTOML, countTOML
 	if filepath.Ext(name) != ".toml" {
-		decode = decodeYAML
+		decode, count = decodeYAML, countYAML
+	}
+	if err := count(content); err != nil {
+		return nil, err
 	}
 	var shape struct {
 		Template any `toml:"template" yaml:"template"`
@@ -92,7 +96,7 @@ func decodeAll(name string, content []byte) (raw *rawResource, rest []byte, errs
 		raw, err := decodeResource(name, content)
 		found := all(err)
 		var wrong *decodeError
-		if len(found) != 1 || !errors.As(err, &wrong) || wrong.rule == lint.RuleUnknownKey || filepath.Ext(name) != ".toml" {
+		if len(found) != 1 || !errors.As(err, &wrong) || wrong.rule == lint.RuleUnknownKey || wrong.final || filepath.Ext(name) != ".toml" {
 			return raw, content, append(errs, found...)
 		}
 		errs = append(errs, err)
@@ -186,7 +190,7 @@ func decodeYAML(content []byte, into any, strict bool) error {
 	case err != nil:
 		return yamlSyntax(content, err)
 	}
-	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return errors.New("more than one document: a resource file has one")
 	}
 	return nil

@@ -64,6 +64,10 @@ func takes(want reflect.Type, v argument) bool {
 	if literal, ok := literalOf(v.node); ok {
 		return takesLiteral(want, literal.literal)
 	}
+	if isInteger(want) && v.typ != nil && isNumber(v.typ) {
+		literal, ok := v.literal.(*parse.NumberNode)
+		return !ok || literal.IsInt
+	}
 	switch {
 	case v.typ == nil, v.typ.Kind() == reflect.Interface, v.typ == typeOf[reflect.Value]():
 		return true
@@ -73,6 +77,11 @@ func takes(want reflect.Type, v argument) bool {
 		return true
 	}
 	return v.literal == nil && reflect.PointerTo(v.typ).AssignableTo(want) // of a field, for instance
+}
+
+// isInteger says whether values of a type are whole numbers.
+func isInteger(t reflect.Type) bool {
+	return reflect.Zero(t).CanInt() || reflect.Zero(t).CanUint()
 }
 
 func takesLiteral(want reflect.Type, n parse.Node) bool {
