@@ -19,8 +19,8 @@ import (
 // Files pokes when something may have changed in files, or in and below
 // directories. It watches directories, since editors and the kubelet replace
 // files rather than write them: a ConfigMap mount changes by its ..data link
-// alone. Changes without an event are found by a slow look. What is poked reads
-// again and compares.
+// alone. Changes without an event are found by a slow look. The caller reads
+// again, and compares.
 type Files struct {
 	log     *slog.Logger
 	notify  *fsnotify.Watcher // nil when inotify is not to be had
