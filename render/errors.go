@@ -2,6 +2,7 @@ package render
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"text/template"
@@ -19,3 +20,12 @@ func (t *Template) functionOf(err error) string {
 	}
 	return parts[1]
 }
+
+// A StageError is a file that cannot be prepared beside its destination.
+type StageError struct {
+	Dest string
+	Err  error
+}
+
+func (e *StageError) Error() string { return fmt.Sprintf("staging %q: %v", e.Dest, e.Err) }
+func (e *StageError) Unwrap() error { return e.Err }

@@ -151,7 +151,7 @@ func Stage(files []File) (*Batch, error) {
 	for _, f := range files {
 		if err := b.stage(f); err != nil {
 			b.Discard()
-			return nil, fmt.Errorf("staging %q: %w", f.Dest, err)
+			return nil, &StageError{f.Dest, err}
 		}
 	}
 	return b, nil

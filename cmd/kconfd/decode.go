@@ -149,10 +149,13 @@ func decodeTOML(content []byte, into any, strict bool) error {
 	return err
 }
 
-// quoteHint is for a text without quotes.
+// quoteHint is for a text without quotes, and for one that ends at the quotes of a name in {{ }}.
 func quoteHint(line string, column int) string {
 	if column > len(line)+1 || column < 1 {
 		return ""
+	}
+	if regexp.MustCompile(`^\s*[A-Za-z0-9_."'-]+\s*=\s*".*\{\{[^{}]*"$`).MatchString(line[:column-1]) {
+		return `quotes within a text in quotes: write '…{{ env "NAME" }}…', or "…{{ env \"NAME\" }}…"`
 	}
 	word := regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./-]*`).FindString(line[column-1:])
 	if !regexp.MustCompile(`=\s*$`).MatchString(line[:column-1]) || word == "" {

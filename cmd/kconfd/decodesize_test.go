@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kconfd/kconfd/internal/steady"
 )
 
 func numbered(n int, format string) string {
@@ -64,7 +66,7 @@ func TestTooManyKeysAreReported(t *testing.T) {
 	if err := os.WriteFile(name, []byte("[values]\n"+numbered(80_000, "k%d=1\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadResource(name, dir); err == nil || !strings.Contains(err.Error(), "line 10001, column 1: more than 10000 keys") {
+	if _, err := loadResource(name, sources{steady.New(0), dir}); err == nil || !strings.Contains(err.Error(), "line 10001, column 1: more than 10000 keys") {
 		t.Error(err)
 	}
 }

@@ -31,7 +31,7 @@ func hint(err error) string {
 	var unknown *render.UnknownFunctionError
 	var usage *usageError
 	var command *reload.CommandError
-	var path *fs.PathError
+	var stage *render.StageError
 	var foreign *reload.ForeignProcessError
 	var process *reload.NotFoundError
 	var port *watcher.NoPortError
@@ -104,7 +104,7 @@ func hint(err error) string {
 		return "mount a writable volume there, an emptyDir for instance"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on the volume, or raise its size limit; nothing was changed"
-	case errors.As(err, &path) && errors.Is(err, fs.ErrNotExist) && !exists(filepath.Dir(path.Path)):
+	case errors.As(err, &stage) && errors.Is(err, fs.ErrNotExist) && !exists(filepath.Dir(stage.Dest)):
 		return `create the directory, mount a volume there, or set mkdir = "0755" for the template`
 	case errors.Is(err, fs.ErrPermission):
 		return "run kconfd as a user who may, or change the owner or mode"
