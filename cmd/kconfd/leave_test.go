@@ -96,8 +96,8 @@ func TestLeftProcessOutlivesKconfd(t *testing.T) {
 				t.Parallel()
 				d := newDir(t, recorded(strings.ReplaceAll(test.config, "\\", "")))
 				k := startIn(d, append([]string{"-log-level", "debug"}, test.flags...)...)
-				await(t, "a process is left", func() bool { return d.lines("beats") > 0 })
-				if name != "started" { // which is not in the log
+				await(t, "a process is left", func() bool { return d.lines("beats") > 0 && d.lines("pid") > 0 }) // in either order
+				if name != "started" {                                                                           // which is not in the log
 					k.awaitLog(test.log)
 				}
 				var drains map[int]bool

@@ -49,7 +49,7 @@ func TestTwoNamesOfOneFile(t *testing.T) {
 				}
 				return
 			}
-			if code != 1 || !strings.Contains(log, "one.toml and ") || !strings.Contains(log, " both write ") {
+			if code != 1 || !strings.Contains(log, "one.toml: template 1 (line 3) and ") || !strings.Contains(log, " both write ") {
 				t.Errorf("got exit code %d, want 1 for two that write one file: %s", code, log)
 			}
 			now, err := look(d.file("live"))

@@ -394,7 +394,7 @@ hold = "1h"
 	k := startIn(d, "-state-dir", d.file("state"))
 	await(t, "four", func() bool { return strings.Count(d.read("live/a"), "10.") == 4 })
 	d.write("objects.yaml", members(1))
-	k.awaitLog(`guard endpoints \\?"db\\?": 1 of 4, and max_shrink is 50%`)
+	k.awaitLog(`guard endpoints \\?"db\\?" in namespace \\?"default\\?": 1 of 4, and max_shrink is 50%`)
 	k.stop()
 	k = startIn(d, "-state-dir", d.file("state")) // which remembers
 	k.awaitLog(`1 of 4, and max_shrink is 50%`)
