@@ -77,6 +77,9 @@ func TestPlainLoopPrintsWhatTextTemplatePrints(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if wantErr != "" {
+					wantErr = parsed.inWords(errors.New(wantErr)).Error()
+				}
 				for range 2 { // the second time with what the first has looked up
 					got, err := parsed.Execute(data)
 					if wantErr != "" {
