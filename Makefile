@@ -13,8 +13,8 @@ NODE     := buildah containerd containernetworking-plugins crun iproute2 mmdebst
 # The control plane for the tests is built from source, once for all checkouts.
 KUBERNETES_VERSION := 1.36.3
 KUBERNETES := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kconfd/kubernetes-$(KUBERNETES_VERSION)
-BINARIES   := kube-apiserver etcd kubectl
-NODE_BINARIES := kube-controller-manager kube-scheduler kube-proxy kubelet
+BINARIES   := kube-apiserver kube-controller-manager etcd kubectl
+NODE_BINARIES := kube-scheduler kube-proxy kubelet
 KUBERNETES_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)
 
 E2E_ALL   := -e2e.scalings=20 -e2e.creations=5 -e2e.rounds=5 -e2e.outage=10m -e2e.faults=30m

@@ -380,11 +380,7 @@ func TestVolumeWithoutModes(t *testing.T) {
 			if test.file != nil {
 				test.file(&file)
 			}
-			batch, err := Stage([]File{file})
-			if err == nil {
-				defer batch.Discard()
-				err = batch.Commit()
-			}
+			batch, err := tryCommit(t, file)
 			if !errors.Is(err, test.is) {
 				t.Fatalf("got error %v, want %v", err, test.is)
 			}
@@ -486,11 +482,7 @@ func TestVolumeWithoutOwners(t *testing.T) {
 			if test.file != nil {
 				test.file(&file)
 			}
-			batch, err := Stage([]File{file})
-			if err == nil {
-				defer batch.Discard()
-				err = batch.Commit()
-			}
+			batch, err := tryCommit(t, file)
 			if !errors.Is(err, test.is) {
 				t.Fatalf("got error %v, want %v", err, test.is)
 			}

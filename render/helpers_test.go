@@ -66,6 +66,17 @@ func mustStage(t *testing.T, files ...File) *Batch {
 	return batch
 }
 
+// tryCommit stages a file and commits it. The batch is nil when it could not be staged.
+func tryCommit(t *testing.T, file File) (*Batch, error) {
+	t.Helper()
+	batch, err := Stage([]File{file})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(batch.Discard)
+	return batch, batch.Commit()
+}
+
 func mustCommit(t *testing.T, files ...File) {
 	t.Helper()
 	batch := mustStage(t, files...)

@@ -118,7 +118,7 @@ func TestMirroredEndpointsOfTheController(t *testing.T) {
 	t.Parallel()
 	program, err := kube.Binary("kube-controller-manager")
 	if err != nil {
-		t.Skip("make node builds it: ", err)
+		t.Fatal(err)
 	}
 	manager := ""
 	theCluster.Use(t, func(c *kube.Cluster) { manager = c.Kubeconfig(t, kube.Admin, "default") })

@@ -185,8 +185,8 @@ wsrep_sst_method = rsync
   stats auth monitor:{{ (secret "monitor").password }}
 {{ range services "app=pxc" | atLeast 3 }}  server {{ .Name }} {{ hostPort .ClusterIP 3306 }} check
 {{ end }}`,
-		"etc/conf.d/galera.toml":  "[[template]]\nsrc = \"cluster.cnf.tmpl\"\ndest = \"live/cluster.cnf\"\n[reload]\naction = \"exec\"\ncommand = \"echo told >>notes; echo 'a <b>warning</b>' >&2\"\n",
-		"etc/conf.d/haproxy.toml": "[[template]]\nsrc = \"haproxy.cfg.tmpl\"\ndest = \"live/haproxy.cfg\"\n[reload]\naction = \"exec\"\ncommand = \"echo told >>notes\"\n",
+		"etc/conf.d/galera.toml":  "[[template]]\nsrc = \"cluster.cnf.tmpl\"\ndest = \"live/cluster.cnf\"\n[reload]\naction = \"exec\"\ncommand = \"echo applied >>notes; echo 'a <b>warning</b>' >&2\"\n",
+		"etc/conf.d/haproxy.toml": "[[template]]\nsrc = \"haproxy.cfg.tmpl\"\ndest = \"live/haproxy.cfg\"\n[reload]\naction = \"exec\"\ncommand = \"echo applied >>notes\"\n",
 		"live/keep":               "",
 	})
 	daemon := func(listen string) *daemon {
