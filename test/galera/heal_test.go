@@ -16,6 +16,10 @@ import (
 	"github.com/kconfd/kconfd/test/galera"
 )
 
+// healLimit is how long the restoring of a majority may take here, where other tests load the machine:
+// less than the minute after which servers are restarted. test/e2e measures that it takes 15 s at most.
+const healLimit = 45 * time.Second
+
 // A watch looks at the nodes all the time: there is never a second primary component.
 type watch struct {
 	*scene
@@ -225,7 +229,7 @@ func TestMajorityLost(t *testing.T) {
 		first := w.firstWrite(healed)
 		t.Logf("%s: first row %v after the network was whole, longest gap %v, whole after %v, restored by %v",
 			loss.name, first.Sub(healed).Round(10*time.Millisecond), w.longestGap().Round(10*time.Millisecond), time.Since(began).Round(time.Second), s.restorers()[before:])
-		if first.IsZero() || first.Sub(healed) > 15*time.Second {
+		if first.IsZero() || first.Sub(healed) > healLimit {
 			t.Errorf("no row for %v after the network was whole", first.Sub(healed))
 		}
 		if n := len(s.restorers()) - before; n > 1 {
@@ -288,7 +292,7 @@ func TestMajorityCrashed(t *testing.T) {
 		w.end()
 		first := w.firstWrite(began).Sub(began)
 		t.Logf("%s: first row after %v, restored by %v", crash.name, first.Round(10*time.Millisecond), s.restorers()[before:])
-		if got := s.restorers()[before:]; !slices.Equal(got, crash.want) || first > 15*time.Second || first < 0 {
+		if got := s.restorers()[before:]; !slices.Equal(got, crash.want) || first > healLimit || first < 0 {
 			t.Errorf("%s: restored by %v, want %v; first row after %v", crash.name, got, crash.want, first)
 		}
 		s.judge()
