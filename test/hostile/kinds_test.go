@@ -297,7 +297,7 @@ func hostileTemplates() map[string]string {
 		"doubling":             `{{ $x := "x" }}{{ range until (min $n 60 | int) }}{{ $x = printf "%s%s" $x $x }}{{ end }}{{ $x }}`,
 		"a list in itself":     cycle + `{{ $d }}`,
 		"a list in itself, 2":  cycle + `{{ toYaml $d }}`,
-		"a list in itself, 3":  cycle + `{{ add 1 $d.n }}{{ if gt $n 1000 }}{{ int $d }}{{ end }}`,
+		"a list in itself, 3":  cycle + `{{ add 1 $d.n }}{{ if gt $n 1000 }}{{ toJson $d }}{{ end }}`,
 		"deep":                 `{{ $d := list $n }}{{ range until (min $n 100000 | int) }}{{ $d = list $d }}{{ end }}{{ $d }}`,
 		"tpl":                  `{{ tpl $s $s }} {{ $n }}`,
 		"include, template":    `{{ define "a" }}{{ if gt . 1000 }}{{ template "b" . }}{{ end }}{{ . }}{{ end }}{{ define "b" }}{{ include "a" . }}{{ end }}{{ template "a" $n }}`,

@@ -39,9 +39,14 @@ func shownNowhere() []string {
 	}
 }
 
+// measured are numbers that each run has anew: fractions of seconds, the values of metrics, and the
+// names of directories. In enough of them are six digits that are a secret's as well.
+var measured = regexp.MustCompile(`:\d\d\.\d+|_seconds":[\d.e-]+|(?m: [\d.e+-]+$)|/hostile\d+`)
+
 // wantNoSecret fails when six bytes in a row of what is shown nowhere are shown.
 func wantNoSecret(t *testing.T, where, text string) {
 	t.Helper()
+	text = measured.ReplaceAllString(text, "")
 	for _, secret := range shownNowhere() {
 		for i := 0; i+6 <= len(secret); i++ {
 			if at := strings.Index(text, secret[i:i+6]); at >= 0 {

@@ -112,7 +112,7 @@ func TestPIDFilesOfAnotherUser(t *testing.T) {
 			path := filepath.Join(s.home, "app.pid")
 			s.must(plant(path))
 			k := s.signalGroup(fmt.Sprintf("pid_file = %q\n", path))
-			k.AwaitLog(0, "not applied.*(not a regular file|not a process id)")
+			k.AwaitLog(0, "not applied.*(not a regular file|its first line has more than 63 bytes)")
 			k.Stop(syscall.SIGTERM)
 		})
 	}
