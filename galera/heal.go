@@ -349,7 +349,7 @@ func (j *Joined) component(ctx context.Context) (primary bool, p Position, err e
 // strangers are addresses at which somebody listens who is at rest by the record, or not in it.
 func (j *Joined) strangers(ctx context.Context, r *Record) string {
 	var found []peer
-	for _, p := range listening(ctx, j.settings.peers(ctx)) {
+	for _, p := range j.dial(ctx, j.settings.peers(ctx)) {
 		known, runs := r.at(p, j.settings.Node, func(n Node) bool { return n.State.mayRun() })
 		if !known || !runs {
 			found = append(found, p)

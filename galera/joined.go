@@ -83,6 +83,7 @@ type Joined struct {
 
 	healer healer
 	open   func(context.Context) (healSession, error)
+	dial   func(context.Context, []peer) []peer // that listen, of those
 }
 
 // A seenRecord is what a monitor has seen of the record, or has written into it.
@@ -121,7 +122,7 @@ func (j *Joined) Run(ctx context.Context) (err error) {
 	if j.store, err = j.Store(j.settings.Cluster); err != nil {
 		return err
 	}
-	j.dir, j.open = dataDir{j.settings.DataDir, j.Server, j.File}, j.settings.openHealSession
+	j.dir, j.open, j.dial = dataDir{j.settings.DataDir, j.Server, j.File}, j.settings.openHealSession, listening
 	if j.WithoutPrimary == 0 {
 		j.WithoutPrimary = defaultWithoutPrimary
 	}
@@ -215,9 +216,9 @@ func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
 	return false
 }
 
-// hasDonor says whether any of the others listens for members, of those in the option file now
-// and at the server's start. The server itself may wait for minutes, or for ever, for a donor that
-// has died.
+// hasDonor says whether any of the others listens that may give a transfer, of those in the option file
+// now and at the server's start. The server itself may wait for minutes, or for ever, for a donor that
+// has died: servers that all only receive have no primary component, and nobody tells them.
 func (j *Joined) hasDonor(ctx context.Context) bool {
 	if time.Since(j.alone.sought) < askEvery {
 		return j.alone.donors
@@ -226,8 +227,22 @@ func (j *Joined) hasDonor(ctx context.Context) bool {
 	if live, err := ReadSettings(j.File); err == nil {
 		all.Peers = slices.Concat(all.Peers, live.Peers)
 	}
-	j.alone.donors, j.alone.sought = len(listening(ctx, all.peers(ctx))) > 0, time.Now()
+	open := j.dial(ctx, all.peers(ctx))
+	j.alone.donors, j.alone.sought = len(open) > 0 && j.mayGive(ctx, open), time.Now()
 	return j.alone.donors
+}
+
+// mayGive says whether one of the servers that listen may give a transfer: by the record not all of them
+// receive one as well. What cannot be read says nothing.
+func (j *Joined) mayGive(ctx context.Context, open []peer) bool {
+	r, err := j.store.get(ctx)
+	if err != nil || r == nil {
+		return true
+	}
+	return slices.ContainsFunc(open, func(p peer) bool {
+		known, gives := r.at(p, j.settings.Node, func(n Node) bool { return n.State != Joining })
+		return !known || gives
+	})
 }
 
 // serves says whether the server's port is open. It is not connected to, since the server

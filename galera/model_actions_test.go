@@ -199,6 +199,7 @@ var modelActions = []modelAction{
 	{"the last view is sent", 60, partitions, func(_ *model, n *modelNode, _ int) bool { return n.send() }},
 	{"a view is installed", 120, partitions, func(_ *model, n *modelNode, arg int) bool { return n.install(arg) }},
 	{"a view comes back without one member", 10, partitions, func(_ *model, n *modelNode, arg int) bool { return n.leftOut(arg) }},
+	{"a transfer that the server gave ends while it has no component", 20, partitions, func(_ *model, n *modelNode, _ int) bool { return n.endUnsaid() }},
 }
 
 func init() {

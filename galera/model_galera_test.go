@@ -19,7 +19,9 @@ type modelServer struct {
 
 	transfer int // moves until the full transfer has ended; 0 when there is none
 	donor    *modelServer
-	pending  []int // rows received, and not durable
+	lingers  bool      // it does not see that the donor is gone, and waits for ever
+	unsaid   time.Time // when it could not tell the end of a transfer that it gave: it is no donor any more
+	pending  []int     // rows received, and not durable
 
 	isolated bool          // gmcast.isolate
 	lock     *modelSession // that leads
@@ -35,8 +37,10 @@ func (s *modelServer) state() serverState {
 	switch {
 	case s.paused:
 		return s.said
-	case s.primary && s.transfer > 0:
+	case s.transfer > 0:
 		return stateJoining
+	case s.primary && !s.unsaid.IsZero():
+		return stateJoined
 	case s.primary:
 		return stateSynced
 	}
@@ -124,19 +128,14 @@ func (w *model) regroup() {
 	if len(rest) == size {
 		return
 	}
-	for _, n := range members {
-		if !slices.Contains(rest, n) {
-			n.loseComponent()
-		}
+	lost := slices.DeleteFunc(slices.Clone(members), func(n *modelNode) bool { return slices.Contains(rest, n) })
+	for _, n := range lost {
+		n.server.primary = false
 	}
-	rest = slices.DeleteFunc(rest, func(n *modelNode) bool { return n.server == nil })
-	for _, n := range rest { // a node whose donor went away gives up
-		if s := n.server; s.transfer > 0 && !slices.ContainsFunc(rest, func(m *modelNode) bool { return m.server == s.donor }) {
-			w.tell("  %s: the donor is gone, the server ends", n.name)
-			n.server, n.ended = nil, true
-		}
+	for _, n := range lost {
+		n.loseComponent()
 	}
-	if rest = slices.DeleteFunc(rest, func(n *modelNode) bool { return n.server == nil }); len(rest) > 0 {
+	if rest = w.loseDonors(rest); len(rest) > 0 {
 		// The survivors have received what the lost members acknowledged, and write it to their disks before
 		// they go on. That they all crash before that is a fault of its own: see TestNotProtected.
 		for _, n := range rest {
@@ -146,15 +145,58 @@ func (w *model) regroup() {
 	}
 }
 
+// loseDonors ends transfers whose donors are not among the members of a component, and gives the members
+// that are left. Servers that only receive are no component.
+func (w *model) loseDonors(members []*modelNode) []*modelNode {
+	members = slices.DeleteFunc(slices.Clone(members), func(n *modelNode) bool { return n.server == nil })
+	receives := func(n *modelNode) bool { return n.server.transfer > 0 }
+	alone := !slices.ContainsFunc(members, func(n *modelNode) bool { return !receives(n) })
+	var donors []*modelServer
+	for _, n := range members {
+		donors = append(donors, n.server)
+	}
+	return slices.DeleteFunc(members, func(n *modelNode) bool {
+		gone := receives(n) && !slices.Contains(donors, n.server.donor)
+		if gone {
+			n.loseDonor(alone)
+		}
+		return gone
+	})
+}
+
 // loseComponent leaves a server without a primary component. It has received what it has.
 func (n *modelNode) loseComponent() {
 	n.server.primary = false
 	n.rows, n.server.pending = append(n.rows, n.server.pending...), nil
 	if n.server.transfer > 0 {
-		n.server, n.ended = nil, true
+		n.loseDonor(true)
 		return
 	}
 	n.w.tell("  %s: no primary component any more", n.name)
+}
+
+// loseDonor ends a server in the middle of a transfer whose donor is gone, but for one that has no primary
+// component any more: nobody tells it, and it may wait.
+func (n *modelNode) loseDonor(alone bool) {
+	n.server.primary = false
+	if alone && n.server.lingers {
+		n.count("waits for a donor")
+		n.w.tell("  %s: the donor is gone, and the server waits", n.name)
+		return
+	}
+	n.w.tell("  %s: the donor is gone, the server ends", n.name)
+	n.server, n.ended = nil, true
+}
+
+// endUnsaid leaves a server that is to come back as one that cannot be a donor: see unsaid.
+func (n *modelNode) endUnsaid() bool {
+	s := n.server
+	if s == nil || s.primary || s.paused || !s.member || s.transfer > 0 || !s.unsaid.IsZero() {
+		return false
+	}
+	s.unsaid = time.Now()
+	n.count("transfer's end not told")
+	return true
 }
 
 // endServer ends the server, in good order or not.
@@ -181,6 +223,9 @@ func (n *modelNode) endServer(well bool) {
 		for _, m := range rest { // see regroup
 			m.flush()
 		}
+		if rest = w.loseDonors(rest); len(rest) == 0 {
+			return
+		}
 		w.form(rest)
 	}
 	w.regroup()
@@ -197,6 +242,8 @@ func (n *modelNode) serve(arg int) bool {
 		if s.first {
 			n.lead()
 		}
+	case !s.primary && s.transfer > 0:
+		return false
 	case s.primary && s.transfer > 0:
 		if s.transfer--; s.transfer == 0 {
 			n.partial, n.tables = false, true
@@ -266,7 +313,7 @@ func (n *modelNode) connect(arg int) {
 // join makes the server a member of a primary component.
 func (n *modelNode) join(members []*modelNode, arg int) {
 	w, s := n.w, n.server
-	donor := slices.IndexFunc(members, func(m *modelNode) bool { return m.server.transfer == 0 })
+	donor := slices.IndexFunc(members, func(m *modelNode) bool { return m.server.transfer == 0 && m.server.unsaid.IsZero() })
 	if donor < 0 {
 		return
 	}
@@ -286,6 +333,7 @@ func (n *modelNode) join(members []*modelNode, arg int) {
 	n.uuid, n.rows, n.history = from.uuid, slices.Clip(from.rows), from.history
 	if full {
 		s.transfer, s.donor, n.tables, n.partial = 1+arg%4, from.server, false, true
+		s.lingers = arg%3 > 0
 		if arg%2 == 0 { // some transfers empty the directory
 			n.modelVolume.generation, n.memo = 0, memory{}
 		}
@@ -315,7 +363,7 @@ func (n *modelNode) returning() []*modelNode {
 	var reach, all []*modelNode
 	newest := 0
 	for _, m := range w.nodes {
-		if m.server != nil && m.server.open && connected(n, m) {
+		if m.server != nil && m.server.open && m.server.transfer == 0 && connected(n, m) {
 			reach = append(reach, m)
 			newest = max(newest, m.server.view.number)
 		}
@@ -383,7 +431,7 @@ func (n *modelNode) send() bool {
 // install lets a view that was sent arrive at the node.
 func (n *modelNode) install(arg int) bool {
 	w := n.w
-	if len(w.installs) == 0 || n.server == nil || n.server.paused || n.server.primary {
+	if len(w.installs) == 0 || n.server == nil || n.server.paused || n.server.primary || n.server.transfer > 0 {
 		return false
 	}
 	i := w.installs[arg%len(w.installs)]

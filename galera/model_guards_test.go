@@ -376,4 +376,7 @@ var monitorGuards = [][3]string{
 	{"a server without a component is killed", "case !j.alone.since.IsZero() && time.Since(j.alone.since) >= j.WithoutPrimary:", "case false:"},
 	{"the generation is written beside the data", "return r, j.dir.setGeneration(j.generation)", "return r, nil"},
 	{"a decision about a cluster that is there ends", "return d != nil && !j.silent", "return false"},
+	{"one that receives is no donor", "func(n Node) bool { return n.State != Joining })", "func(n Node) bool { return n.State != \"\" })"},
+	{"one that waits for a donor is killed", "return !j.hasDonor(ctx)\n", "return false\n"},
+	{"a server that cannot be a donor is killed", "case state == stateStuck && time.Since(j.alone.since) >= j.WithoutPrimary:", "case false:"},
 }

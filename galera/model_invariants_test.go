@@ -279,7 +279,7 @@ func (w *model) isWhole() bool { return !w.any((*modelNode).isMissing) }
 
 // isMissing says whether the node is to be Synced, and is not.
 func (n *modelNode) isMissing() bool {
-	return !n.gone && (n.server == nil || !n.server.primary || n.server.transfer > 0 || n.w.entry(n.name).State != Synced)
+	return !n.gone && (n.server == nil || n.server.state() != stateSynced || n.w.entry(n.name).State != Synced)
 }
 
 // isOtherFounders says whether the node is missing, and its data are those of a founder by another version of

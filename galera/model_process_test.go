@@ -206,7 +206,10 @@ func (n *modelNode) runMonitor() {
 	ctx := context.Background()
 	j := &Joined{
 		NodeCommand: NodeCommand{Pod: n.podName(), Log: slog.New(slog.DiscardHandler)}, WithoutPrimary: time.Minute,
-		settings: n.settings(), dir: n, store: n, open: n.openSession,
+		settings: n.settings(), dir: n, store: n, open: n.openSession, dial: n.dial,
+	}
+	for _, m := range n.w.nodes {
+		j.settings.Peers = append(j.settings.Peers, m.addr)
 	}
 	j.recall(ctx)
 	for {
@@ -343,7 +346,11 @@ func (n *modelNode) status(context.Context, Settings) (status, error) {
 	if n.server == nil || !n.server.open {
 		return status{}, errors.New("there is no server")
 	}
-	return status{State: n.server.state(), written: time.Now()}, nil
+	now := status{State: n.server.state(), written: time.Now(), unsaid: n.server.unsaid}
+	if now.State == stateJoining {
+		now.Comment = "Receiving state transfer"
+	}
+	return now, nil
 }
 
 func (n *modelNode) processes() (pids []int, err error) {

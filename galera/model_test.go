@@ -147,7 +147,7 @@ func (s *series) checkReach(t *testing.T) {
 		return
 	}
 	for what, per := range map[string]int{
-		"founded": 2, "elected": 1, "joined": 1, "view came back": 20, "alone": 40, "write": 1, "volume lost": 20, "late write carried out": 2,
+		"founded": 2, "elected": 1, "joined": 1, "view came back": 20, "alone": 60, "write": 1, "volume lost": 20, "late write carried out": 2,
 		"answer lost": 1, "came back": 2, "given up": 20, "decided": 4, "forced": 20, "renamed": 10, "moved": 5, "stranger": 10, "ended early": 5,
 		"second pod": 10, "edited": 10, "gone": 40, "record deleted": 60,
 	} {

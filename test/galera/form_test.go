@@ -355,29 +355,44 @@ func TestTransferNotTold(t *testing.T) {
 	atOnce(s.members, func(m *member) { m.stop(t) })
 }
 
-// A node that waits for a transfer whose donor was lost, with all who might give another one,
-// does not wait for ever.
+// Nodes that wait for a transfer whose donor was lost, with all who might give another one, do not wait
+// for ever: neither one alone, nor two that see each other.
 func TestDonorLost(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, 3)
-	s.form()
-	donor, other, joiner := s.members[0], s.members[1], s.members[2]
-	other.stop(t)
-	joiner.stop(t)
-	joiner.Empty(t)
-	donor.HoldTransfers(t)
-	s.start(joiner)
-	galera.Await(t, "the transfer begins", func() bool {
-		return strings.HasPrefix(donor.Phase(), "DONOR") && strings.HasPrefix(joiner.Phase(), "JOINING")
-	})
-	donor.kill(t)
-	donor.ReleaseTransfers(t)
-	joiner.process.AwaitLog(t, "started anew by the record")
-	s.start(donor)
-	s.start(other)
-	s.awaitAll()
-	s.judge()
-	atOnce(s.members, func(m *member) { m.stop(t) })
+	for name, joiners := range map[string]int{"one joins": 1, "two join": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, 3)
+			s.form()
+			donor := s.members[0]
+			for _, m := range s.members[1:] {
+				m.stop(t)
+				m.Empty(t)
+			}
+			donor.HoldTransfers(t)
+			joining := s.members[3-joiners:]
+			for _, m := range joining {
+				s.start(m)
+			}
+			galera.Await(t, "a transfer begins, and all wait for it", func() bool {
+				return strings.HasPrefix(donor.Phase(), "DONOR") &&
+					!slices.ContainsFunc(joining, func(m *member) bool { return !strings.HasPrefix(m.Phase(), "JOINING") })
+			})
+			donor.kill(t)
+			donor.ReleaseTransfers(t)
+			for _, m := range joining {
+				m.process.AwaitLog(t, "started anew by the record")
+			}
+			for _, m := range s.members {
+				if !slices.Contains(joining, m) {
+					s.start(m)
+				}
+			}
+			s.awaitAll()
+			s.judge()
+			atOnce(s.members, func(m *member) { m.stop(t) })
+		})
+	}
 }
 
 // A cluster comes back from stops: of all nodes at once, of one after another, with a
