@@ -57,6 +57,7 @@ func onStage(t *testing.T, c Child, test func(*stage)) {
 		st.cancel = cancel
 		defer func() {
 			cancel()
+			synctest.Wait() // it may just start another one
 			for _, p := range st.played {
 				p.leave()
 			}
