@@ -3,6 +3,7 @@ package hostile
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -42,11 +43,13 @@ func (s *stage) program() string {
 	s.t.Helper()
 	path, err := os.Executable()
 	s.must(err)
-	content, err := os.ReadFile(path)
-	s.must(err)
 	if _, err := os.Stat(s.path("program")); err != nil {
-		// Whole at once: kconfd tries it as soon as it is there.
-		s.must(os.WriteFile(s.path("program.new"), content, 0o755))
+		// Whole at once: kconfd tries it as soon as it is there. By another process: a child that this one
+		// starts meanwhile would have it open for writing for a moment, and it cannot be run then.
+		out, err := exec.Command("cp", path, s.path("program.new")).CombinedOutput()
+		if err != nil {
+			s.t.Fatalf("%v: %s", err, out)
+		}
 		s.must(os.Rename(s.path("program.new"), s.path("program")))
 	}
 	return s.path("program")

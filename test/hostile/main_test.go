@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "kconfd runs as root here, beside other users: run the tests as root")
 		os.Exit(1)
 	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // what nohup ignores, children would ignore as well
 	os.Exit(build.InPath(m.Run))
 }
 
