@@ -45,6 +45,7 @@ type liveDir interface {
 	setGeneration(int) error
 	memory() (memory, error)
 	remember(memory) error
+	transfer(Settings) (transfer, error)
 	processes() (pids []int, err error)
 	kill(pid int) error
 }
@@ -74,6 +75,7 @@ type Joined struct {
 	store    records
 	seen     seenRecord
 	alone    lonelyTime
+	donor    donorWatch
 
 	generation int    // of the data, as it is or was written beside them; 0 when it is not known
 	memory     memory // likewise
@@ -102,8 +104,6 @@ type lonelyTime struct {
 	since   time.Time // zero when it is well; it may also be stuck
 	synced  time.Time // when the server was last seen to be
 	reached time.Time // when the API server was last asked for
-	donors  bool      // whether anybody listened who may give a transfer,
-	sought  time.Time // at that time
 }
 
 // Run notes in the record that the server is Synced as soon as it is, and goes on
@@ -205,6 +205,9 @@ func (j *Joined) measure(ctx context.Context, state serverState) error {
 // itself: it waits for one, or for a transfer that nobody gives, or it was thrown out, or it is
 // stuck. One that is starting or ending is disconnected as well, and has no port open.
 func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
+	if state != stateReceiving {
+		j.donor = donorWatch{}
+	}
 	switch state {
 	case stateBroken, stateStuck, stateConnected:
 		return true
@@ -214,35 +217,6 @@ func (j *Joined) isLonely(ctx context.Context, state serverState) bool {
 		return !j.hasDonor(ctx)
 	}
 	return false
-}
-
-// hasDonor says whether any of the others listens that may give a transfer, of those in the option file
-// now and at the server's start. The server itself may wait for minutes, or for ever, for a donor that
-// has died: servers that all only receive have no primary component, and nobody tells them.
-func (j *Joined) hasDonor(ctx context.Context) bool {
-	if time.Since(j.alone.sought) < askEvery {
-		return j.alone.donors
-	}
-	all := j.settings
-	if live, err := ReadSettings(j.File); err == nil {
-		all.Peers = slices.Concat(all.Peers, live.Peers)
-	}
-	open := j.dial(ctx, all.peers(ctx))
-	j.alone.donors, j.alone.sought = len(open) > 0 && j.mayGive(ctx, open), time.Now()
-	return j.alone.donors
-}
-
-// mayGive says whether one of the servers that listen may give a transfer: by the record not all of them
-// receive one as well. What cannot be read says nothing.
-func (j *Joined) mayGive(ctx context.Context, open []peer) bool {
-	r, err := j.store.get(ctx)
-	if err != nil || r == nil {
-		return true
-	}
-	return slices.ContainsFunc(open, func(p peer) bool {
-		known, gives := r.at(p, j.settings.Node, func(n Node) bool { return n.State != Joining })
-		return !known || gives
-	})
 }
 
 // serves says whether the server's port is open. It is not connected to, since the server

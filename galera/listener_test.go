@@ -74,3 +74,46 @@ func TestListenersCount(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A script waits for its donor as long as it listens and nobody is connected to it.
+func TestTransfer(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		s := Settings{TransferPort: l.Addr().(*net.TCPAddr).Port}
+		want := func(when string, waits bool, donors ...netip.AddrPort) {
+			t.Helper()
+			got, err := (dataDir{}).transfer(s)
+			if diff := cmp.Diff(transfer{waits, donors}, got, cmp.AllowUnexported(transfer{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); err != nil || diff != "" {
+				t.Errorf("%s, %s: %v, -want +got:\n%s", address, when, err, diff)
+			}
+		}
+		want("alone", true)
+		donor, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer donor.Close()
+		from := donor.LocalAddr().(*net.TCPAddr).AddrPort()
+		want("with a donor", false, from)
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		want("with a donor that is let in", false, from)
+		l.Close()
+		want("without more donors", false, from)
+	}
+}
+
+func TestTransferPort(t *testing.T) {
+	for address, want := range map[string]int{"": 4444, "AUTO": 4444, "10.0.0.1": 4444, "10.0.0.1:5555": 5555, "[fd00::1]:5555": 5555, "fd00::1": 4444} {
+		if got := transferPort(address); got != want {
+			t.Errorf("%q: got %d, want %d", address, got, want)
+		}
+	}
+}

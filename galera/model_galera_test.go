@@ -2,6 +2,7 @@ package galera
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +20,10 @@ type modelServer struct {
 
 	transfer int // moves until the full transfer has ended; 0 when there is none
 	donor    *modelServer
-	lingers  bool      // it does not see that the donor is gone, and waits for ever
-	unsaid   time.Time // when it could not tell the end of a transfer that it gave: it is no donor any more
-	pending  []int     // rows received, and not durable
+	from     netip.AddrPort // where the donor is connected from, if it is
+	lingers  bool           // it does not see that the donor is gone, and waits for ever
+	unsaid   time.Time      // when it could not tell the end of a transfer that it gave: it is no donor any more
+	pending  []int          // rows received, and not durable
 
 	isolated bool          // gmcast.isolate
 	lock     *modelSession // that leads
@@ -242,8 +244,14 @@ func (n *modelNode) serve(arg int) bool {
 		if s.first {
 			n.lead()
 		}
-	case !s.primary && s.transfer > 0:
+	case !s.primary && s.transfer > 0 && !n.isConnectedToDonor():
 		return false
+	case !s.primary && s.transfer > 0:
+		if s.transfer--; s.transfer == 0 {
+			n.partial, n.tables = false, true
+			w.tell("  %s: the transfer is complete, without a component", n.name)
+			n.count("transfer went on alone")
+		}
 	case s.primary && s.transfer > 0:
 		if s.transfer--; s.transfer == 0 {
 			n.partial, n.tables = false, true
@@ -259,6 +267,13 @@ func (n *modelNode) serve(arg int) bool {
 		n.connect(arg)
 	}
 	return true
+}
+
+// isConnectedToDonor says whether the transfer to the server goes on, whatever becomes of the component.
+func (n *modelNode) isConnectedToDonor() bool {
+	return n.server.from.IsValid() && n.w.any(func(m *modelNode) bool {
+		return m.server == n.server.donor && !m.server.paused && m.segment == n.segment
+	})
 }
 
 func (n *modelNode) count(what string) { n.w.count[what]++ }
@@ -333,7 +348,10 @@ func (n *modelNode) join(members []*modelNode, arg int) {
 	n.uuid, n.rows, n.history = from.uuid, slices.Clip(from.rows), from.history
 	if full {
 		s.transfer, s.donor, n.tables, n.partial = 1+arg%4, from.server, false, true
-		s.lingers = arg%3 > 0
+		s.lingers, s.from = arg%3 > 0, netip.AddrPort{}
+		if arg%3 > 1 {
+			s.from = netip.AddrPortFrom(netip.MustParseAddr(from.addr), uint16(w.views))
+		}
 		if arg%2 == 0 { // some transfers empty the directory
 			n.modelVolume.generation, n.memo = 0, memory{}
 		}

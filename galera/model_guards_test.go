@@ -18,6 +18,7 @@ func mutations() (all []mutation) {
 	add("confirm.go", [3]string{"no start alone after a record that was put back", "if err := s.mark(); err != nil {", "if err := error(nil); err != nil {"})
 	add("entry.go", entryGuards...)
 	add("joined.go", monitorGuards...)
+	add("transfer.go", transferGuards...)
 	add("history.go", historyGuards...)
 	add("memory.go", [3]string{"rows remember an earlier name", "m.Node != node && l.data != Full", "m.Node != node"})
 	add("bootstrap.go", [][3]string{
@@ -366,6 +367,14 @@ var historyGuards = [][3]string{
 	{"a start keeps the history that the entry has", "l.data != Full || l.generation > 0 ||", "true ||"},
 }
 
+var transferGuards = [][3]string{
+	{"one that no donor has begun to give to is killed", "(d.waits.IsZero() || time.Since(d.waits) < transferWaits*j.WithoutPrimary) &&", ""},
+	{"one that receives is no donor", "func(n Node) bool { return n.State != Joining })", "func(n Node) bool { return n.State != \"\" })"},
+	{"a donor that was started anew has forgotten", "listens && j.donor.starts[a] == now", "listens"},
+	{"a donor listens", "listens && j.donor.starts[a] == now", "j.donor.starts[a] == now"},
+	{"a donor that is connected is the one", "gives := len(connected) == 0", "gives := true"},
+}
+
 var monitorGuards = [][3]string{
 	{"no note beside a newer cluster", "case old != nil && old.Generation > j.seen.record.Generation && old", "case false && old"},
 	{"a record that says less is put right", "old.follows(j.seen.known) && old.says(j.settings.Node, j.Pod) && !j", "!j"},
@@ -376,7 +385,6 @@ var monitorGuards = [][3]string{
 	{"a server without a component is killed", "case !j.alone.since.IsZero() && time.Since(j.alone.since) >= j.WithoutPrimary:", "case false:"},
 	{"the generation is written beside the data", "return r, j.dir.setGeneration(j.generation)", "return r, nil"},
 	{"a decision about a cluster that is there ends", "return d != nil && !j.silent", "return false"},
-	{"one that receives is no donor", "func(n Node) bool { return n.State != Joining })", "func(n Node) bool { return n.State != \"\" })"},
 	{"one that waits for a donor is killed", "return !j.hasDonor(ctx)\n", "return false\n"},
 	{"a server that cannot be a donor is killed", "case state == stateStuck && time.Since(j.alone.since) >= j.WithoutPrimary:", "case false:"},
 }

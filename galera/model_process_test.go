@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -351,6 +352,18 @@ func (n *modelNode) status(context.Context, Settings) (status, error) {
 		now.Comment = "Receiving state transfer"
 	}
 	return now, nil
+}
+
+func (n *modelNode) transfer(Settings) (t transfer, err error) {
+	s := n.server
+	switch {
+	case s == nil || s.transfer == 0:
+	case s.from.IsValid():
+		t.donors = []netip.AddrPort{s.from}
+	default:
+		t.waits = !s.primary
+	}
+	return t, nil
 }
 
 func (n *modelNode) processes() (pids []int, err error) {

@@ -38,8 +38,9 @@ type Settings struct {
 	StatusFile string // its path; empty for none
 	Socket     string // the path of the local one
 
-	Suspect time.Duration // evs.suspect_timeout
-	Evicts  bool          // evs.auto_evict is on
+	TransferPort int           // where the server gets a full state transfer
+	Suspect      time.Duration // evs.suspect_timeout
+	Evicts       bool          // evs.auto_evict is on
 }
 
 // ReadSettings reads an option file, with the files that it includes.
@@ -60,6 +61,8 @@ func ReadSettings(file string) (Settings, error) {
 		Node:     value("wsrep_node_name", host),
 		Address:  bareHost(value("wsrep_node_address", "")),
 		Transfer: value("wsrep_sst_method", "rsync"),
+
+		TransferPort: transferPort(value("wsrep_sst_receive_address", "")),
 	}
 	port := value("port", "3306")
 	if s.Port, err = strconv.Atoi(port); err != nil {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -317,82 +316,6 @@ func TestCrashes(t *testing.T) {
 		}
 	}
 	atOnce(s.members, func(m *member) { m.stop(t) })
-}
-
-// A donor that cannot tell the others that its transfer is complete is stuck for ever, and
-// is started anew.
-func TestTransferNotTold(t *testing.T) {
-	t.Parallel()
-	s := newScene(t, 4)
-	s.form()
-	joiner := s.members[3]
-	joiner.stop(t)
-	joiner.Empty(t)
-	for _, m := range s.members[:3] {
-		m.HoldTransfers(t)
-	}
-	s.start(joiner)
-	donor := -1
-	galera.Await(t, "one of them is the donor", func() bool {
-		donor = slices.IndexFunc(s.members[:3], func(m *member) bool { return strings.HasPrefix(m.Phase(), "DONOR") })
-		return donor >= 0
-	})
-	others := append(slices.Clone(s.members[:donor]), s.members[donor+1:3]...)
-	for _, m := range others { // and those who are left are half of the last view
-		m.Unplug(t)
-	}
-	s.members[donor].process.AwaitLog(t, "Received NON-PRIMARY")
-	for _, m := range s.members[:3] {
-		m.ReleaseTransfers(t)
-	}
-	s.members[donor].process.AwaitLog(t, "sst sent called when not SST donor")
-	for _, m := range others {
-		m.Plug(t)
-	}
-	s.members[donor].process.AwaitLog(t, "started anew by the record")
-	s.awaitAll()
-	s.judge()
-	atOnce(s.members, func(m *member) { m.stop(t) })
-}
-
-// Nodes that wait for a transfer whose donor was lost, with all who might give another one, do not wait
-// for ever: neither one alone, nor two that see each other.
-func TestDonorLost(t *testing.T) {
-	t.Parallel()
-	for name, joiners := range map[string]int{"one joins": 1, "two join": 2} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t, 3)
-			s.form()
-			donor := s.members[0]
-			for _, m := range s.members[1:] {
-				m.stop(t)
-				m.Empty(t)
-			}
-			donor.HoldTransfers(t)
-			joining := s.members[3-joiners:]
-			for _, m := range joining {
-				s.start(m)
-			}
-			galera.Await(t, "a transfer begins, and all wait for it", func() bool {
-				return strings.HasPrefix(donor.Phase(), "DONOR") &&
-					!slices.ContainsFunc(joining, func(m *member) bool { return !strings.HasPrefix(m.Phase(), "JOINING") })
-			})
-			donor.kill(t)
-			donor.ReleaseTransfers(t)
-			for _, m := range joining {
-				m.process.AwaitLog(t, "started anew by the record")
-			}
-			for _, m := range s.members {
-				if !slices.Contains(joining, m) {
-					s.start(m)
-				}
-			}
-			s.awaitAll()
-			s.judge()
-			atOnce(s.members, func(m *member) { m.stop(t) })
-		})
-	}
 }
 
 // A cluster comes back from stops: of all nodes at once, of one after another, with a
