@@ -370,8 +370,8 @@ var historyGuards = [][3]string{
 var transferGuards = [][3]string{
 	{"one that no donor has begun to give to is killed", "(d.waits.IsZero() || time.Since(d.waits) < transferWaits*j.WithoutPrimary) &&", ""},
 	{"one that receives is no donor", "func(n Node) bool { return n.State != Joining })", "func(n Node) bool { return n.State != \"\" })"},
-	{"a donor that was started anew has forgotten", "listens && j.donor.starts[a] == now", "listens"},
-	{"a donor listens", "listens && j.donor.starts[a] == now", "j.donor.starts[a] == now"},
+	{"a donor that was started anew has forgotten", "listens && j.donor.starts[a] == now", "listens && now == now"},
+	{"a donor listens", "listens && j.donor.starts[a] == now", "(listens || !listens) && j.donor.starts[a] == now"},
 	{"a donor that is connected is the one", "gives := len(connected) == 0", "gives := true"},
 }
 
