@@ -163,7 +163,7 @@ func TestReadyWithChild(t *testing.T) {
 		t.Errorf("kconfd_child_ready: got %q, want 1", got)
 	}
 	s := k.status()
-	if want := (childStatus{Command: "sh", State: "running", Ready: true, Instance: 1, Since: s.Child.Since}); *s.Child != want || s.Child.Since.IsZero() {
+	if want := (childStatus{Command: "sh", State: "running", Ready: true, Instance: 1, Since: s.Child.Since}); cmp.Diff(want, *s.Child) != "" || s.Child.Since.IsZero() {
 		t.Errorf("got %+v, want %+v", *s.Child, want)
 	}
 	_, body := k.get("/status")
