@@ -24,14 +24,15 @@ type child struct {
 	line       *commandLine
 	turn       *stopTurn // nil: there is none
 
-	orders  chan order // of the supervisor
-	waiting []order    // for groups to be written
-	asking  []ask      // of groups that wait for their action, not yet asked for
-	telling []ask      // those that the action under way is for
-	told    chan error // the end of the action under way
-	started bool       // the first start has been ordered
-	lineErr error      // why the command line cannot be rendered
-	watch   lineWatch
+	orders   chan order // of the supervisor
+	waiting  []order    // for groups to be written
+	asking   []ask      // of groups that wait for their action, not yet asked for
+	telling  []ask      // those that the action under way is for
+	told     chan error // the end of the action under way
+	started  bool       // the first start has been ordered
+	lineErr  error      // why the command line cannot be rendered
+	lineSaid string     // the last of lineErr that kept the child from being started
+	watch    lineWatch
 
 	link  *reload.Link
 	early []syscall.Signal // that came before the child could be supervised
@@ -189,7 +190,7 @@ func (e *engine) answerOrders() {
 // renderLine renders the command line, and says whether there is one, be it of
 // before.
 func (e *engine) renderLine() bool {
-	c, before := e.child, e.child.lineErr
+	c := e.child
 	e.rendering.Store(true)
 	e.watcher.View(e.runLine)
 	e.rendering.Store(false)
@@ -201,9 +202,10 @@ func (e *engine) renderLine() bool {
 		return true
 	}
 	var incomplete *watcher.IncompleteError
-	if news := before == nil || before.Error() != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
+	if news := c.lineSaid != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
 		e.log.Error("the child is not started, for the command line cannot be rendered", "err", c.lineErr)
 	}
+	c.lineSaid = c.lineErr.Error()
 	return false
 }
 

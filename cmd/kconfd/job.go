@@ -111,7 +111,7 @@ func (e *engine) settle(r result, now time.Time) {
 	g.busy, g.waiting, g.queued, g.job = false, false, false, nil
 	g.told = j.last
 	g.owed = (j.owed || j.wrote) && !j.acted
-	g.noteRestart(j)
+	g.noteRestart(r)
 	e.lineSettled(g)
 	e.record(r, now)
 	if j.files == nil {

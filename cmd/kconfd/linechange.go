@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -146,13 +147,15 @@ type lineState struct {
 	good     *rendered // the last that was applied
 	owed     bool      // the child is to be restarted for it
 	unproven bool      // the child was restarted for it, and was not seen to work
+	failed   bool      // that was waited for, and in vain
 }
 
 // A lineWork is what a job has to do with the command line.
 type lineWork struct {
 	rendered, good *rendered // of the group
 	changed        bool      // the instance that runs has another one
-	restart        bool      // the child is to be restarted
+	restart        bool      // the child is to be restarted, and seen to work
+	served         bool      // it has been restarted, by a job that newer content ended
 	begun          bool      // that was tried
 	done           bool
 }
@@ -239,6 +242,7 @@ func (e *engine) planRestart(j *job) {
 	c := e.child
 	d := c.line.compare(c.running(), g.line.rendered).only(t)
 	j.line = lineWork{rendered: g.line.rendered, good: g.line.good, changed: d.any(), restart: d.any() || g.line.unproven}
+	j.line.served = !d.any() && !g.line.failed
 	if !j.line.restart {
 		return
 	}
@@ -250,12 +254,14 @@ func (e *engine) planRestart(j *job) {
 }
 
 // noteRestart takes what became of the command line in a job.
-func (g *group) noteRestart(j *job) {
+func (g *group) noteRestart(r result) {
+	j := r.job
 	if j.files == nil {
 		return
 	}
 	g.line.owed = j.line.restart && !j.acted
 	g.line.unproven = (j.line.done || g.line.unproven) && !j.acted
+	g.line.failed = g.line.unproven && !errors.Is(r.err, errSuperseded)
 }
 
 // sameLine says whether the command line of the job's group is still the one that the
@@ -340,7 +346,17 @@ func (e *engine) lookAtLine(now time.Time) {
 			g.quiet.Poke(now) // it changed while an instance was being started
 		}
 	}
+	if slices.ContainsFunc(e.groups, (*group).comes) {
+		c.watch.news = true // the child may be restarted for files
+		return
+	}
 	e.sayUnused(d.only(triggers{env: !t.env, args: !t.args}))
+}
+
+// comes says whether the group is at work, or about to be.
+func (g *group) comes() bool {
+	_, pending := g.quiet.Due()
+	return g.busy || g.dirty || pending
 }
 
 // sayUnused says, once for each change, that the child is not restarted for it.

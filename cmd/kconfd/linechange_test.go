@@ -108,6 +108,10 @@ func TestRestartOnChange(t *testing.T) {
 			{"blue", "small", "new", "", ""},
 			{"blue", "large", "newer", "blue large", ""},
 		}},
+		"no key, and a file": {resource: "[reload]\naction = \"restart\"\n", changes: []lineChange{
+			{"green", "large", "new", "green large", ""},
+			{"red", "huge", "newer", "red huge", ""},
+		}},
 		"not named": {process: `restart_on_change = ["env"]`, changes: []lineChange{
 			{"green", "small", "old", "", `command line changed, used at the next start.*args=\[1\]`},
 			{"green", "large", "old", "green large", ""},
@@ -134,6 +138,9 @@ func TestRestartOnChange(t *testing.T) {
 			d.wantStarts(want...)
 			if got := d.read("signals"); got != test.signals {
 				t.Errorf("got signals %q, want %q", got, test.signals)
+			}
+			if said := k.count("used at the next start") > 0; said != (name == "not named") {
+				t.Errorf("said that a change is used at the next start: %v", said)
 			}
 			if got := d.read("actions"); got != test.actions {
 				t.Errorf("got actions %q, want %q", got, test.actions)
@@ -262,6 +269,27 @@ func TestRestartOnChangeVerified(t *testing.T) {
 			d.wantStarts("blue small", "blue bad", "blue small", "blue small", "blue large")
 		})
 	}
+}
+
+// Newer content does not wait until a restart is verified, and is verified in its place. The
+// child that has been restarted is not restarted again.
+func TestRestartOnChangeSuperseded(t *testing.T) {
+	t.Parallel()
+	d := lineDir(t, `restart_on_change = ["env"]`, "[reload]\naction = \"signal\"\nsignal = \"HUP\"\nverify_cmd = \"test -e $DIR/good\"\n")
+	d.write("good", "")
+	k := d.startLine("-listen", "127.0.0.1:0")
+	d.awaitFile("starts", "blue small\n")
+	await(t, "it is applied", func() bool { return k.status().Groups[0].State == stateApplied })
+	d.remove("good")
+	d.change(k, lineChange{"blue", "large", "old", "blue large", ""})
+	d.change(k, lineChange{"blue", "large", "new", "", `told action="signal HUP`})
+	d.awaitFile("signals", "HUP\n")
+	before := k.count("msg=verified")
+	d.write("good", "")
+	await(t, "it is verified", func() bool { return k.count("msg=verified") > before })
+	await(t, "it is applied", func() bool { return k.status().Groups[0].State == stateApplied })
+	k.wantEnd(0)
+	d.wantStarts("blue small", "blue large")
 }
 
 // A change that comes while the child is being started is not lost.

@@ -124,15 +124,16 @@ func (e *engine) actOnce(j *job) error {
 func (e *engine) act(j *job, back bool) (err error) {
 	action := j.group.action
 	forChild := action.ForChild() && e.child != nil
-	if !j.line.restart && forChild {
+	restart := j.line.restart && (back || !j.line.served)
+	switch forFiles := j.wrote || j.owed || !j.line.restart; {
+	case forFiles && forChild && !restart:
 		return e.askChild(j, action, back)
-	}
-	if (j.wrote || j.owed || !j.line.restart) && !forChild {
+	case forFiles && !forChild:
 		if err := e.actOn(j, action); err != nil {
 			return err
 		}
 	}
-	if !j.line.restart {
+	if !restart {
 		return nil
 	}
 	err = e.askChild(j, reload.Action{Kind: reload.Restart}, back)
