@@ -302,6 +302,10 @@ type Status struct {
 	Instance int       // of the one that runs or is prepared, or ran last; counted from 1
 	Since    time.Time // of its start, or of that of the one before; zero before the first
 	Refused  error     // why its command line is not the one that was asked for; nil when it is
+
+	// The command line and environment of that which runs or ran last, without what PreStart added.
+	// They are nil before the first start, and of a child that was taken over.
+	Argv, Env []string
 }
 
 // State is where the child stands, and whether it is ready.
@@ -313,7 +317,13 @@ func (s *Supervisor) State() (State, bool) {
 // Status is how the child fares now.
 func (s *Supervisor) Status() Status {
 	answer := make(chan Status, 1)
-	s.do(func() { answer <- Status{s.state, s.ready, s.number, s.since, s.child.Refused} })
+	s.do(func() {
+		now := Status{State: s.state, Ready: s.ready, Instance: s.number, Since: s.since, Refused: s.child.Refused}
+		if l := s.lines.proven; l != nil {
+			now.Argv, now.Env = l.argv, l.env
+		}
+		answer <- now
+	})
 	select {
 	case now := <-answer:
 		return now

@@ -43,7 +43,7 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 		}
 		e.step("checked")
 	}
-	if e.tells(j.group) && (rewritten || j.owed) {
+	if e.tells(j.group) && (rewritten || j.owed) || j.line.restart {
 		if err := e.takeTurn(ctx, j); err != nil {
 			return err
 		}
@@ -61,7 +61,8 @@ func (e *engine) write(ctx context.Context, j *job) (err error) {
 		maps.Copy(j.onDisk, candidates)
 	}
 	j.wrote, j.live = rewritten, true
-	if !rewritten && !j.owed {
+	j.ledger.unproven = j.ledger.unproven && !j.line.changed
+	if !rewritten && !j.owed && !j.line.restart {
 		return nil
 	}
 	return e.tell(ctx, j)

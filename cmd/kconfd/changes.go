@@ -70,20 +70,26 @@ func (e *engine) look(g *group, v *watcher.View, now time.Time) {
 	if !e.watched() {
 		return
 	}
-	var names []string
+	var all []watcher.News
 	for _, t := range g.templates {
 		for _, n := range v.News(t.reader) {
 			t.note(n)
-			name := n.Dependency.String()
-			if n.Object != "" {
-				name += " (" + n.Object + ")"
-			}
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+			all = append(all, n)
 		}
 	}
+	if e.triggersOf(g).any() {
+		all = append(all, v.News(e.child.line.reader)...)
+	}
+	var names []string
+	for _, n := range all {
+		name := n.Dependency.String()
+		if n.Object != "" {
+			name += " (" + n.Object + ")"
+		}
+		names = append(names, name)
+	}
 	slices.Sort(names)
+	names = slices.Compact(names)
 	switch {
 	case len(names) > 0:
 		g.shown.cause = firstThree(names)

@@ -24,13 +24,15 @@ type child struct {
 	line       *commandLine
 	turn       *stopTurn // nil: there is none
 
-	orders  chan order // of the supervisor
-	waiting []order    // for groups to be written
-	asking  []ask      // of groups that wait for their action, not yet asked for
-	telling []ask      // those that the action under way is for
-	told    chan error // the end of the action under way
-	started bool       // the first start has been ordered
-	lineErr error      // why the command line cannot be rendered
+	orders   chan order // of the supervisor
+	waiting  []order    // for groups to be written
+	asking   []ask      // of groups that wait for their action, not yet asked for
+	telling  []ask      // those that the action under way is for
+	told     chan error // the end of the action under way
+	started  bool       // the first start has been ordered
+	lineErr  error      // why the command line cannot be rendered
+	lineSaid string     // the last of lineErr that kept the child from being started
+	watch    lineWatch
 
 	link  *reload.Link
 	early []syscall.Signal // that came before the child could be supervised
@@ -125,7 +127,7 @@ func (e *engine) takeOrder(o order) {
 	e.child.waiting = append(e.child.waiting, o)
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range e.groups {
-			g.dirty = g.dirty || g.dueForStart(v)
+			g.dirty = g.dirty || e.dueForStart(g, v)
 		}
 	})
 }
@@ -133,9 +135,9 @@ func (e *engine) takeOrder(o order) {
 // dueForStart says whether the group is to be brought up to date for a start of
 // the child. What has failed has its pause, unless there is something new, or the
 // start is what is owed. Whoever asked for the start is up to date.
-func (g *group) dueForStart(v *watcher.View) bool {
+func (e *engine) dueForStart(g *group, v *watcher.View) bool {
 	switch {
-	case g.stale(v):
+	case e.stale(g, v):
 		return true
 	case g.busy:
 		return false
@@ -170,7 +172,8 @@ func (e *engine) answerOrders() {
 	if len(c.waiting) == 0 || !e.renderLine() {
 		return
 	}
-	instance := c.instance(c.line.last, e)
+	c.watch.given, c.watch.at = c.line.next(), c.supervisor.Status().Instance
+	instance := c.instance(c.watch.given, e)
 	var refused *reload.LineError
 	switch {
 	case errors.As(c.lineErr, &refused):
@@ -187,9 +190,9 @@ func (e *engine) answerOrders() {
 // renderLine renders the command line, and says whether there is one, be it of
 // before.
 func (e *engine) renderLine() bool {
-	c, before := e.child, e.child.lineErr
+	c := e.child
 	e.rendering.Store(true)
-	e.watcher.View(func(v *watcher.View) { _, c.lineErr = c.line.render(v) })
+	e.watcher.View(e.runLine)
 	e.rendering.Store(false)
 	e.hideSecrets()
 	if over := limitOf(c.lineErr); over != nil {
@@ -199,9 +202,10 @@ func (e *engine) renderLine() bool {
 		return true
 	}
 	var incomplete *watcher.IncompleteError
-	if news := before == nil || before.Error() != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
+	if news := c.lineSaid != c.lineErr.Error(); news && !errors.As(c.lineErr, &incomplete) {
 		e.log.Error("the child is not started, for the command line cannot be rendered", "err", c.lineErr)
 	}
+	c.lineSaid = c.lineErr.Error()
 	return false
 }
 
@@ -246,7 +250,11 @@ func (g *group) onDiskAlready() bool {
 // tellChild does one action for all groups that wait for one: the strongest.
 func (e *engine) tellChild(ctx context.Context) {
 	c := e.child
-	if len(c.asking) == 0 || len(c.telling) > 0 {
+	if len(c.telling) > 0 {
+		return
+	}
+	c.asking = slices.DeleteFunc(c.asking, e.servedByStart)
+	if len(c.asking) == 0 {
 		return
 	}
 	c.telling, c.asking = c.asking, nil
@@ -274,7 +282,7 @@ func (e *engine) tellChild(ctx context.Context) {
 func strongest(asks []ask) []reload.Action {
 	var signals []reload.Action
 	for _, a := range asks {
-		action := a.job.group.action
+		action := a.action
 		same := func(a reload.Action) bool { return a.Signal == action.Signal && a.Group == action.Group }
 		switch {
 		case action.Kind == reload.Restart:
@@ -296,9 +304,20 @@ func (c *child) do(ctx context.Context, a reload.Action, back bool) error {
 	return c.supervisor.Signal(a.Signal, a.Group)
 }
 
+// servedByStart answers an ask that came while a start was prepared, if the instance
+// has got what is asked for. It may not: what ran may have been left alone.
+func (e *engine) servedByStart(a ask) bool {
+	c, t := e.child, e.triggersOf(a.job.of)
+	if !a.atStart || c.line.compare(c.running(), a.job.line.rendered).only(t).any() {
+		return false
+	}
+	a.answer <- nil
+	return true
+}
+
 // askChild has the loop tell the child, back that the files are those of before.
-func (e *engine) askChild(j *job, back bool) error {
-	a := ask{j, back, make(chan error, 1)}
+func (e *engine) askChild(j *job, action reload.Action, back bool) error {
+	a := ask{job: j, action: action, back: back, answer: make(chan error, 1)}
 	e.asks <- a
 	select {
 	case err := <-a.answer:
@@ -308,10 +327,19 @@ func (e *engine) askChild(j *job, back bool) error {
 	}
 }
 
-// takeAsk notes that the child is to be told. A start that is to come is as good.
+// takeAsk notes that the child is to be told. A start that is to come is as good, but
+// for a command line that is waited for until an instance has it.
 func (e *engine) takeAsk(a ask) {
 	a.job.of.waiting = true
+	if a.back && a.job.lineGoesBack() {
+		e.child.line.undone = undone{rendered: a.job.line.rendered, instead: a.job.line.good}
+	}
 	if len(e.child.waiting) > 0 || !e.child.started {
+		if e.child.started && a.job.line.restart && !a.back {
+			a.atStart = true
+			e.child.asking = append(e.child.asking, a)
+			return
+		}
 		a.job.unborn = !e.child.started
 		a.answer <- nil
 		return
@@ -359,7 +387,7 @@ func (c *child) reconfigure(e *engine, groups []groupConfig) error {
 		return err
 	}
 	c.line.reader.Close()
-	line.last = c.line.last
+	line.last, line.undone = c.line.last, c.line.undone
 	c.line, c.turn = line, turn
 	c.config.Store(config)
 	return nil

@@ -118,6 +118,7 @@ func TestCluster(t *testing.T) {
 		"an outage":                            testOutage,
 		"replicas one at a time":               testRolling,
 		"a replica dies in its turn":           testHolderDies,
+		"replicas and their command lines":     testRollingCommandLine,
 		"claims":                               testClaims,
 		"replicas that act too soon":           testRollingThrottled,
 		"replicas and what is taken back":      testRollingTakenBack,

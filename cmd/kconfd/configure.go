@@ -82,9 +82,13 @@ func (e *engine) configure(configs []groupConfig) error {
 			g.giveUp()
 		}
 	}
-	if e.child != nil {
-		return e.child.reconfigure(e, configs)
+	if e.child == nil {
+		return nil
 	}
+	if err := e.child.reconfigure(e, configs); err != nil {
+		return err
+	}
+	e.lineReplaced(time.Now())
 	return nil
 }
 

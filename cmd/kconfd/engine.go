@@ -107,6 +107,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 			}
 		}
 		e.attend(ctx)
+		e.lookAtLine(time.Now())
 		e.remind(time.Now())
 		e.announce(time.Now())
 		e.keepSnapshot(time.Now())
@@ -137,6 +138,7 @@ func (e *engine) run(ctx context.Context, once bool) error {
 		case s := <-e.snapshots.saving: // the objects are on disk
 			e.savedSnapshot(s)
 		case <-e.child.changed(): // whether the child is ready
+			e.child.watch.news = true
 			e.board.changed()
 		case answer := <-e.board.asks: // somebody looks
 			answer <- e.status(time.Now())
@@ -193,7 +195,7 @@ func (e *engine) poke(now time.Time) {
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range e.groups {
 			switch {
-			case !g.stale(v):
+			case !e.stale(g, v):
 			case g.settled, g.busy, g.failing():
 				g.quiet.Poke(at)
 			default:
@@ -201,6 +203,7 @@ func (e *engine) poke(now time.Time) {
 			}
 			g.dirty = g.dirty || held(g.err) && (g.wantsFresh() || !g.settled)
 		}
+		e.pokeLine(v, at)
 	})
 	e.lookAtAge()
 }
@@ -233,7 +236,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	e.watcher.View(func(v *watcher.View) {
 		for _, g := range groups {
 			e.look(g, v, now)
-			errs[g] = g.render(v, now)
+			errs[g] = e.renderGroup(g, v, now)
 			empty[g] = g.emptyOf(v, errs[g])
 		}
 	})
@@ -269,7 +272,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 // take does what is due with a group that has been rendered.
 func (e *engine) take(ctx context.Context, g *group, now time.Time) {
 	switch {
-	case g.busy && !g.job.outdated(g.files()):
+	case g.busy && !g.job.outdated(g.files()) && e.sameLine(g.job):
 	case g.busy: // but only waiting
 		g.job.cancel(errSuperseded)
 		g.dirty = true
@@ -374,6 +377,11 @@ func (e *engine) sleep(now time.Time) time.Duration {
 	}
 	if s := e.snapshots; s.path != "" && s.next.After(now) && s.next.Before(next) {
 		next = s.next
+	}
+	if e.child != nil {
+		if at, pending := e.child.watch.quiet.Due(); pending && at.Before(next) {
+			next = at
+		}
 	}
 	for _, g := range e.groups {
 		if at, due := g.due(); due && at.Before(next) {

@@ -34,6 +34,7 @@ type group struct {
 	tried     bool       // what is owed has been tried by itself: -onetime does that once
 	stuck     bool       // what is new could not be written: what is owed does not wait for that
 	ledger    *ledger    // of what is owed, and of the way back
+	line      lineState  // of the command; for the group with [process]
 	told      time.Time  // when the process was told last
 	applied   counts     // of what was applied last; nil when that is not known
 	appliedAt time.Time  // when an earlier kconfd applied what it left; zero when that is not known
@@ -77,12 +78,15 @@ type rejected struct {
 // rejects says whether what has been rendered was undone, and it is too early to
 // try it again.
 func (g *group) rejects(now time.Time) bool {
-	return now.Before(g.rejected.until) && digest(g.files()) == g.rejected.digest
+	return now.Before(g.rejected.until) && digest(g.files(), g.line.rendered) == g.rejected.digest
 }
 
 // digest tells contents apart.
-func digest(files []render.File) [32]byte {
+func digest(files []render.File, line *rendered) [32]byte {
 	h := sha256.New()
+	if line != nil {
+		fmt.Fprintf(h, "%q %q ", line.argv, line.env)
+	}
 	for _, f := range files {
 		fmt.Fprintf(h, "%q %d ", f.Dest, len(f.Content))
 		h.Write(f.Content)

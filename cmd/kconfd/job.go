@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kconfd/kconfd/reload"
 	"github.com/kconfd/kconfd/render"
 )
 
@@ -24,6 +25,8 @@ type job struct {
 
 	turnstile *turnstile // to the gate; nil without one
 	ungated   bool       // nobody is disturbed by what the job does
+
+	line lineWork
 
 	counts counts          // of the guards, for this content
 	life   context.Context // ends when kconfd does
@@ -49,9 +52,11 @@ type phase struct {
 
 // An ask is a job that wants the child to be told. The answer is how that went.
 type ask struct {
-	job    *job
-	back   bool // of files that were live before
-	answer chan error
+	job     *job
+	action  reload.Action
+	back    bool // of files that were live before
+	atStart bool // it came while a start was prepared
+	answer  chan error
 }
 
 // A result is the end of a job.
@@ -74,6 +79,7 @@ func (e *engine) start(ctx context.Context, g *group, files []render.File) {
 	for _, t := range g.templates {
 		j.masks, j.before = append(j.masks, t.mask), append(j.before, t.live)
 	}
+	e.planRestart(j)
 	if files == nil {
 		j.counts = g.applied // what is live is not what has been counted
 	}
@@ -105,6 +111,8 @@ func (e *engine) settle(r result, now time.Time) {
 	g.busy, g.waiting, g.queued, g.job = false, false, false, nil
 	g.told = j.last
 	g.owed = (j.owed || j.wrote) && !j.acted
+	g.noteRestart(r)
+	e.lineSettled(g)
 	e.record(r, now)
 	if j.files == nil {
 		e.settleOwed(r, now)
@@ -130,7 +138,7 @@ func (e *engine) settle(r result, now time.Time) {
 		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.since).Round(time.Millisecond).String())
 	}
 	g.settled, g.err, g.rejected = true, nil, rejected{}
-	g.applied = j.counts
+	g.applied, g.line.good = j.counts, j.line.rendered
 	if g.drifted() && !e.leaves(g) {
 		// While the job ran, perhaps by the very process that it told: not at
 		// once, or the two would keep each other busy.
@@ -173,7 +181,7 @@ func (g *group) trouble(r result, now time.Time) {
 		g.settled, g.err, g.retry = true, nil, throttled.until
 		return
 	case errors.As(r.err, &back):
-		g.rejected = rejected{digest(r.job.files), now.Add(g.rejections.Next())}
+		g.rejected = rejected{digest(r.job.files, r.job.line.rendered), now.Add(g.rejections.Next())}
 	}
 	g.failed(r.err, now)
 	g.stuck, g.reached = !r.job.live, r.job.live

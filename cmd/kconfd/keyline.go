@@ -44,6 +44,14 @@ func under(err error, path ...string) error {
 	return err
 }
 
+// ofProcess says that an error is about [process]. One that knows its key has its place.
+func ofProcess(err error) error {
+	if key := (*keyError)(nil); errors.As(err, &key) {
+		return under(err, "process")
+	}
+	return fmt.Errorf("[process]: %w", err)
+}
+
 // atKey adds the line of the key to an error about one.
 func atKey(err error, name string, content []byte) error {
 	var key *keyError

@@ -33,6 +33,7 @@ func (g *group) lintSecrets() []complaint {
 	}
 	if g.process != nil {
 		warnings = append(warnings, lintProcess(g.process)...)
+		warnings = append(warnings, lintRestart(g.process)...)
 	}
 	return warnings
 }

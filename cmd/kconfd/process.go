@@ -30,6 +30,7 @@ type rawProcess struct {
 	NoNewPrivs         *bool             `toml:"no_new_privs" yaml:"no_new_privs"`
 	Args               []string          `toml:"args" yaml:"args"`
 	Env                map[string]string `toml:"env" yaml:"env"`
+	RestartOnChange    []string          `toml:"restart_on_change" yaml:"restart_on_change"`
 	StopSignal         string            `toml:"stop_signal" yaml:"stop_signal"`
 	StopGrace          string            `toml:"stop_grace" yaml:"stop_grace"`
 	StopBeforeReady    string            `toml:"stop_before_ready" yaml:"stop_before_ready"`
@@ -63,6 +64,8 @@ type processConfig struct {
 	turn *stopTurnConfig // nil: it is stopped without regard to other replicas
 
 	forwardHUP bool // SIGHUP too, rather than read the configuration again
+
+	triggers triggers // restart_on_change
 
 	limits limits.Limits // of the templates
 }
@@ -167,6 +170,10 @@ func (r *rawProcess) parse() (*processConfig, error) {
 		if err := parse(&p.child); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if p.triggers, err = r.parseTriggers(); err != nil {
+		return nil, err
 	}
 	turn, err := r.parseStopTurn()
 	if err != nil {
@@ -358,6 +365,7 @@ type commandLine struct {
 	values  []*render.Template
 	account *reload.Account
 	last    *rendered // what the last good run gave
+	undone  undone
 
 	takesPlace bool // of kconfd: what a service manager set for kconfd is the command's
 }

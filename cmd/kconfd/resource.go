@@ -133,7 +133,7 @@ func (raw *rawResource) parse(from sources) (groupConfig, error) {
 	if raw.Process != nil {
 		g.process = raw.Process
 		if _, err := raw.Process.parse(); err != nil {
-			errs = append(errs, fmt.Errorf("[process]: %w", err))
+			errs = append(errs, ofProcess(err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

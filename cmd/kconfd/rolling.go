@@ -370,7 +370,7 @@ func (e *engine) endTurn(j *job, err error) {
 		return // nothing has been done, or what was begun goes on then
 	case errors.Is(err, errSuperseded), j.life.Err() != nil && j.wrote:
 		return // it goes on, with newer content or after a restart
-	case j.life.Err() != nil, !j.wrote && !j.owed:
+	case j.life.Err() != nil, !j.wrote && !j.owed && !j.line.begun:
 		err = t.forget(e.briefly(j)) // nothing has been done
 	default:
 		err = t.fail(e.briefly(j), e.redactor.RedactOwn(err.Error()))

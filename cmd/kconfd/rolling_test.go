@@ -94,6 +94,60 @@ func testRolling(t *testing.T, w world) {
 	}
 }
 
+// testRollingCommandLine: replicas that are restarted for their command line take turns, and
+// each is seen to work. The command line is watched for alone, also after the configuration
+// has been read again.
+func testRollingCommandLine(t *testing.T, w world) {
+	w.configMap("line", "blue")
+	var all []*daemon
+	var dirs []dir
+	for i := range 2 {
+		d := dir{t, filepath.Join(w.path, fmt.Sprintf("web-%d", i))}
+		d.write("conf/conf.d/a.toml", `
+[process]
+args = ['ready=echo {{ (configMap "line").value }} >>$DIR/starts', 'TERM:0=']
+restart_on_change = ["args"]
+[reload]
+action = "none"
+verify_cmd = "test -e $DIR/good"
+rolling = { lease = "line" }
+`)
+		d.write("conf/conf.d/b.toml", "[[template]]\ncontents = 'old'\ndest = \"$DIR/live/b\"\n")
+		d.write("live/keep", "")
+		d.write("good", "")
+		cmd := exec.Command("kconfd", "-kubeconfig", w.kubeconfig, "-confdir", d.file("conf"), "-wait", "0s", "-listen", "127.0.0.1:0", "--", "onsignal")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("POD_NAME=web-%d", i))
+		all, dirs = append(all, startCmd(t, cmd)), append(dirs, d)
+	}
+	for i, d := range dirs {
+		d.awaitFile("starts", "blue\n")
+		d.write("conf/conf.d/b.toml", "[[template]]\ncontents = 'new'\ndest = \"$DIR/live/b\"\n")
+		d.awaitFile("live/b", "new")
+		await(t, "it is applied", func() bool { return all[i].status().Groups[0].State == stateApplied })
+		d.remove("good")
+	}
+	w.configMap("line", "green")
+	first := -1
+	await(t, "one waits for the other", func() bool {
+		for i, k := range all {
+			if k.status().Groups[0].State == stateQueued && dirs[1-i].lines("starts") == 2 {
+				first = 1 - i
+			}
+		}
+		return first >= 0
+	})
+	if got := dirs[1-first].read("starts"); got != "blue\n" {
+		t.Errorf("the one that waits was started with %q", got)
+	}
+	dirs[first].write("good", "")
+	dirs[1-first].write("good", "")
+	for i, d := range dirs {
+		d.awaitFile("starts", "blue\ngreen\n")
+		await(t, "it is applied", func() bool { return all[i].status().Groups[0].State == stateApplied })
+		all[i].wantEnd(0)
+	}
+}
+
 // testHolderDies: a replica that is killed in its turn holds up the others for
 // the lease time only.
 func testHolderDies(t *testing.T, w world) {

@@ -44,11 +44,11 @@ func (g *group) state() (word, reason string) {
 		return stateHeld, g.err.Error()
 	case waiting(g.err):
 		return stateWaiting, g.err.Error()
-	case g.err != nil && g.owed:
+	case g.err != nil && (g.owed || g.line.owed):
 		return stateOwed, g.err.Error()
 	case g.err != nil:
 		return stateFailed, g.err.Error()
-	case g.owed:
+	case g.owed, g.line.owed:
 		return stateOwed, ""
 	case !g.settled:
 		return statePending, ""
@@ -92,7 +92,7 @@ func (r result) outcome() string {
 		return stateApplied
 	case errors.As(r.err, &back):
 		return stateRolledBack
-	case r.job.wrote, r.job.owed && len(r.job.story.files) == 0: // or nothing new was to be written
+	case r.job.wrote, (r.job.owed || r.job.line.begun) && len(r.job.story.files) == 0: // or nothing new was to be written
 		return stateOwed
 	}
 	return stateFailed
@@ -168,6 +168,7 @@ type childStatus struct {
 	Since    time.Time `json:"since,omitzero"`
 	Waits    string    `json:"waits,omitempty"` // for what, when it waits for its turn to stop
 	Refused  string    `json:"refused,omitempty"`
+	Outdated []string  `json:"outdated,omitempty"` // variables and arguments that it has not got yet
 }
 
 type watchStatus struct {
@@ -371,6 +372,7 @@ func (e *engine) childStatus() *childStatus {
 		Command: filepath.Base(e.flags.args[0]), // the others may be anything
 		State:   string(now.State), Ready: now.State == reload.Running && now.Ready, Instance: now.Instance, Since: now.Since,
 	}
+	s.Outdated = e.child.watch.differs.names()
 	if now.State == reload.WaitingForTurn {
 		s.Waits = e.redactor.RedactOwn(e.child.turn.waits())
 	}

@@ -36,6 +36,8 @@ func TestState(t *testing.T) {
 		"live, and the action failed":            {group{settled: true, owed: true, err: broken}, stateOwed},
 		"live, and the child is being told":      {group{settled: true, busy: true, waiting: true}, stateOwed},
 		"live by a group that is gone":           {group{owed: true}, stateOwed},
+		"the child has another command line":     {group{settled: true, line: lineState{owed: true}}, stateOwed},
+		"and it cannot be started with it":       {group{settled: true, err: broken, line: lineState{owed: true}}, stateOwed},
 		"undone":                                 {group{settled: true, err: &rolledBackError{why: broken}}, stateRolledBack},
 		"undone, and the process not told":       {group{settled: true, owed: true, err: &rolledBackError{broken, broken}}, stateOwed},
 		"owed, and the next render is held":      {group{settled: true, owed: true, err: heldBack}, stateHeld},
@@ -163,7 +165,7 @@ func TestReadyWithChild(t *testing.T) {
 		t.Errorf("kconfd_child_ready: got %q, want 1", got)
 	}
 	s := k.status()
-	if want := (childStatus{Command: "sh", State: "running", Ready: true, Instance: 1, Since: s.Child.Since}); *s.Child != want || s.Child.Since.IsZero() {
+	if want := (childStatus{Command: "sh", State: "running", Ready: true, Instance: 1, Since: s.Child.Since}); cmp.Diff(want, *s.Child) != "" || s.Child.Since.IsZero() {
 		t.Errorf("got %+v, want %+v", *s.Child, want)
 	}
 	_, body := k.get("/status")

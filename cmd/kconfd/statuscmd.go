@@ -114,6 +114,9 @@ func (s *status) print(out io.Writer, diffs bool) error {
 		if c.Refused != "" {
 			fmt.Fprintf(&text, "  why      not with the command line that is asked for: %s\n", c.Refused)
 		}
+		if len(c.Outdated) > 0 {
+			fmt.Fprintf(&text, "  changed  since it was started: %s\n", strings.Join(c.Outdated, ", "))
+		}
 	}
 	s.printWatches(&text)
 	s.printChanges(&text, diffs)

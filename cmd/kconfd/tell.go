@@ -46,7 +46,7 @@ var errChildEnded = errors.New("the child has ended")
 
 // tell has the process take over what is on disk, and sees that it does.
 func (e *engine) tell(ctx context.Context, j *job) error {
-	if !e.tells(j.group) {
+	if !e.tells(j.group) && !j.line.restart {
 		return e.told(j)
 	}
 	if due := j.group.earliest(j.last); time.Until(due) > 0 && !j.ledger.unproven {
@@ -105,7 +105,7 @@ func (j *job) canGoBack() bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(j.ledger.Olds, render.Old.Changes)
+	return slices.ContainsFunc(j.ledger.Olds, render.Old.Changes) || j.lineGoesBack()
 }
 
 // actOnce tells the process, if it has not been told of what is live.
@@ -114,6 +114,7 @@ func (e *engine) actOnce(j *job) error {
 		return nil
 	}
 	e.step("acting")
+	j.line.begun = j.line.restart
 	defer func() { j.last = time.Now() }()
 	return e.act(j, false)
 }
@@ -122,9 +123,26 @@ func (e *engine) actOnce(j *job) error {
 // begun is not broken off by newer content, only when kconfd ends.
 func (e *engine) act(j *job, back bool) (err error) {
 	action := j.group.action
-	if action.ForChild() && e.child != nil {
-		return e.askChild(j, back)
+	forChild := action.ForChild() && e.child != nil
+	restart := j.line.restart && (back || !j.line.served)
+	switch forFiles := j.wrote || j.owed || !j.line.restart; {
+	case forFiles && forChild && !restart:
+		return e.askChild(j, action, back)
+	case forFiles && !forChild:
+		if err := e.actOn(j, action); err != nil {
+			return err
+		}
 	}
+	if !restart {
+		return nil
+	}
+	err = e.askChild(j, reload.Action{Kind: reload.Restart}, back)
+	j.line.done = j.line.done || err == nil && !back
+	return err
+}
+
+// actOn does an action that is not the child's.
+func (e *engine) actOn(j *job, action reload.Action) (err error) {
 	e.phase(j, true)
 	j.of.shown.outputs.begin(outputOfAction)
 	switch {
@@ -230,7 +248,7 @@ type trial struct {
 }
 
 func (e *engine) try(j *job) trial {
-	if e.child == nil || !j.group.action.ForChild() || !j.group.rollsBack() || !j.canGoBack() {
+	if e.child == nil || !j.group.action.ForChild() && !j.line.restart || !j.group.rollsBack() || !j.canGoBack() {
 		return trial{settle: func() {}}
 	}
 	return trial{e.child.supervisor.Try(), e.child.supervisor.Settle}

@@ -40,6 +40,7 @@ const (
 	RuleEnvironment     = "environment"       // a directory, user or group that is not on this machine
 	RuleSecret          = "secret"            // it can be seen
 	RuleWritable        = "writable"          // by every user
+	RuleRestart         = "restart-on-change" // the command is not restarted for what it reads
 	RuleIgnored         = "ignored-directory" // below conf.d
 	RuleConfdKey        = "confd-key"         // without meaning in kconfd
 )
@@ -48,7 +49,7 @@ const (
 func Rules() []string {
 	return []string{
 		RuleRead, RuleSyntax, RuleUnknownKey, RuleValue, RuleUnknownFunction, RuleMissingTemplate, RuleArguments, RuleOrder, RuleType,
-		RuleName, RuleData, RuleCheckCmd, RuleNoAction, RuleEnvironment, RuleSecret, RuleWritable, RuleIgnored, RuleConfdKey,
+		RuleName, RuleData, RuleCheckCmd, RuleNoAction, RuleEnvironment, RuleSecret, RuleWritable, RuleRestart, RuleIgnored, RuleConfdKey,
 	}
 }
 

@@ -202,7 +202,8 @@ function child(c) {
   return h("div", { class: "card child", "data-state": state }, b, h("p", null, h("code", null, c.command)),
     h("p", { class: "soft" }, c.instance > 1 ? "Started " + c.instance + " times, the last " : c.instance ? "Started " : "Not started yet", c.since && when(c.since, "ago")),
     c.waits && h("p", null, "Waits for its turn to stop: " + c.waits),
-    c.refused && h("p", null, "Not with the command line that is asked for: " + c.refused));
+    c.refused && h("p", null, "Not with the command line that is asked for: " + c.refused),
+    c.outdated && h("p", null, "Changed since it was started: " + c.outdated.join(", ")));
 }
 
 const severity = ["applied", "pending", "queued", "waiting", "held", "owed", "rolledback", "failed"];
