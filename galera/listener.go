@@ -91,11 +91,8 @@ func listeners(port int) iter.Seq2[listener, error] {
 // kernel gives whole lines, and no more than are asked for.
 const lineLength = 150
 
-// listeningState is that of a socket that listens, in the tables of the kernel.
-const listeningState = "0A"
-
 // readListeners reads a table of the kernel: under a heading lines of a number, the
-// own address and port, the peer's, the state, and the
+// own address and port, the peer's, the state, in which 0A is listening, and the
 // lengths of two queues, of which the second is that of connections to accept; all
 // in hexadecimal. Those that listen come first. It says whether to go on.
 func readListeners(path string, port int, yield func(listener, error) bool) bool {
@@ -112,7 +109,7 @@ func readListeners(path string, port int, yield func(listener, error) bool) bool
 	lines.Scan()
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 || fields[3] != listeningState {
+		if len(fields) < 5 || fields[3] != "0A" {
 			return true
 		}
 		address, hexPort, _ := strings.Cut(fields[1], ":")

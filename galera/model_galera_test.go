@@ -2,7 +2,6 @@ package galera
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -18,12 +17,13 @@ type modelServer struct {
 	view    modelView // the last primary one, also after it is lost
 	member  bool      // it once had a primary component since its start
 
-	transfer int // moves until the full transfer has ended; 0 when there is none
-	donor    *modelServer
-	from     netip.AddrPort // where the donor is connected from, if it is
-	lingers  bool           // it does not see that the donor is gone, and waits for ever
-	unsaid   time.Time      // when it could not tell the end of a transfer that it gave: it is no donor any more
-	pending  []int          // rows received, and not durable
+	transfer  int // moves until the full transfer has ended; 0 when there is none
+	donor     *modelServer
+	connected bool      // the donor is connected, or was when it ended,
+	received  time.Time // and has sent something then
+	lingers   bool      // it does not see that the donor is gone, and waits for ever
+	unsaid    time.Time // when it could not tell the end of a transfer that it gave: it is no donor any more
+	pending   []int     // rows received, and not durable
 
 	isolated bool          // gmcast.isolate
 	lock     *modelSession // that leads
@@ -247,12 +247,14 @@ func (n *modelNode) serve(arg int) bool {
 	case !s.primary && s.transfer > 0 && !n.isConnectedToDonor():
 		return false
 	case !s.primary && s.transfer > 0:
+		s.received = time.Now()
 		if s.transfer--; s.transfer == 0 {
 			n.partial, n.tables = false, true
 			w.tell("  %s: the transfer is complete, without a component", n.name)
 			n.count("transfer went on alone")
 		}
 	case s.primary && s.transfer > 0:
+		s.received = time.Now()
 		if s.transfer--; s.transfer == 0 {
 			n.partial, n.tables = false, true
 			w.tell("  %s: the transfer is complete, with %d rows", n.name, len(n.rows))
@@ -271,7 +273,7 @@ func (n *modelNode) serve(arg int) bool {
 
 // isConnectedToDonor says whether the transfer to the server goes on, whatever becomes of the component.
 func (n *modelNode) isConnectedToDonor() bool {
-	return n.server.from.IsValid() && n.w.any(func(m *modelNode) bool {
+	return n.server.connected && n.w.any(func(m *modelNode) bool {
 		return m.server == n.server.donor && !m.server.paused && m.segment == n.segment
 	})
 }
@@ -348,10 +350,7 @@ func (n *modelNode) join(members []*modelNode, arg int) {
 	n.uuid, n.rows, n.history = from.uuid, slices.Clip(from.rows), from.history
 	if full {
 		s.transfer, s.donor, n.tables, n.partial = 1+arg%4, from.server, false, true
-		s.lingers, s.from = arg%3 > 0, netip.AddrPort{}
-		if arg%3 > 1 {
-			s.from = netip.AddrPortFrom(netip.MustParseAddr(from.addr), uint16(w.views))
-		}
+		s.lingers, s.connected, s.received = arg%3 > 0, arg%3 > 1, time.Now()
 		if arg%2 == 0 { // some transfers empty the directory
 			n.modelVolume.generation, n.memo = 0, memory{}
 		}

@@ -368,11 +368,10 @@ var historyGuards = [][3]string{
 }
 
 var transferGuards = [][3]string{
-	{"one that no donor has begun to give to is killed", "(d.waits.IsZero() || time.Since(d.waits) < transferWaits*j.WithoutPrimary) &&", ""},
+	{"one to which no donor sends anything is killed", "gives := d.silent.IsZero() || now.Sub(d.silent) < transferWaits*j.WithoutPrimary\n", "gives := true\n"},
+	{"one that no donor has begun to give to is killed", "case d.silent.IsZero():\n", "case false:\n"},
+	{"a donor that is connected may be gone", "d.silent = now.Add(-t.idle)\n", "d.silent = now\n"},
 	{"one that receives is no donor", "func(n Node) bool { return n.State != Joining })", "func(n Node) bool { return n.State != \"\" })"},
-	{"a donor that was started anew has forgotten", "listens && j.donor.starts[a] == now", "listens && now == now"},
-	{"a donor listens", "listens && j.donor.starts[a] == now", "(listens || !listens) && j.donor.starts[a] == now"},
-	{"a donor that is connected is the one", "gives := len(connected) == 0", "gives := true"},
 }
 
 var monitorGuards = [][3]string{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -358,10 +357,10 @@ func (n *modelNode) transfer(Settings) (t transfer, err error) {
 	s := n.server
 	switch {
 	case s == nil || s.transfer == 0:
-	case s.from.IsValid():
-		t.donors = []netip.AddrPort{s.from}
+	case s.connected:
+		t.connected, t.idle = true, time.Since(s.received)
 	default:
-		t.waits = !s.primary
+		t.listens = !s.primary
 	}
 	return t, nil
 }
