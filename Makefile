@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Debian's: the server that the demo runs, and what the tests need besides.
 MARIADB  := mariadb-server galera-4
-PACKAGES := chromium gcc haproxy libc6-dev iproute2 nginx-light pgbouncer postgresql procps prometheus redis-server rsync s6 supervisor $(MARIADB)
+PACKAGES := chromium curl gcc haproxy libc6-dev iproute2 nginx-light pgbouncer postgresql procps prometheus redis-server rsync s6 supervisor $(MARIADB)
 
 # What a whole cluster needs besides, and what makes its images.
 NODE     := buildah containerd containernetworking-plugins crun iproute2 mmdebstrap nftables runc

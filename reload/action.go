@@ -175,7 +175,7 @@ func (a Action) Do(ctx context.Context) error {
 func (a Action) String() string {
 	switch a.Kind {
 	case Signal:
-		return "signal " + signalName(a.Signal) + " to " + a.addressee()
+		return "signal " + SignalName(a.Signal) + " to " + a.addressee()
 	case Exec:
 		return fmt.Sprintf("exec %q", a.Command)
 	case HTTP:

@@ -63,7 +63,7 @@ func TestActionValidate(t *testing.T) {
 		"no url":              {Action{Kind: HTTP}, `action "http": field "url": missing`},
 		"malformed url":       {Action{Kind: HTTP, URL: "http://u:secret@h:port/"}, `action "http": field "url": invalid port ":port" after host`},
 		"scheme":              {Action{Kind: HTTP, URL: "unix:///run/x.sock"}, `action "http": field "url": scheme "unix", want http or https`},
-		"no scheme":           {Action{Kind: HTTP, URL: "localhost"}, `action "http": field "url": scheme "", want http or https`},
+		"no scheme":           {Action{Kind: HTTP, URL: "localhost"}, `action "http": field "url": want http:// or https:// in front`},
 		"no host":             {Action{Kind: HTTP, URL: "http:///x"}, `action "http": field "url": no host`},
 		"method":              {with(web, func(a *Action) { a.Method = "PO ST" }), `action "http": field "method": "PO ST" is no HTTP method`},
 		"header name":         {with(web, func(a *Action) { a.Header = map[string]string{"a b": ""} }), `action "http": field "header": "a b" is no header name`},

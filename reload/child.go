@@ -95,7 +95,7 @@ func (e Exit) Status() int {
 
 func (e Exit) String() string {
 	if e.Signal != 0 {
-		return "ended by signal " + signalName(e.Signal)
+		return "ended by signal " + SignalName(e.Signal)
 	}
 	return fmt.Sprintf("exit status %d", e.Code)
 }

@@ -280,7 +280,7 @@ func (e *CommandError) reason() string {
 	case e.TimedOut:
 		return fmt.Sprintf("timed out after %v", cmp.Or(e.Command.Timeout, defaultTimeout))
 	case e.Signal != 0:
-		return "ended by signal " + signalName(e.Signal)
+		return "ended by signal " + SignalName(e.Signal)
 	case e.ExitCode == 126:
 		return "exit status 126 (found, but cannot be executed)"
 	case e.ExitCode == 127:

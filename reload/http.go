@@ -51,6 +51,8 @@ func validateURL(raw string) error {
 	switch {
 	case err != nil:
 		return withoutURL(err)
+	case !strings.Contains(raw, "://"): // what is in front of the port is no scheme
+		return errors.New("want http:// or https:// in front")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return fmt.Errorf("scheme %q, want http or https", u.Scheme)
 	case u.Host == "":

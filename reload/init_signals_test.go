@@ -225,7 +225,7 @@ func TestSignalsAroundTheStop(t *testing.T) {
 				late := y.sent[sig].After(y.leaving) || y.passed[sig].After(y.leaving)
 				if got := y.got[sig]; got > 1 || got == 0 && !late {
 					t.Errorf("signal %s arrived %d times; sent %v, passed on %v after the child began to leave",
-						signalName(sig), got, y.sent[sig].Sub(y.leaving), y.passed[sig].Sub(y.leaving))
+						SignalName(sig), got, y.sent[sig].Sub(y.leaving), y.passed[sig].Sub(y.leaving))
 				}
 			}
 		}

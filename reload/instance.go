@@ -414,7 +414,7 @@ func (s *Supervisor) awaitReadyToStop() {
 
 func (s *Supervisor) sendStop() {
 	s.endCompanion()
-	s.log.Info("stopping child", "signal", signalName(s.child.stopSignal()), "instance", s.number)
+	s.log.Info("stopping child", "signal", SignalName(s.child.stopSignal()), "instance", s.number)
 	s.tooLate = !s.send(s.child.stopSignal(), false)
 	if s.goal == goalRestart {
 		s.process.Restarting(RestartStopping)
@@ -562,7 +562,7 @@ func (s *Supervisor) forward(sig syscall.Signal) {
 		s.sendOrKeep(keptSignal{sig: sig, group: sig == syscall.SIGCONT})
 	case isJobControl(sig):
 		// Out of order, it would stop the next one with nobody to continue it.
-		s.log.Debug("signal dropped, nothing runs", "signal", signalName(sig))
+		s.log.Debug("signal dropped, nothing runs", "signal", SignalName(sig))
 	default:
 		s.keep(keptSignal{sig: sig})
 	}
@@ -659,11 +659,11 @@ func (s *Supervisor) sendOrKeep(k keptSignal) {
 	err := s.process.Signal(k.sig, k.group)
 	switch {
 	case err == nil:
-		s.log.Debug("signal passed on", "signal", signalName(k.sig), "instance", s.number)
+		s.log.Debug("signal passed on", "signal", SignalName(k.sig), "instance", s.number)
 	case errors.Is(err, os.ErrProcessDone):
 		s.kept = append(s.kept, k)
 	default:
-		s.log.Error("signal not passed on", "signal", signalName(k.sig), "err", err)
+		s.log.Error("signal not passed on", "signal", SignalName(k.sig), "err", err)
 	}
 }
 
@@ -677,7 +677,7 @@ func (s *Supervisor) forgetOwnSignals() {
 func (s *Supervisor) send(sig syscall.Signal, group bool) bool {
 	err := s.process.Signal(sig, group)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
-		s.log.Error("child not signalled", "signal", signalName(sig), "err", err)
+		s.log.Error("child not signalled", "signal", SignalName(sig), "err", err)
 	}
 	return !errors.Is(err, os.ErrProcessDone)
 }

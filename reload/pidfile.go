@@ -25,6 +25,9 @@ type pidFile struct {
 // ErrEmptyPIDFile is a pid file without a process id.
 var ErrEmptyPIDFile = errors.New("it is empty")
 
+// ErrNotPID is a pid file with another text in the place of a process id.
+var ErrNotPID = errors.New("which is not a process id")
+
 // A NoPIDFileError is a pid file that does not exist, in a directory that does.
 type NoPIDFileError struct{ Err error }
 
@@ -117,7 +120,7 @@ func parsePID(content string) (int, error) {
 	pid, err := strconv.ParseUint(text, 10, 31) // no sign, and a pid_t
 	switch {
 	case err != nil || pid == 0:
-		return 0, fmt.Errorf("it holds %q, which is not a process id", shorten(text))
+		return 0, fmt.Errorf("it holds %q, %w", shorten(text), ErrNotPID)
 	case isKconfd(int(pid)):
 		return 0, fmt.Errorf("it holds %d, which is kconfd itself", pid)
 	}

@@ -34,8 +34,8 @@ func ParseSignal(s string) (syscall.Signal, error) {
 	return sig, nil
 }
 
-// signalName is the short name, HUP, or the number where there is no name.
-func signalName(sig syscall.Signal) string {
+// SignalName is the short name, HUP, or the number where there is no name.
+func SignalName(sig syscall.Signal) string {
 	if name := unix.SignalName(sig); name != "" {
 		return strings.TrimPrefix(name, "SIG")
 	}

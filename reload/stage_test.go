@@ -244,7 +244,7 @@ func (p *played) Signal(sig syscall.Signal, group bool) error {
 		}
 	default:
 	}
-	event := fmt.Sprintf("%d: %s", p.number, signalName(sig))
+	event := fmt.Sprintf("%d: %s", p.number, SignalName(sig))
 	if group {
 		event += " to all"
 	}

@@ -173,7 +173,7 @@ func TestHandles(t *testing.T) {
 	awaitFile(t, dir+"/ready")
 	for sig, want := range map[syscall.Signal]bool{syscall.SIGHUP: true, syscall.SIGUSR1: true, syscall.SIGUSR2: false} {
 		if got := p.Handles(sig); got != want {
-			t.Errorf("Handles(%s) = %t, want %t", signalName(sig), got, want)
+			t.Errorf("Handles(%s) = %t, want %t", SignalName(sig), got, want)
 		}
 	}
 	fatal(t, p.Signal(syscall.SIGKILL, true))

@@ -212,7 +212,7 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	}
 	s.answer(ErrStopping)
 	for _, k := range s.kept {
-		s.log.Warn("signal not passed on, there is no child any more", "signal", signalName(k.sig))
+		s.log.Warn("signal not passed on, there is no child any more", "signal", SignalName(k.sig))
 	}
 	return s.exit, s.failure
 }

@@ -258,7 +258,7 @@ func TestTerminal(t *testing.T) {
 		}
 	})
 	for _, sig := range []syscall.Signal{syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
-		t.Run("kill -"+signalName(sig), func(t *testing.T) {
+		t.Run("kill -"+SignalName(sig), func(t *testing.T) {
 			t.Parallel()
 			_, w, sh := startJob(t, unaware)
 			worker := w.next("worker")
@@ -306,7 +306,7 @@ func TestTerminalWithoutShell(t *testing.T) {
 // none the worse for it.
 func TestStoppedBySomebody(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTSTP} {
-		t.Run(signalName(sig), func(t *testing.T) {
+		t.Run(SignalName(sig), func(t *testing.T) {
 			inBothWays(t, func(t *testing.T, way string) {
 				dir := t.TempDir()
 				w := startCrew(t, way, shell("cd "+dir+"; exec "+onSignal()+" 'ready=: >ready' 'CONT=echo >>continued' TERM:3="))

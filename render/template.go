@@ -164,7 +164,7 @@ func (t *Template) run(data any) (_ []byte, err error) {
 	t.meter.Start()
 	if err := t.template.Execute(t.out, data); err != nil {
 		t.Keep() // it may have grown large
-		return nil, fmt.Errorf("rendering %q: %w", t.name, t.inWords(trim(err)))
+		return nil, fmt.Errorf("rendering %q: %w", t.name, t.withKeys(t.inWords(trim(err)), data))
 	}
 	if noValue := []byte("<no value>"); bytes.Contains(t.out.Bytes(), noValue) && !strings.Contains(t.source.Text, string(noValue)) {
 		line := 1 + bytes.Count(t.out.Bytes()[:bytes.Index(t.out.Bytes(), noValue)], []byte("\n"))

@@ -21,7 +21,7 @@ func (t *Template) checkIncludes() error {
 	var missing error
 	check := func(name string) {
 		if t.template.Lookup(name) == nil && missing == nil {
-			missing = fmt.Errorf("parsing template: %s: there is no template %q to include", t.name, name)
+			missing = &IncludeError{name, similar(name, t.partialNames()), fmt.Errorf("parsing template: %s: there is no template %q to include", t.name, name)}
 		}
 	}
 	for _, c := range t.calls {

@@ -19,6 +19,7 @@ func (t *Template) inWords(err error) error {
 	})
 	noValue := regexp.MustCompile(`nil pointer evaluating (?:interface \{\}|[^\s:;.]+(?:\.\w+)?)\.(\w+)`)
 	changed = noValue.ReplaceAllString(changed, "there is no value to take .$1 of")
+	changed = regexp.MustCompile(`(?s)(range can't iterate over) .*$`).ReplaceAllString(changed, "$1 a value that is no list and no map")
 	wrong := regexp.MustCompile(`(expected|got) (interface \{\}|[\[\]*]*(?:map\[\w+\])?[\[\]*]*(?:\w+\.\w+|interface \{\}))`)
 	changed = wrong.ReplaceAllStringFunc(changed, func(found string) string {
 		parts := wrong.FindStringSubmatch(found)

@@ -42,6 +42,14 @@ type Cluster struct {
 	UserAgent  string
 }
 
+// A NoConfigError is a kubeconfig that does not exist, or names no server.
+type NoConfigError struct {
+	err error
+}
+
+func (e *NoConfigError) Error() string { return "it does not exist, or names no server" }
+func (e *NoConfigError) Unwrap() error { return e.err }
+
 // Config is how to reach the server, and the namespace of names given without
 // one.
 func (c Cluster) Config() (config *rest.Config, namespace string, err error) {
@@ -54,6 +62,9 @@ func (c Cluster) Config() (config *rest.Config, namespace string, err error) {
 		}
 	}
 	config, err = loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		err = &NoConfigError{err}
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("reading kubeconfig %q: %w", cmp.Or(c.Kubeconfig, strings.Join(rules.Precedence, ":")), err)
 	}

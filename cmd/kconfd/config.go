@@ -125,7 +125,8 @@ func load(f *flags, files *steady.Files) ([]groupConfig, error) {
 		files.Hold(quiet, g.sourceFiles()...)
 	}
 	if len(groups) == 0 && !f.hasChild() {
-		return nil, &usageError{fmt.Errorf("nothing to render: no resource file in %s and no -template", filepath.Join(f.confDir, "conf.d"))}
+		return nil, usageErrorf("name the directory that conf.d and templates are in with -confdir DIR, or a template with -template SRC:DEST",
+			"nothing to render: no resource file in %s and no -template", filepath.Join(f.confDir, "conf.d"))
 	}
 	if err := f.refuseDests(groups); err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func resourceFiles(f *flags) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading resource files: %w", err)
+		return nil, f.confDirAdvice(fmt.Errorf("reading resource files: %w", err))
 	}
 	var names []string
 	for _, e := range entries {
@@ -304,7 +305,10 @@ func (t *templateConfig) whereFrom(err error, dir string) error {
 			names = append(names, e.Name())
 		}
 	}
-	if similar := render.Similar(t.source.Name, names); similar != "" {
+	within, nested := strings.CutPrefix(t.source.Name, filepath.Base(dir)+"/")
+	if nested && slices.Contains(names, within) {
+		advice = append(advice, fmt.Sprintf("did you mean %q?", within))
+	} else if similar := render.Similar(t.source.Name, names); similar != "" {
 		advice = append(advice, fmt.Sprintf("did you mean %q?", similar))
 	}
 	return &advisedError{err, strings.Join(advice, "; ")}

@@ -162,11 +162,14 @@ func (e *engine) recoverGroup(g *group) {
 	failed := g.ledger.Failed
 	owed, err := g.ledger.recover()
 	g.owed = owed
-	if failed && owed {
+	switch attrs := []any{"group", g.name, "owed", owed, "files", len(g.ledger.Olds)}; {
+	case failed && owed:
 		log.Info("action pending since an earlier failure", "group", g.name, "files", len(g.ledger.Olds))
-		return
+	case failed: // they were removed or edited
+		log.Info("files have changed since an earlier failure", attrs...)
+	default:
+		log.Warn("an earlier kconfd was cut off", attrs...)
 	}
-	log.Warn("an earlier kconfd was cut off", "group", g.name, "owed", owed, "files", len(g.ledger.Olds))
 	if err != nil {
 		log.Error("not all files could be put back", "group", g.name, "err", err)
 	}

@@ -144,7 +144,7 @@ func decodeTOML(content []byte, into any, strict bool) error {
 		if key := strings.Join(syntax.Key(), "."); key != "" {
 			message, rule = fmt.Sprintf("key %q: %s", key, inWords(goField().ReplaceAllString(message, "a value"))), lint.RuleValue
 		}
-		return &decodeError{line: line, column: column, rule: rule, message: message, hint: cmp.Or(quoteHint(lineOf(content, line), column), tableHint(message, lineOf(content, line), "[%s] on a line of its own, and under it action = %s"))}
+		return &decodeError{line: line, column: column, rule: rule, message: message, hint: cmp.Or(otherFormatHint(content), quoteHint(lineOf(content, line), column), tableHint(message, lineOf(content, line), "[%s] on a line of its own, and under it action = %s"))}
 	}
 	return err
 }
@@ -157,11 +157,20 @@ func quoteHint(line string, column int) string {
 	if regexp.MustCompile(`^\s*[A-Za-z0-9_."'-]+\s*=\s*".*\{\{[^{}]*"$`).MatchString(line[:column-1]) {
 		return `quotes within a text in quotes: write '…{{ env "NAME" }}…', or "…{{ env \"NAME\" }}…"`
 	}
-	word := regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./-]*`).FindString(line[column-1:])
+	word := regexp.MustCompile(`^([A-Za-z/][A-Za-z0-9_./-]*|0[0-7]+\b)`).FindString(line[column-1:])
 	if !regexp.MustCompile(`=\s*$`).MatchString(line[:column-1]) || word == "" {
 		return ""
 	}
 	return fmt.Sprintf("a text is in quotes: %q", word)
+}
+
+// otherFormatHint is for YAML in a file whose name says TOML.
+func otherFormatHint(content []byte) string {
+	var keys map[string]any
+	if yaml.Unmarshal(content, &keys) != nil || len(keys) == 0 {
+		return ""
+	}
+	return "this looks like YAML: let the name of the file end with .yaml"
 }
 
 // unknownKey is a key that does not exist, given by the names that lead to it.
@@ -169,9 +178,10 @@ func unknownKey(line, column int, key []string) error {
 	name := key[len(key)-1]
 	table := strings.Join(key[:len(key)-1], ".")
 	hint := lint.ConfdKey(table, name)
-	if similar := similarKey(table, name); hint == "" && similar != "" {
+	if similar := cmp.Or(otherNames(table, name), similarKey(table, name)); hint == "" && similar != "" {
 		hint = fmt.Sprintf("did you mean %q?", similar)
 	}
+	hint = cmp.Or(hint, elsewhereAdvice(name))
 	return &decodeError{line: line, column: column, rule: lint.RuleUnknownKey, message: fmt.Sprintf("there is no key %q", strings.Join(key, ".")), hint: hint}
 }
 

@@ -312,6 +312,9 @@ func (e *engine) remind(now time.Time) {
 			continue
 		}
 		g.warn = now.Add(reminder)
+		if g.blamed.IsZero() {
+			g.blamed = g.since
+		}
 		err := e.explain(g)
 		attrs := []any{"group", g.name, "err", err}
 		if output := outputOf(err); output != "" {

@@ -145,6 +145,8 @@ func (b *bounded) Set(s string) error {
 	d, err := timing.Parse(s, -timing.Longest, timing.Longest)
 	if outside := (*timing.RangeError)(nil); errors.As(err, &outside) {
 		outside.Min = timing.Shortest
+	} else if err != nil {
+		return fmt.Errorf("want a duration such as 30s, not %q", s)
 	}
 	*b = bounded(d)
 	return err
@@ -154,7 +156,7 @@ func (f *flags) check() error {
 	quiet, ceiling, err := parseWait("-wait", f.wait, 0)
 	var outside *timing.RangeError
 	switch {
-	case errors.As(err, &outside):
+	case errors.As(err, &outside), err != nil && strings.HasPrefix(err.Error(), "-wait: "):
 		return &usageError{err}
 	case err != nil:
 		return &usageError{fmt.Errorf("-wait: %w", err)}

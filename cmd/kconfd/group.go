@@ -43,6 +43,7 @@ type group struct {
 
 	err     error     // why it is not applied, nil when it is
 	since   time.Time // of err
+	blamed  time.Time // since when the log says that it, or the group before it, is not applied; zero when it does not
 	warn    time.Time // when to say so (again)
 	backoff reload.Backoff
 	retry   time.Time // when to try again, zero when only news can help
@@ -170,6 +171,9 @@ func (g *group) follow(gone *group) {
 		}
 		if g.applied == nil {
 			g.applied = old.applied
+		}
+		if g.blamed.IsZero() {
+			g.blamed = old.blamed
 		}
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kconfd/kconfd/galera"
 	"github.com/kconfd/kconfd/gate"
@@ -22,8 +23,8 @@ import (
 	"github.com/kconfd/kconfd/watcher"
 )
 
-// hint is what to do about err, where that is known.
-func hint(err error) string {
+// hintOf is what to do about one error, where that is known.
+func hintOf(err error) string {
 	var denied *watcher.DeniedError
 	var lease *gate.DeniedError
 	var record *galera.DeniedError
@@ -59,6 +60,8 @@ func hint(err error) string {
 		return "the credentials are not accepted: look at the kubeconfig, or the service account's token"
 	case errors.As(err, &decode):
 		return decode.hint
+	case errors.As(err, new(*render.MissingKeyError)), errors.As(err, new(*render.IncludeError)), templateAdvice(err) != "":
+		return templateAdvice(err)
 	case errors.As(err, &unknown):
 		return lint.HintFor(unknown.Function, []string{unknown.Similar})
 	case errors.As(err, &port) && port.OfEndpoint:
@@ -75,6 +78,8 @@ func hint(err error) string {
 		return `mount its directory instead, or set write = "inplace" for the template`
 	case errors.Is(err, render.ErrNoModes):
 		return "write it to a volume that has modes, an emptyDir for instance, or mount the volume with the owner and mode that its files are to have"
+	case errors.As(err, &command) && lookedElsewhere(command.Command.String(), command.Output):
+		return "the program looks for relative paths in a directory of its own: write dest as an absolute path"
 	case errors.As(err, &live):
 		return live.hint()
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &command) && command.ExitCode == exitNotFound:
@@ -94,9 +99,17 @@ func hint(err error) string {
 		return "name the one that is meant with pid_file in the place of process, or its user with user in [reload]"
 	case errors.Is(err, reload.ErrEmptyPIDFile), errors.As(err, new(*reload.NoPIDFileError)):
 		return "the program writes its process id there when it starts; when it is started after kconfd -onetime: -sync-only"
+	case errors.As(err, new(user.UnknownUserError)), errors.As(err, new(user.UnknownGroupError)):
+		return "it must be in /etc/passwd or /etc/group of the image; uid and gid take numbers"
+	case errors.Is(err, reload.ErrNotPID):
+		return "the first line must be the process id of the program that is to be told, which mostly writes it itself"
+	case errors.Is(err, reload.ErrNoProcess):
+		return "the program has ended, or runs under another process id: start it, or let it write the pid file; when it is started after kconfd -onetime: -sync-only"
+	case errors.Is(err, syscall.ECONNREFUSED) && strings.Contains(err.Error(), "could not be told: http "):
+		return "nothing listens there: look whether the program runs, and at which address it listens; when it is started after kconfd -onetime: -sync-only"
 	case errors.Is(err, reload.ErrNoProc):
 		return "mount -t proc proc /proc; unshare does it with --mount-proc"
-	case emptyConfig(err):
+	case errors.As(err, new(*watcher.NoConfigError)):
 		return "outside a cluster, name a -kubeconfig or -manifests"
 	case errors.Is(err, syscall.EISDIR):
 		return "dest must name a file: add the name of the file to that of its directory"
@@ -106,23 +119,17 @@ func hint(err error) string {
 		return "make room on the volume, or raise its size limit; nothing was changed"
 	case errors.As(err, &stage) && errors.Is(err, fs.ErrNotExist) && !exists(filepath.Dir(stage.Dest)):
 		return `create the directory, mount a volume there, or set mkdir = "0755" for the template`
+	case errors.As(err, new(*reload.StartError)) && errors.Is(err, fs.ErrPermission):
+		return "the program must be executable (chmod +x) for the user that runs it, and so must all directories above it"
 	case errors.Is(err, fs.ErrPermission):
 		return "run kconfd as a user who may, or change the owner or mode"
+	case listenAdvice(err) != "":
+		return listenAdvice(err)
 	}
-	return ""
+	return pathAdvice(err)
 }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// emptyConfig is clientcmd's IsEmptyConfig, which does not look into errors.
-func emptyConfig(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if clientcmd.IsEmptyConfig(err) {
-			return true
-		}
-	}
-	return false
 }

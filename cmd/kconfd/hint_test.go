@@ -51,3 +51,24 @@ func TestHintOfQuotesWithinQuotes(t *testing.T) {
 		}
 	}
 }
+
+// Of several errors in one, the hint is for each of them. One of them may be nil, as in a
+// failure that has two causes at most.
+func TestHintOfSeveral(t *testing.T) {
+	src, dest := unknownKey(1, 1, []string{"template", "scr"}), unknownKey(2, 1, []string{"template", "destt"})
+	for want, err := range map[string]error{
+		`did you mean "src"? did you mean "dest"?`: fmt.Errorf("reading: %w", errors.Join(src, dest)),
+		`did you mean "src"?`:                      errors.Join(src, errors.New("other"), src),
+		`did you mean "dest"?`:                     &twoErrors{nil, dest},
+		"":                                         &twoErrors{nil, nil},
+	} {
+		if got := hint(err); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+type twoErrors struct{ first, second error }
+
+func (e *twoErrors) Error() string   { return "two" }
+func (e *twoErrors) Unwrap() []error { return []error{e.first, e.second} }

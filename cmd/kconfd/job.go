@@ -134,10 +134,13 @@ func (e *engine) settle(r result, now time.Time) {
 		g.trouble(r, now)
 		return
 	}
-	if g.err != nil && g.settled {
-		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.since).Round(time.Millisecond).String())
+	if g.err != nil && g.settled && g.blamed.IsZero() {
+		g.blamed = g.since
 	}
-	g.settled, g.err, g.rejected = true, nil, rejected{}
+	if !g.blamed.IsZero() {
+		e.log.Info("in order again", "group", g.name, "after", now.Sub(g.blamed).Round(time.Millisecond).String())
+	}
+	g.settled, g.err, g.rejected, g.blamed = true, nil, rejected{}, time.Time{}
 	g.applied, g.line.good = j.counts, j.line.rendered
 	if g.drifted() && !e.leaves(g) {
 		// While the job ran, perhaps by the very process that it told: not at

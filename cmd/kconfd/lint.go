@@ -264,6 +264,9 @@ func (g *groupConfig) lint() []complaint {
 		for i, t := range g.templates {
 			if t.check == nil && t.file.Dest != "" {
 				warn(lint.RuleNoAction, []string{"template", strconv.Itoa(i)}, "%q has neither a check_cmd nor an action", t.file.Dest)
+				if isResourceFile(g.name) {
+					found[len(found)-1].hint = `if that is meant, say so: [reload] with action = "none"`
+				}
 			}
 		}
 	}

@@ -282,6 +282,7 @@ func lookupAccount(name string, a *reload.Account) error {
 func (r *rawProcess) parseStop(c *reload.Child) (err error) {
 	if r.StopSignal != "" {
 		if c.StopSignal, err = reload.ParseSignal(r.StopSignal); err != nil {
+			err = adviseSignal(r.StopSignal, err)
 			return fmt.Errorf("stop_signal: %w", err)
 		}
 	}

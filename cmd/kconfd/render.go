@@ -79,7 +79,7 @@ func (p *printer) choose(e *engine) error {
 	}
 	for _, name := range p.only {
 		if !found[name] {
-			return fmt.Errorf("no template is or writes %q", name)
+			return &advisedError{fmt.Errorf("no template is or writes %q", name), namesAdvice(name, e.groups)}
 		}
 	}
 	e.groups = chosen

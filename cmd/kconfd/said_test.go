@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 )
@@ -11,8 +9,8 @@ import (
 // again when the timeout has passed.
 func TestCommandNotStartedIsSaid(t *testing.T) {
 	t.Parallel()
+	// test/firsthour has one that waits for data.
 	for name, test := range map[string]struct{ template, message, reason string }{
-		"data":   {`{{ (configMap "setings").colour }}`, "waiting for data", `ConfigMap \\"setings\\" in namespace \\"default\\" does not exist; the nearest name is \\"settings\\"`},
 		"a hold": {`{{ endpoints "web" | atLeast 1 }}`, "render held", `want at least 1, have 0: endpoints of service \\"web\\" in namespace \\"default\\"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -25,32 +23,6 @@ func TestCommandNotStartedIsSaid(t *testing.T) {
 			k.awaitLog(`level=WARN msg="command not started, timeout passed" command=onsignal timeout=5s group=\S+ err=".*` + test.reason + `"`)
 		})
 	}
-}
-
-// What a failed check has printed is shown whole, and failures with other output are
-// other failures.
-func TestWholeOutput(t *testing.T) {
-	t.Parallel()
-	files := colourFiles()
-	files["conf/conf.d/a.toml"] = `
-[[template]]
-src = "a.tmpl"
-dest = "$DIR/live/a"
-check_cmd = "echo first of $(cat {{.src}}); echo second; false"
-`
-	d := newDir(t, files)
-	k := startIn(d, "-listen", "127.0.0.1:0")
-	await(t, "the output is on /readyz", func() bool {
-		code, text := k.get("/readyz")
-		return code == 503 && strings.Contains(text, ": second\n  first of blue\n  second\n")
-	})
-	k.awaitLog(`level=ERROR msg="not applied".* output="first of blue\\nsecond"`)
-	d.write("objects.yaml", settings("green"))
-	k.awaitLog(`level=ERROR msg="not applied".* output="first of green\\nsecond"`)
-	await(t, "both failures are among the changes", func() bool {
-		reasons := fmt.Sprint(k.status().Changes)
-		return strings.Contains(reasons, ": second\nfirst of blue\nsecond") && strings.Contains(reasons, ": second\nfirst of green\nsecond")
-	})
 }
 
 // A list that is empty for a moment, as at a start while objects arrive, is not worth a

@@ -56,7 +56,7 @@ func (s *settingRenderer) render(key, text string, secret bool, data map[string]
 	rendered := string(out)
 	for _, name := range slices.Sorted(maps.Keys(s.empty)) {
 		if s.prints(t, data, name, rendered) {
-			return "", fmt.Errorf("the environment variable %s is not set, or is empty", name)
+			return "", &advisedError{fmt.Errorf("the environment variable %s is not set, or is empty", name), fmt.Sprintf(`set it, or write {{ env %q | default "VALUE" }}`, name)}
 		}
 	}
 	return rendered, nil

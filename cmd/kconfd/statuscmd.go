@@ -30,7 +30,8 @@ func runStatus(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	if f.listen == "" {
-		return &usageError{errors.New("-listen or KCONFD_LISTEN says where the kconfd is to be asked")}
+		return usageErrorf("kconfd status -listen ADDR, with the ADDR that the kconfd has behind its own -listen",
+			"-listen or KCONFD_LISTEN says where the kconfd is to be asked")
 	}
 	text, answer, err := fetchStatus(ctx, f.listen)
 	if err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,7 +90,7 @@ func flagError(set *flag.FlagSet, err error) error {
 	text := strings.TrimPrefix(err.Error(), "error parsing commandline arguments: ")
 	unknown := regexp.MustCompile(`^flag provided but not defined: -(.*)$`).FindStringSubmatch(text)
 	if unknown == nil {
-		return &usageError{fmt.Errorf("%s", text)}
+		return &usageError{errors.New(flagInWords(text))}
 	}
 	var names []string
 	set.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
@@ -101,6 +103,31 @@ func flagError(set *flag.FlagSet, err error) error {
 		of = " of " + set.Name()
 	}
 	return usageErrorf(advice, "there is no flag -%s%s", unknown[1], of)
+}
+
+// flagInWords is what the flag package and ff say of a value, in the form of all other
+// messages about a flag.
+func flagInWords(text string) string {
+	for _, form := range []string{
+		`^invalid (?:boolean )?value "(?P<value>.*)" for (?:flag )?(?P<name>-[\w-]+): (?P<why>.*)$`,
+		`^error parsing environment variables: error setting flag "[\w-]+" from environment variable "(?P<name>\w+)": (?P<why>.*)$`,
+	} {
+		r := regexp.MustCompile(form)
+		found := r.FindStringSubmatch(text)
+		if found == nil {
+			continue
+		}
+		name, why := found[r.SubexpIndex("name")], found[r.SubexpIndex("why")]
+		level := regexp.MustCompile(`^slog: level string (".*"): unknown name$`).FindStringSubmatch(why)
+		switch {
+		case level != nil:
+			why = "want debug, info, warn or error, not " + level[1]
+		case why == "parse error" && r.SubexpIndex("value") > 0:
+			why = fmt.Sprintf("want true or false, not %q", found[r.SubexpIndex("value")])
+		}
+		return name + ": " + why
+	}
+	return text
 }
 
 // refuseFlags refuses flags behind the words of a command.
@@ -121,12 +148,12 @@ func (f *flags) refuseFlags(name string) error {
 func (g *groupConfig) ofSeveral(key string, err error) error {
 	name := regexp.MustCompile(`map has no entry for key "(src|dest)"`).FindStringSubmatch(err.Error())
 	if name == nil || len(g.templates) < 2 {
-		return fmt.Errorf("%s: %w", key, err)
+		return g.commandAdvice(fmt.Errorf("%s: %w", key, err))
 	}
 	dest := g.templates[0].written
 	advice := fmt.Sprintf("write the name of the file, such as %q", dest)
 	if key == "check_cmd" {
-		advice = fmt.Sprintf("write {{staged \"DEST\"}} for each file, such as {{staged %q}}, or give each [[template]] a check_cmd", dest)
+		advice = fmt.Sprintf("{{.dir}}/%s is the candidate among the others under their final names, {{staged %q}} its path alone; or give each [[template]] a check_cmd", filepath.Base(dest), dest)
 	}
 	return &advisedError{fmt.Errorf("%s: {{.%s}} names one file, and this group has %d", key, name[1], len(g.templates)), advice}
 }
@@ -158,8 +185,9 @@ func adviseAction(action string, err error) error {
 	for k := reload.None; k <= reload.Restart; k++ {
 		kinds = append(kinds, k.String())
 	}
+	advice := "signal sends a signal to a process, exec runs a command, http asks a URL, restart restarts the command behind the flags"
 	if similar := render.Similar(action, kinds); similar != "" {
-		return &advisedError{err, fmt.Sprintf("did you mean %q?", similar)}
+		advice = fmt.Sprintf("did you mean %q?", similar)
 	}
-	return err
+	return &advisedError{err, advice}
 }

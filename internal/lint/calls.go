@@ -333,7 +333,7 @@ func HintFor(function string, known []string) string {
 	if similar := render.Similar(function, known); similar != "" {
 		return fmt.Sprintf("did you mean %q?", similar)
 	}
-	return "the functions are listed in docs/reference.md"
+	return fmt.Sprintf("the functions are listed in docs/reference.md; a text is in quotes: %q", function)
 }
 
 // included notes the name of a template that include is given and that is not there.
