@@ -13,7 +13,7 @@ import (
 // there is no child any more. What takes longer hangs: a file system that is away, a program that
 // gives credentials.
 const (
-	endPatience = 500 * time.Millisecond
+	endPatience = 2 * time.Second
 	jobPatience = 3 * time.Second // while jobs are at work: their commands need a second at most
 )
 

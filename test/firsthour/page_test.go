@@ -127,7 +127,6 @@ func masked(text, dir string, env []string) string {
 	}
 	for _, m := range []struct{ pattern, with string }{
 		{`(?m)^time=\S+ `, ""},
-		{`(?m)^level=WARN msg="ending, though something hangs"\n`, ""}, // of a machine with much else to do
 		{`\b(after|retry)=` + duration, "$1=…"},
 		{`(\.[A-Za-z][\w.-]*?)[0-9]{12,}`, "$1…"},  // candidates
 		{`(/kconfd-?[A-Za-z]*-?)[0-9]{6,}`, "$1…"}, // directories of checks
