@@ -57,9 +57,10 @@ func (r *Record) resting(name string, state State, l local, s stamp) *Record {
 }
 
 // outlived says whether the data are those that the node has given up by its entry: the start that
-// wrote this has ended before it removed them. They are not of the generation of that start.
+// wrote this has ended before it removed them, or the volume was put back. They are not of the generation
+// of that start.
 func (l local) outlived(name string, own Node) bool {
-	return l.data == Full && own.State == Joining && own.Data == Partial && l.memory.lacks(name, own)
+	return l.data == Full && own.Data == Partial && l.memory.lacks(name, own)
 }
 
 // lacks says whether the node's last start by its entry was not carried out on this volume.

@@ -80,6 +80,7 @@ func TestHistoryOfEntry(t *testing.T) {
 		"no data":                          {local{data: NoData}, Node{State: Joining, Generation: 2}, 0},
 		"a broken-off transfer":            {local{data: Partial}, Node{State: Joining, Generation: 2}, 0},
 		"given up, and not removed":        {started(3), gaveUp, 0},
+		"given up, and put back":           {started(3), Node{State: Stopped, Data: Partial, Generation: 2, Starts: 4}, 0},
 		"given up, and got anew":           {started(4), gaveUp, 2},
 		"given up, and all was got anew":   {local{data: Full}, gaveUp, 2},
 		"not given up, and not started":    {started(3), Node{State: Joining, Data: Full, Generation: 2, Starts: 4}, 2},
@@ -97,7 +98,7 @@ func TestHistoryOfEntry(t *testing.T) {
 		if got, err := d.generation(); err != nil || got != c.want || c.l.generation != c.want {
 			t.Errorf("%s: got generation %d, %v and %d, want %d", name, got, err, c.l.generation, c.want)
 		}
-		if c.own.State == Joining && c.l.data == Full {
+		if (c.own.State == Joining || c.own.Data == Partial) && c.l.data == Full {
 			r := nodes(map[string]Node{"a": c.own})
 			r.Generation = 2
 			if got := r.resting("a", Offered, c.l, stamp{}).Nodes["a"].Generation; got != c.want {

@@ -44,6 +44,7 @@ var healingFiles = []string{"heal.go", "nonprimary.go", "lastprimary.go"}
 var covered = map[string][]string{
 	"no election by a record that was put back": {"no election in a cluster older than its record"},
 	"no new cluster in place of a known one":    {"no new cluster when data were lost"},
+	"one that receives is no donor":             {"one to which no donor sends anything is killed"},
 }
 
 // gameThemes are the themes without which no game finds that the guard is missing.
@@ -61,6 +62,8 @@ var gameThemes = map[string]string{
 	"rows wait for a record that has their last start": "restored records",
 	"alone not with a view of one node":                "outages",
 	"another pod is waited for":                        "second pods",
+	"a server that cannot be a donor is killed":        "partitions",
+	"a donor that is connected may be gone":            "partitions",
 }
 
 // tested are the guards that games find too rarely, or cannot, each with the test that fails without it.
