@@ -35,6 +35,7 @@ run: build mariadb ## the demo
 	go run ./test/demo -kconfd bin/kconfd
 
 test: packages check kubernetes build ## all that must hold before a change goes in
+	tools/unraced -timeout 30m
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./...
 
 fuzz: ## each fuzz test for a minute; FUZZTIME=… for more

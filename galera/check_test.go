@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // node is a whole configuration that the real server on this machine takes.
@@ -258,7 +260,7 @@ func TestCheckOfRelativePath(t *testing.T) {
 func program(t *testing.T, name, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+	if err := testprocess.WriteProgram(path, []byte("#!/bin/sh\n"+script)); err != nil {
 		t.Fatal(err)
 	}
 	return path

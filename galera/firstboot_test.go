@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kconfd/kconfd/internal/process/tree"
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // patience is how long a test waits for what must come. It is long, since the
@@ -315,7 +316,7 @@ func TestFirstBootKeepsSecrets(t *testing.T) {
 	v := newVolume(t)
 	spy := filepath.Join(v.dir, "spy")
 	script := fmt.Sprintf("#!/bin/sh\nenv >%s/env\necho \"$@\" >%s/args\ncp /proc/self/fd/3 %s/sql\nexec mariadb-install-db \"$@\"\n", v.dir, v.dir, v.dir)
-	if err := os.WriteFile(spy, []byte(script), 0o755); err != nil {
+	if err := testprocess.WriteProgram(spy, []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	b := v.firstBoot()
@@ -653,7 +654,7 @@ exec mariadbd "$@"
 `, path, v.dir)
 	err := os.MkdirAll(dir, 0o755)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "mysqld"), []byte(mysqld), 0o755)
+		err = testprocess.WriteProgram(filepath.Join(dir, "mysqld"), []byte(mysqld))
 	}
 	client, lookErr := exec.LookPath("mariadb")
 	if err := errors.Join(err, lookErr, os.RemoveAll(filepath.Join(dir, "mysql"))); err != nil {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // dir is a data directory with these files; a name with a slash at its end is a
@@ -23,7 +25,7 @@ func dir(t *testing.T, recovered string, files map[string]string) dataDir {
 	if recovered == "" {
 		script = "#!/bin/sh\necho it is broken\nexit 1\n"
 	}
-	if err := os.WriteFile(d.server, []byte(script), 0o755); err != nil {
+	if err := testprocess.WriteProgram(d.server, []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	for name, content := range files {
@@ -85,7 +87,7 @@ func TestInspectFails(t *testing.T) {
 	if _, err := broken.inspect(t.Context()); err == nil || !strings.Contains(err.Error(), "it is broken") {
 		t.Errorf("got %v", err)
 	}
-	if err := os.WriteFile(broken.server, []byte("#!/bin/sh\nsleep 60\n"), 0o755); err != nil {
+	if err := testprocess.WriteProgram(broken.server, []byte("#!/bin/sh\nsleep 60\n")); err != nil {
 		t.Fatal(err)
 	}
 	cause := errors.New("told to end")

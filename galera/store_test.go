@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kconfd/kconfd/test/cluster"
+	testprocess "github.com/kconfd/kconfd/test/process"
 )
 
 // A place is a namespace of a test's own, on a real API server.
@@ -91,7 +92,7 @@ func (b *box) path(name string) string { return filepath.Join(b.dir, name) }
 
 func (b *box) write(name, content string) {
 	b.Helper()
-	if err := os.WriteFile(b.path(name), []byte(content), 0o755); err != nil {
+	if err := testprocess.WriteProgram(b.path(name), []byte(content)); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -435,7 +436,7 @@ func (b *box) serve() *exec.Cmd {
 		b.Fatal(err)
 	}
 	server := filepath.Join(b.TempDir(), "mariadbd")
-	if err := os.WriteFile(server, sleep, 0o755); err != nil {
+	if err := testprocess.WriteProgram(server, sleep); err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.Command(server, "600")

@@ -3,6 +3,7 @@ package render
 import (
 	"flag"
 	"maps"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -42,6 +43,13 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("took %d MiB", grown>>20)
 		}
 	})
+}
+
+// heapNow is what the heap takes, with its garbage.
+func heapNow() int {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 // hostileTexts are short texts of the kinds that functions parse.

@@ -1,12 +1,8 @@
 package render
 
 import (
-	"errors"
 	"fmt"
-	"runtime"
 	"strings"
-	"testing"
-	"time"
 
 	"github.com/kconfd/kconfd/internal/limits"
 )
@@ -387,59 +383,4 @@ func hostileCases() map[string]hostileCase {
 		cases["doubled: "+call] = hostileCase{doubled + "{{ $_ := " + call + " }}", "error"}
 	}
 	return cases
-}
-
-// Protects the process, and so its child, from what is in objects: whatever a
-// template is given, it ends soon, with what it was meant to give or with an error.
-func TestHostile(t *testing.T) {
-	data := hostileData()
-	for name, test := range hostileCases() {
-		t.Run(name, func(t *testing.T) {
-			small := limits.Limits{Iterations: 100_001}.OrDefaults()
-			if strings.HasPrefix(name, "doubled") {
-				small.Value = 1 << 20 // there are many of them
-			}
-			small.Time = time.Minute // another limit is to be the first, on a busy machine as well
-			if test.limit == limits.Time || test.limit == "error" {
-				small.Time = time.Second // it may take all of it
-			}
-			parsed := mustParse(t, Source{Name: "main", Text: test.text, Limits: small, Partials: map[string]string{"_p": hostilePartial}})
-			before, used := heapNow(), stopwatch(t)
-			_, err := parsed.Execute(data)
-			if took := used(); took > small.Time+10*time.Second {
-				t.Errorf("took %s of processor time", took)
-			}
-			if grown := heapNow() - before; grown > 700<<20 {
-				t.Errorf("took %d MiB", grown>>20)
-			}
-			checkHostile(t, err, test.limit)
-		})
-	}
-}
-
-// heapNow is what the heap takes, with its garbage.
-func heapNow() int {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
-}
-
-func checkHostile(t *testing.T, err error, want string) {
-	t.Helper()
-	var over *limits.Error
-	isLimit := errors.As(err, &over)
-	switch {
-	case want == "" && err != nil:
-		t.Errorf("got error %v", err)
-	case want != "" && err == nil:
-		t.Errorf("got no error, want %q", want)
-	case want != "" && want != "error" && (!isLimit || over.Limit != want):
-		t.Errorf("got error %v, want one of the limit %q", err, want)
-	}
-	if err != nil && len(err.Error()) > 2*maxError {
-		t.Errorf("the error has %d bytes", len(err.Error()))
-	}
-	if isLimit && !strings.Contains(err.Error(), fmt.Sprintf("limit %q of %s exceeded", over.Limit, over.Of)) {
-		t.Errorf("got error %v, want the limit's name and value in it", err)
-	}
 }

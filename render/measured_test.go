@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/Masterminds/sprig/v3"
 	"github.com/google/go-cmp/cmp"
@@ -138,37 +137,6 @@ func TestSteps(t *testing.T) {
 	} {
 		if got := steps(test.start, test.stop, test.step); got != test.want {
 			t.Errorf("from %d to %d by %d: got %d, want %d", test.start, test.stop, test.step, got, test.want)
-		}
-	}
-}
-
-// What real templates do is far below the defaults.
-func TestHundredThousandEndpoints(t *testing.T) {
-	type endpoint struct {
-		Pod, Address string
-		Port         int32
-		Ready        bool
-	}
-	list := make([]*endpoint, 100_000)
-	for i := range list {
-		list[i] = &endpoint{fmt.Sprintf("web-%d", i), fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), 8080, true}
-	}
-	for _, text := range []string{
-		`{{range .}}server {{.Pod}} {{.Address}}:{{.Port}}{{"\n"}}{{end}}`,
-		`{{range $i, $e := .}}{{if $e.Ready}}server{{$i}} {{$e.Pod | quote}} {{printf "%s:%d" $e.Address $e.Port}}{{end}}` + "\n{{end}}",
-		`{{define "s"}}{{.Pod}}{{end}}{{range .}}{{include "s" . | indent 2}}` + "\n{{end}}",
-		`{{define "s"}}{{.Pod}}{{end}}{{range .}}{{template "s" .}}` + "\n{{end}}",
-		`{{range .}}{{$d := dict "a" .Address}}{{$d.a}}` + "\n{{end}}",
-	} {
-		used := stopwatch(t)
-		patient := limits.Limits{Time: 10 * time.Minute} // the processor's time counts, not that of a busy machine
-		if _, err := mustParse(t, Source{Name: "main", Text: text, Limits: patient}).Execute(list); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-		took, limit := used(), limits.Limits{}.OrDefaults().Time
-		t.Logf("%v of processor time", took)
-		if took > limit {
-			t.Errorf("%s: took %v of processor time, want less than %v", text, took, limit)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kconfd/kconfd/internal/limits"
 )
 
 // Protects the reader of an error: it says where.
@@ -364,7 +366,7 @@ func TestRenderingTwiceGivesEqualBytes(t *testing.T) {
 		return string(got)
 	}
 	want := render()
-	for range 100 {
+	for range 30 {
 		if diff := cmp.Diff(want, render()); diff != "" {
 			t.Fatalf("-first +later:\n%s", diff)
 		}
@@ -399,7 +401,7 @@ func TestExecuteAfterAnError(t *testing.T) {
 		"too deep":      {`{{include "_deep" .}}`, true, false, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parsed := mustParse(t, Source{Name: "main", Text: test.text, Partials: map[string]string{
+			parsed := mustParse(t, Source{Name: "main", Text: test.text, Limits: limits.Limits{Depth: 20}, Partials: map[string]string{
 				"_p":    `b{{required "x" .}}`,
 				"_deep": `c{{if .}}{{include "_deep" .}}{{end}}`,
 			}})

@@ -8,7 +8,7 @@ import "time"
 // wait for. "make stress" does it more often.
 const (
 	countedCodes    = 51 // of those that are not 0, beside all signals
-	countedOrphans  = 10_000
+	countedOrphans  = 2_500
 	countedRestarts = 40
 	countedSignals  = 4 // times all of them, at each moment
 	countedStops    = 3 // in each situation

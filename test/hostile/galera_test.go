@@ -32,7 +32,7 @@ func newTrial(t *testing.T, script string) *trial {
 	fifo := s.path("fifo")
 	s.must(syscall.Mkfifo(fifo, 0o600))
 	s.must(os.Mkdir(tr.temp, 0o700))
-	s.must(os.WriteFile(tr.program, fmt.Appendf(nil, "#!/bin/sh\nexec 9>%s\n%s\n", fifo, script), 0o755))
+	s.must(process.WriteProgram(tr.program, fmt.Appendf(nil, "#!/bin/sh\nexec 9>%s\n%s\n", fifo, script)))
 	s.write("my.cnf", "[mysqld]\nuser = mysql\nserver_id = 1\n")
 	s.write("main.cnf", "[mysqld]\n!include "+s.path("my.cnf")+"\n")
 	var err error

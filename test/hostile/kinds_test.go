@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/kconfd/kconfd/test/process"
 )
 
 // This file lists the kinds of what is tried, with their inputs. A new input is
@@ -82,7 +84,7 @@ func spoilt() map[string]func(path string) error {
 
 // replaced makes another program of that name; the one that runs is not touched.
 func replaced(path, content string) error {
-	return errors.Join(os.Remove(path), os.WriteFile(path, []byte(content), 0o755))
+	return errors.Join(os.Remove(path), process.WriteProgram(path, []byte(content)))
 }
 
 func listenAt(path string) error {

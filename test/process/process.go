@@ -2,6 +2,7 @@
 package process
 
 import (
+	"os"
 	"os/exec"
 	"regexp"
 	"syscall"
@@ -115,4 +116,13 @@ func (p *Process) AwaitLog(mark int, pattern string) int {
 	r := regexp.MustCompile(pattern)
 	Await(p.t, "log matches "+pattern, func() bool { return r.MatchString(p.Log()[mark:]) })
 	return len(p.Log())
+}
+
+// WriteProgram writes an executable file, which can be run at once. With os.WriteFile alone, a
+// process that another goroutine starts meanwhile has the file open for writing until its exec,
+// and the kernel refuses to run it ("text file busy").
+func WriteProgram(path string, content []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, content, 0o755)
 }
