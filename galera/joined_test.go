@@ -231,7 +231,7 @@ func TestLonely(t *testing.T) {
 	for comment, want := range map[string]bool{"Receiving SST": true, "Receiving IST": true, "Initializing": false} {
 		file := filepath.Join(t.TempDir(), "wsrep.json")
 		writeFile(t, file, `{"status": {"state": "JOINING", "comment": "`+comment+`"}}`)
-		j := &Joined{settings: Settings{StatusFile: file}, dir: dataDir{}}
+		j := &Joined{settings: Settings{StatusFile: file}, dir: dataDir{}, dial: listening}
 		if got := j.isLonely(t.Context(), j.state(t.Context())); got != want {
 			t.Errorf("%s: got %v, want %v", comment, got, want)
 		}

@@ -302,7 +302,7 @@ func TestSettings(t *testing.T) {
 	got, err := ReadSettings(file)
 	want := Settings{
 		File: file, DataDir: "/data", Cluster: "x", Node: "a", Address: "fd00::1", Port: 3307, Transfer: "rsync", StatusFile: "/data/wsrep.json",
-		Socket: "/run/mysqld/mysqld.sock", Suspect: 5 * time.Second,
+		Socket: "/run/mysqld/mysqld.sock", Suspect: 5 * time.Second, TransferPort: defaultTransferPort,
 		Peers: []string{"10.0.0.1", "[2001:db8::2]:4568", "localhost:5000"},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

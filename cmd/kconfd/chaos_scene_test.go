@@ -418,6 +418,16 @@ func (s *scene) wantRest() {
 	s.t.Helper()
 	for _, k := range s.keepers {
 		k.awaitUp()
+		if s.setup.hasChild() { // an instance that has just been started may not have said so yet
+			await(s.t, "the child has started", func() bool {
+				lines := k.journal.read()
+				slices.Reverse(lines)
+				told := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "told ") })
+				ended := slices.Index(lines, "ended")
+				started := slices.Index(lines, "started")
+				return told >= 0 && told < started && (ended < 0 || started < ended)
+			})
+		}
 		before := k.journal.read()
 		k.again()
 		if after := k.journal.read(); disturbances(after) != disturbances(before) {

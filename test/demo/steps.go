@@ -127,15 +127,14 @@ func (s *stage) typo(ctx context.Context) error {
 	if err := errors.Join(s.unchanged(), s.notes(3)); err != nil {
 		return err
 	}
-	before, err := s.kconfd.content(ctx)
-	if err != nil {
-		return err
-	}
 	if err := s.write("conf.d/galera.toml", resource); err != nil {
 		return err
 	}
 	s.say("The check refuses it, and my.cnf stays. The typo is taken out again.")
-	return s.kconfd.contentMoreThan(ctx, before)
+	if _, err := s.kconfd.await(ctx, "in order again"); err != nil {
+		return err
+	}
+	return s.unchanged()
 }
 
 func (s *stage) end(context.Context) error {
