@@ -62,8 +62,6 @@ var gameThemes = map[string]string{
 	"rows wait for a record that has their last start": "restored records",
 	"alone not with a view of one node":                "outages",
 	"another pod is waited for":                        "second pods",
-	"a server that cannot be a donor is killed":        "partitions",
-	"a donor that is connected may be gone":            "partitions",
 }
 
 // tested are the guards that games find too rarely, or cannot, each with the test that fails without it.
@@ -75,6 +73,7 @@ var tested = map[string]string{
 	"the first record that a monitor reads may be an older one":       "TestFirstReadOfOlderRecord",
 	"a record has no lower generation than the data":                  "TestFirstReadOfOlderRecord",
 	"a decision about a cluster that is there ends":                   "TestJoinedEndsDecision",
+	"a donor that is connected may be gone":                           "TestSilentDonor",
 	"a decision ends when there is a cluster":                         "TestSyncedEndsDecision",
 	"a Synced server is of its own history":                           "TestSyncedInItsHistory",
 	"one becomes of the history of the others":                        "TestSyncedInItsHistory",
@@ -388,5 +387,4 @@ var monitorGuards = [][3]string{
 	{"the generation is written beside the data", "return r, j.dir.setGeneration(j.generation)", "return r, nil"},
 	{"a decision about a cluster that is there ends", "return d != nil && !j.silent", "return false"},
 	{"one that waits for a donor is killed", "return !j.hasDonor(ctx)\n", "return false\n"},
-	{"a server that cannot be a donor is killed", "case state == stateStuck && time.Since(j.alone.since) >= j.WithoutPrimary:", "case false:"},
 }

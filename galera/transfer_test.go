@@ -1,8 +1,11 @@
 package galera
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -49,6 +52,48 @@ func TestTransfer(t *testing.T) {
 		}
 		accepted.Close()
 		donor.Close()
+	}
+}
+
+// receivingDir is the data directory of a server that receives a transfer.
+type receivingDir struct {
+	liveDir
+	sockets transfer
+}
+
+func (d *receivingDir) transfer(Settings) (transfer, error) { return d.sockets, nil }
+
+// A donor that has sent nothing for five minutes gives nothing any more, whoever listens.
+func TestSilentDonor(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		now, later transfer
+		gives      [3]bool
+	}{
+		"sends":                  {transfer{true, true, time.Second}, transfer{true, true, time.Second}, [3]bool{true, true, true}},
+		"was connected and died": {transfer{true, true, 3 * time.Minute}, transfer{true, true, 7 * time.Minute}, [3]bool{true, false, false}},
+		"died before this monitor began": {
+			transfer{true, true, 6 * time.Minute}, transfer{true, true, 10 * time.Minute}, [3]bool{false, false, false},
+		},
+		"has not begun": {transfer{true, false, 0}, transfer{true, false, 0}, [3]bool{true, true, false}},
+		"has sent all":  {transfer{}, transfer{}, [3]bool{true, true, true}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newModel(1)
+			w.record = nodes(map[string]Node{"a": at(Joining, 0), "b": at(Synced, 9)})
+			d := &receivingDir{}
+			j := &Joined{
+				NodeCommand: NodeCommand{Log: slog.New(slog.DiscardHandler)}, WithoutPrimary: time.Minute, dir: d, store: w.node("a"),
+				settings: Settings{Node: "a"}, dial: func(context.Context, []peer) []peer { return []peer{{"10.0.0.2", "4567"}} },
+			}
+			for i, sockets := range []transfer{test.now, test.later, test.later} {
+				d.sockets = sockets
+				if got := j.hasDonor(t.Context()); got != test.gives[i] {
+					t.Errorf("%s, look %d: got %v", name, i+1, got)
+				}
+				time.Sleep(4 * time.Minute)
+			}
+		})
 	}
 }
 
