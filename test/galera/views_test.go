@@ -73,6 +73,19 @@ func (w *viewWrites) since() (count map[string]int, all int) {
 	return count, all
 }
 
+// has says whether the watch has got the last view of so many nodes: it may be later than the record.
+func (w *viewWrites) has(view galeranode.View, size int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, last := range w.last {
+		if last == view {
+			n++
+		}
+	}
+	return n == size
+}
+
 // agree waits until so many nodes are Synced by the record, and in one view of as many.
 func (s *scene) agree(size int) galeranode.View {
 	s.Helper()
@@ -104,6 +117,7 @@ func TestViews(t *testing.T) {
 			writes := s.watchViews()
 			s.form()
 			before := s.agree(size)
+			galera.Await(t, "the watch is there", func() bool { return writes.has(before, size) })
 			for _, change := range []struct {
 				name string
 				do   func()
@@ -118,7 +132,7 @@ func TestViews(t *testing.T) {
 				var after galeranode.View
 				galera.Await(t, "the view has changed", func() bool {
 					after = s.agree(change.left)
-					return after.Seqno > before.Seqno
+					return after.Seqno > before.Seqno && writes.has(after, change.left)
 				})
 				count, all := writes.since()
 				t.Logf("%s: %v writes of views, %d writes, view %+v", change.name, count, all, after)
