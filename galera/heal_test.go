@@ -42,7 +42,7 @@ func (l *loneServer) monitor(t *testing.T) *Joined {
 	j := &Joined{
 		NodeCommand: NodeCommand{Pod: "pod of a", Log: slog.New(slog.DiscardHandler)},
 		settings:    Settings{Node: "a", Suspect: defaultSuspect}, dir: l, store: l,
-		open: func(context.Context) (healSession, error) { return &loneSession{l}, nil },
+		open: func(context.Context) (healSession, error) { return &loneSession{l}, nil }, dial: listening,
 	}
 	j.recall(t.Context())
 	return j
